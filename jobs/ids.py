@@ -1,0 +1,30 @@
+"""Ids that sort by time (UUIDv7, RFC 9562) behind a prefix that says what they name."""
+
+from __future__ import annotations
+
+import re
+
+from uuid_utils import uuid7
+
+_ID = re.compile(r"^(job|doc|wrk)_[0-9a-f]{32}$")
+
+
+def _new(prefix: str) -> str:
+    return f"{prefix}_{uuid7().hex}"
+
+
+def new_job_id() -> str:
+    return _new("job")
+
+
+def new_document_id() -> str:
+    return _new("doc")
+
+
+def new_worker_id() -> str:
+    return _new("wrk")
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Whether `text` has the form of an id with this prefix, so that it may stand in an object key."""
+    return bool(_ID.match(text)) and text.startswith(prefix + "_")

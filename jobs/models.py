@@ -1,0 +1,322 @@
+"""Tables, states and allowed transitions, and the public shapes of the nouns. docs/states.md draws this page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, text
+from sqlmodel import Field, SQLModel
+
+from jobs.errors import Problem
+from jobs.store.clock import Timestamp, now
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = MetaData(naming_convention=NAMING).naming_convention
+
+
+class State(StrEnum):
+    """States of jobs and documents."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class PageState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class WorkerState(StrEnum):
+    ALIVE = "alive"
+    DRAINING = "draining"
+    """Takes nothing new; still holds pages."""
+    STOPPED = "stopped"
+    DEAD = "dead"
+
+
+FINAL: frozenset[State] = frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.CANCELED})
+PAGE_FINAL: frozenset[PageState] = frozenset({PageState.SUCCEEDED, PageState.FAILED, PageState.CANCELED})
+
+# The one table of allowed moves. `canceled -> running` is absent: a canceled job is not reopened.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.CANCELED}),
+    State.PARTIAL: frozenset({State.RUNNING}),
+    State.FAILED: frozenset({State.RUNNING}),
+    State.SUCCEEDED: frozenset({State.RUNNING}),  # a job whose failed document is retried may have succeeded parts
+    State.CANCELED: frozenset(),
+}
+PAGE_TRANSITIONS: dict[PageState, frozenset[PageState]] = {
+    PageState.PENDING: frozenset({PageState.RUNNING, PageState.FAILED, PageState.CANCELED}),
+    PageState.RUNNING: frozenset({PageState.PENDING, PageState.SUCCEEDED, PageState.FAILED, PageState.CANCELED}),
+    PageState.FAILED: frozenset({PageState.PENDING}),
+    PageState.SUCCEEDED: frozenset(),
+    PageState.CANCELED: frozenset(),
+}
+
+
+def close_state(succeeded: int, failed: int, canceled: int, *, was_canceled: bool = False) -> State:
+    """The final state of a parent from its children's.
+
+    `canceled` wins where something was canceled; `partial` where some are good and some are not; a parent without
+    children has succeeded.
+    """
+    if was_canceled or canceled:
+        return State.CANCELED
+    if failed:
+        return State.PARTIAL if succeeded else State.FAILED
+    return State.SUCCEEDED
+
+
+class Worker(SQLModel, table=True):
+    """One incarnation of a worker process."""
+
+    id: str = Field(primary_key=True)
+    host: str
+    slot: str
+    pid: int
+    engine: str
+    capacity: int
+    state: str = WorkerState.ALIVE
+    started_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    heartbeat_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    detail: str | None = None
+    """Why it takes no work, where it does not."""
+
+    __table_args__ = (Index("ix_worker_live", "state", "heartbeat_at"), Index("ix_worker_slot", "host", "slot"))
+
+
+class Lease(SQLModel, table=True):
+    """Who acts in the name of all: one row per name (`tick`)."""
+
+    name: str = Field(primary_key=True)
+    holder: str
+    expires_at: datetime = Field(sa_column=Column(Timestamp, nullable=False))
+
+
+class Job(SQLModel, table=True):
+    """One submission. Page totals are folded from its documents at most once a second."""
+
+    id: str = Field(primary_key=True)
+    state: str = State.QUEUED
+    sealed: bool = False
+    engine: str
+    priority: int = 1
+    """0 interactive, 1 batch: the order of dispatch."""
+    options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    meta: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
+    password: str | None = None
+    """Encrypted; removed when no retry can need it."""
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    cancel_requested: bool = False
+    manifest: bool = False
+    """job.json is in the store and tells the final state (docs/decisions/0002)."""
+    documents_total: int = 0
+    documents_succeeded: int = 0
+    documents_partial: int = 0
+    documents_failed: int = 0
+    documents_canceled: int = 0
+    pages_total: int = 0
+    pages_running: int = 0
+    pages_succeeded: int = 0
+    pages_failed: int = 0
+    pages_canceled: int = 0
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    started_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    deleted_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __table_args__ = (
+        Index("ix_job_open", "id", postgresql_where=text("state IN ('queued','running')"),
+              sqlite_where=text("state IN ('queued','running')")),
+        Index("ix_job_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL"),
+              sqlite_where=text("deleted_at IS NOT NULL")),
+    )  # fmt: skip
+
+
+class Document(SQLModel, table=True):
+    """One file of a job. The counters equal a count of its page rows: total is the sum of the five others."""
+
+    id: str = Field(primary_key=True)
+    job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
+    position: int
+    """0-based place in the job."""
+    name: str
+    source_key: str
+    media_type: str
+    bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sha256: str
+    engine: str
+    priority: int = 1
+    state: str = State.QUEUED
+    sealed: bool = False
+    worker: str | None = None
+    """Who splits or assembles it now."""
+    attempt: int = 0
+    errors: int = 0
+    crashes: int = 0
+    ready_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    rung_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    source_pages: int | None = None
+    """Pages the file has, whatever was selected."""
+    total: int = 0
+    pending: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    result_attempt: int | None = None
+    """The attempt whose document.md and document.json count."""
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __table_args__ = (
+        Index("ix_document_job", "job_id", "position"),
+        Index("ix_document_unfinished", "job_id", postgresql_where=text("state IN ('queued','running')"),
+              sqlite_where=text("state IN ('queued','running')")),
+        Index("ix_document_split", "priority", "id",
+              postgresql_where=text("state IN ('queued','running') AND NOT sealed AND worker IS NULL"),
+              sqlite_where=text("state IN ('queued','running') AND NOT sealed AND worker IS NULL")),
+        Index("ix_document_pending", "engine", "priority", "id",
+              postgresql_where=text("state = 'running' AND pending > 0"),
+              sqlite_where=text("state = 'running' AND pending > 0")),
+        Index("ix_document_assemble", "priority", "id",
+              postgresql_where=text("state = 'running' AND sealed AND pending = 0 AND running = 0"),
+              sqlite_where=text("state = 'running' AND sealed AND pending = 0 AND running = 0")),
+        Index("ix_document_worker", "worker", postgresql_where=text("worker IS NOT NULL"),
+              sqlite_where=text("worker IS NOT NULL")),
+    )  # fmt: skip
+
+
+class Page(SQLModel, table=True):
+    """One page. `attempt` is the fence; `errors` and `crashes` are what limits count."""
+
+    document_id: str = Field(
+        sa_column=Column(String, ForeignKey("document.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    number: int = Field(sa_column=Column(Integer, primary_key=True, nullable=False, autoincrement=False))
+    state: str = PageState.PENDING
+    worker: str | None = None
+    attempt: int = 0
+    errors: int = 0
+    crashes: int = 0
+    ready_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    rung_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __table_args__ = (
+        Index("ix_page_silent", "document_id", "number",
+              postgresql_where=text("state = 'pending' AND rung_at IS NULL"),
+              sqlite_where=text("state = 'pending' AND rung_at IS NULL")),
+        Index("ix_page_rung", "rung_at",
+              postgresql_where=text("state = 'pending' AND rung_at IS NOT NULL"),
+              sqlite_where=text("state = 'pending' AND rung_at IS NOT NULL")),
+        Index("ix_page_held", "worker", postgresql_where=text("state = 'running'"),
+              sqlite_where=text("state = 'running'")),
+        {"info": {"fillfactor": 70}},
+    )  # fmt: skip
+
+
+# --- public shapes -------------------------------------------------------------------------------------------------
+
+
+class _Public(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DocumentCounts(_Public):
+    total: int
+    queued: int
+    succeeded: int
+    partial: int
+    failed: int
+    canceled: int
+
+
+class PageCounts(_Public):
+    """`total` grows until every document is split."""
+
+    total: int
+    pending: int
+    running: int
+    succeeded: int
+    failed: int
+    canceled: int
+
+
+class JobPublic(_Public):
+    """A job as everybody sees it."""
+
+    id: str
+    state: State
+    sealed: bool
+    engine: str
+    priority: Literal["interactive", "batch"]
+    options: dict[str, Any]
+    metadata: dict[str, Any]
+    documents: DocumentCounts
+    pages: PageCounts
+    error: Problem | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class DocumentPublic(_Public):
+    id: str
+    job_id: str
+    position: int
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    state: State
+    sealed: bool
+    source_pages: int | None
+    pages: PageCounts
+    error: Problem | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class PagePublic(_Public):
+    document_id: str
+    number: int
+    state: PageState
+    attempt: int
+    errors: int
+    crashes: int
+    worker: str | None
+    error: Problem | None
+    finished_at: datetime | None
+
+
+class WorkerPublic(_Public):
+    id: str
+    host: str
+    slot: str
+    pid: int
+    engine: str
+    capacity: int
+    state: WorkerState
+    started_at: datetime
+    heartbeat_at: datetime
+    detail: str | None
+    pages_running: int

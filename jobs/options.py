@@ -1,0 +1,94 @@
+"""What a user may ask for, checked once at the door."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from jobs.errors import InvalidPageRange
+
+Priority = Literal["interactive", "batch"]
+
+_RANGE = re.compile(r"^\d*(-\d*)?$")
+
+
+class EchoOptions(BaseModel):
+    """Programmed behaviour of the echo engine, by page number; "*" stands for every page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: dict[str, float] = Field(default_factory=dict, description="How long the page takes.")
+    faults: dict[str, Literal["error", "error_once", "fatal_error", "crash", "crash_once", "hang", "kill_render"]] = (
+        Field(default_factory=dict)
+    )
+    render: bool = Field(default=False, description="Render the page and report its image.")
+
+
+class PageOptions(BaseModel):
+    """Options that reach the engine with every page of a document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dpi: int | None = Field(default=None, ge=36, le=600, description="Resolution; the engine's own by default.")
+    figures: bool = Field(default=True, description="Store images of figures and link them in Markdown.")
+    echo: EchoOptions | None = None
+
+
+class JobOptions(PageOptions):
+    """The `options` part of a submission."""
+
+    engine: str | None = Field(default=None, description="Engine by name; the server's default where absent.")
+    pages: str | None = Field(default=None, description='Pages to read, 1-based: "1-3,8-".', examples=["1-3,8-"])
+    password: str | None = Field(default=None, description="Opens encrypted documents; stored encrypted.", repr=False)
+    priority: Priority = "batch"
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")
+
+    @field_validator("pages")
+    @classmethod
+    def _check_pages(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_page_ranges(value)
+        return value
+
+    def stored(self) -> dict[str, Any]:
+        """What is kept with the job and echoed: everything but secrets, metadata and priority."""
+        return self.model_dump(mode="json", exclude={"password", "metadata", "priority", "engine"}, exclude_none=True)
+
+
+def page_options(stored: dict[str, Any]) -> PageOptions:
+    """The page's share of what `JobOptions.stored` kept."""
+    return PageOptions.model_validate({k: v for k, v in stored.items() if k in PageOptions.model_fields})
+
+
+def parse_page_ranges(text: str) -> list[tuple[int, int | None]]:
+    """`"1-3,8-"` -> `[(1, 3), (8, None)]`. Bounds are inclusive; None means to the end. Raises ValueError."""
+    ranges: list[tuple[int, int | None]] = []
+    for part in text.replace(" ", "").split(","):
+        if not part or part == "-" or not _RANGE.match(part):
+            raise ValueError(f"{part!r} is no page range; write 1-3,8-")
+        first_text, dash, last_text = part.partition("-")
+        first = int(first_text) if first_text else 1
+        last = int(last_text) if last_text else (None if dash else first)
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(f"{part!r} is no page range: pages count from 1 and ranges go upwards")
+        ranges.append((first, last))
+    return ranges
+
+
+def select_pages(text: str | None, page_count: int) -> list[int]:
+    """The page numbers that `text` selects out of 1..page_count, ascending, each once.
+
+    Parts of a range beyond the end select nothing; raises InvalidPageRange when nothing at all is selected.
+    """
+    if text is None:
+        return list(range(1, page_count + 1))
+    chosen: set[int] = set()
+    for first, last in parse_page_ranges(text):
+        chosen.update(range(first, min(page_count if last is None else last, page_count) + 1))
+    if not chosen:
+        raise InvalidPageRange(
+            f"pages {text!r} select nothing in a document of {page_count} pages", limit=page_count, actual=text
+        )
+    return sorted(chosen)

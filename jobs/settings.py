@@ -1,0 +1,167 @@
+"""Settings: small frozen groups read from the environment (`PAGEMILL_…`). Each process reads only its own.
+
+This is the one place that reads environment variables. An unknown `PAGEMILL_…` variable is an error: a typo must not
+silently mean the default. All times are seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs.errors import InvalidRequest
+
+MIB = 1024 * 1024
+
+
+class _Group(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PAGEMILL_", frozen=True, extra="ignore", populate_by_name=True)
+
+
+class DatabaseSettings(_Group):
+    """The truth."""
+
+    database_url: str = "sqlite:///pagemill-data/pagemill.db"
+    database_pool: int = Field(default=8, ge=1, description="Connections per process.")
+    database_busy_timeout: float = Field(default=10.0, gt=0, description="SQLite: how long a writer waits its turn.")
+
+
+class BrokerSettings(_Group):
+    """The doorbell: Redis or Valkey."""
+
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    broker_prefix: str = Field(default="pagemill:", description="Prefix of every key in Redis.")
+
+
+def _store_url(value: str) -> str:
+    if not value.startswith(("file:", "s3://")):
+        raise ValueError("must start with file: or s3://")
+    return value
+
+
+class BlobSettings(_Group):
+    """The object store: `file:PATH` or `s3://bucket/prefix`."""
+
+    store_url: Annotated[str, AfterValidator(_store_url)] = "file:pagemill-data/objects"
+    s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3 that is not AWS.")
+    s3_public_endpoint: str | None = Field(default=None, description="Endpoint that presigned links name instead.")
+    s3_region: str = "us-east-1"
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_timeout: float = Field(default=20.0, gt=0, description="Connect and read timeout of one call.")
+
+
+class SecretSettings(_Group):
+    """The key for secrets at rest."""
+
+    secret_key: SecretStr | None = Field(default=None, description="Any long random text; encrypts passwords at rest.")
+
+
+class LimitSettings(_Group):
+    """What a submission may cost. Served by `GET /v1`, enforced before memory is spent."""
+
+    max_file_bytes: int = Field(default=2048 * MIB, ge=1)
+    max_files_per_job: int = Field(default=1000, ge=1)
+    max_pages: int = Field(default=20_000, ge=1, description="Pages per document.")
+    max_page_pixels: int = Field(default=40_000_000, ge=10_000, description="Larger pages are scaled down to this.")
+    page_timeout: float = Field(default=300.0, gt=0, description="Deadline of one page inside render or engine.")
+    split_timeout: float = Field(default=120.0, gt=0, description="Deadline of opening one document.")
+    render_memory: int = Field(default=1536 * MIB, ge=64 * MIB, description="Bytes a page may add to its process.")
+
+
+class TimerSettings(_Group):
+    """The clockwork of the protocol. `time_factor` divides all of it, so that tests and chaos runs are short."""
+
+    time_factor: float = Field(default=1.0, gt=0)
+    heartbeat_every: float = 5.0
+    heartbeat_stale: float = 30.0
+    rescue_every: float = 5.0
+    ring_expires: float = 60.0
+    tick_every: float = 0.2
+    fold_every: float = 1.0
+    grace: float = Field(default=60.0, description="How long a worker may finish what it holds after SIGTERM.")
+    backoff_base: float = Field(default=2.0, description="First delay of a retryable error; doubles each time.")
+    backoff_max: float = 300.0
+
+    def scaled(self, name: str) -> float:
+        """The timer `name` in seconds, divided by the factor."""
+        return float(getattr(self, name)) / self.time_factor
+
+
+class EngineSettings(_Group):
+    """Which engine a worker holds and how much of the machine it may take."""
+
+    name: str = Field(default="rapidocr", validation_alias="PAGEMILL_ENGINE")
+    device: str = Field(default="cpu", validation_alias="PAGEMILL_DEVICE", description="cpu, or a GPU index.")
+    render_processes: int | None = Field(
+        default=None, validation_alias="PAGEMILL_RENDER_PROCESSES", ge=1, description="One per core where absent."
+    )
+    engine_capacity: int | None = Field(default=None, ge=1, description="Pages in flight; the engine decides.")
+
+
+class WorkerSettings(_Group):
+    """Who a worker process is and what it consumes."""
+
+    host: str = Field(default_factory=socket.gethostname)
+    slot: str | None = Field(default=None, description="Name of the device slot; the first free one where absent.")
+    queues: str = Field(default="recognize,split,assemble,deliver", description="Purposes this worker serves.")
+    scratch: Path | None = Field(default=None, description="Where sources lie while being read.")
+    scratch_bytes: int = Field(default=4096 * MIB, ge=MIB)
+    max_errors: int = Field(default=3, ge=1, description="Retryable errors after which a page or document fails.")
+    max_crashes: int = Field(default=3, ge=1, description="Crashes after which a page or document fails.")
+
+
+class ApiSettings(_Group):
+    """The HTTP server."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8470, ge=0, le=65535)
+    engine: str = Field(default="rapidocr", description="Engine of jobs that name none.")
+
+
+class ClientSettings(_Group):
+    """Where the command finds the server."""
+
+    url: str = "http://127.0.0.1:8470"
+    api_key: SecretStr | None = None
+
+
+GROUPS: tuple[type[_Group], ...] = (
+    DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
+    WorkerSettings, ApiSettings, ClientSettings,
+)  # fmt: skip
+
+# Read by tests and tools, not by a group.
+_OTHER = frozenset({"PAGEMILL_FAILPOINT"})
+
+
+def known_variables() -> dict[str, type[_Group]]:
+    """Every environment variable and the group that reads it."""
+    known: dict[str, type[_Group]] = {}
+    for group in GROUPS:
+        for name, field in group.model_fields.items():
+            alias = field.validation_alias
+            known[alias if isinstance(alias, str) else f"PAGEMILL_{name.upper()}"] = group
+    return known
+
+
+S = TypeVar("S", bound=_Group)
+
+
+def load(group: type[S], **values: Any) -> S:
+    """A group from the environment. Raises InvalidRequest naming the variable that is unknown or wrong."""
+    known = known_variables()
+    for variable in os.environ:
+        if variable.startswith("PAGEMILL_") and variable not in known and variable not in _OTHER:
+            raise InvalidRequest(f"unknown setting {variable}", where=variable)
+    try:
+        return group(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
+        raise InvalidRequest(f"{where}: {first['msg']}", where=where) from None

@@ -1,0 +1,85 @@
+"""The seam between the queue and what reads pages.
+
+An engine has two halves.
+
+* The **page half** runs in the render processes, beside the page's image, which never leaves them (pdfium is not
+  thread-safe and a full image is 11 MB). One instance per render process; its public methods are called one at a time
+  with the `Image` as first argument.
+* The **engine** itself runs in the worker process beside the resident model: one instance, one asyncio loop, any number
+  of pages in flight. It reaches a page's image only through `PageHandle.call`.
+
+RapidOCR does everything in the page half. PaddleOCR-VL fetches the layout input from it, later crops, and keeps the
+model in the engine. `echo` does not render unless told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobs.options import PageOptions
+from jobs.results import EngineInfo, PageImage, PageOutput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPage:
+    """What a page half sees: the pixels and what they are. Lives in a render process only."""
+
+    number: int
+    pixels: Image.Image
+    """Mode RGB."""
+    info: PageImage
+    warnings: tuple[Any, ...] = ()
+    """`jobs.results.Warning_` values that rendering gave, to be carried into the PageResult."""
+    render_seconds: float = 0.0
+
+
+class PageHalf(Protocol):
+    """Runs in a render process. Raise `jobs.errors.PageError` for a page that cannot be read."""
+
+    def start(self) -> None:
+        """Load models. Called once, before the first page, outside any page's deadline."""
+
+
+class PageHandle(Protocol):
+    """One page of one document, not yet rendered. Its image is made on the first `call` and kept until `release`."""
+
+    @property
+    def number(self) -> int:
+        """1-based page number."""
+
+    @property
+    def options(self) -> PageOptions: ...
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Run `page_half.<method>(rendered_page, *args)` in the render process.
+
+        Arguments and result cross a process border by pickle: keep them small.
+        Raises PageTimeout, PageRenderFailed, PageTooLarge, or what the method raised.
+        """
+
+
+class Engine(Protocol):
+    """The half beside the resident model. Built in the worker's main thread before any work is taken."""
+
+    info: EngineInfo
+    capacity: int
+    """Pages it can have in flight at once."""
+    default_dpi: int
+    page_half: str | None
+    """`module:Class` of the page half; None where pages are never rendered."""
+
+    def start(self) -> None:
+        """Load and warm up. Raises EngineUnavailable with the reason; the worker then takes no work."""
+
+    async def recognize(self, page: PageHandle) -> PageOutput:
+        """Read one page. Runs on the worker's engine loop; cancelling the task aborts the page.
+
+        Raises PageError (a value for this page), EngineUnavailable when the engine itself is dead.
+        """
+
+    def close(self) -> None:
+        """Free everything. Called once; no page is in flight."""
