@@ -102,6 +102,9 @@ class EngineSettings(_Group):
         default=None, validation_alias="PAGEMILL_RENDER_PROCESSES", ge=1, description="One per core where absent."
     )
     engine_capacity: int | None = Field(default=None, ge=1, description="Pages in flight; the engine decides.")
+    echo_state: Path | None = Field(
+        default=None, description="For tests: where the echo engine remembers the faults that happen once."
+    )
 
 
 class WorkerSettings(_Group):

@@ -48,6 +48,10 @@ class PageHandle(Protocol):
     """One page of one document, not yet rendered. Its image is made on the first `call` and kept until `release`."""
 
     @property
+    def document_id(self) -> str:
+        """Names the document in logs and in what must happen once per page."""
+
+    @property
     def number(self) -> int:
         """1-based page number."""
 
