@@ -86,7 +86,8 @@ class Service:
     name = "service"
     stop_signal = signal.SIGTERM
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.directory = Path(tempfile.mkdtemp(prefix=f"pagemill-{self.name}-"))
         self.log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -147,7 +148,15 @@ class Service:
         if not self.running:
             assert self._process is not None
             raise ServiceError(f"{self.name} exited with {self._process.returncode}\n{self._log_tail()}")
-        return self._ready()
+        # Somebody else's server on our port would answer just as well while ours is about to give up.
+        return self._listens() and self._ready()
+
+    def _listens(self) -> bool:
+        try:
+            connections = psutil.Process(self.pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return False
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == self.port for c in connections)
 
     def _log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]

