@@ -34,9 +34,9 @@
         ├── StorageFull           503 storage_full            (retryable)
         └── DatabaseUnavailable   503 database_unavailable    (retryable)
 
-`code`, `status` and `retryable` are data on the classes. `problem()` gives the RFC 9457 object that is the HTTP body and,
-unchanged, `job.error`, `document.error` and `page.error`. A bad page is a value: stages turn a PageError into the page's
-`error`; a ServiceError is an exception that sends pages back (docs/states.md).
+`code`, `status` and `retryable` are data on the classes. `problem()` gives the RFC 9457 object that is the HTTP body
+and, unchanged, `job.error`, `document.error` and `page.error`. A bad page is a value: stages turn a PageError into the
+page's `error`; a ServiceError is an exception that sends pages back (docs/states.md).
 """
 
 from __future__ import annotations

@@ -22,6 +22,11 @@ NAMING = {
 SQLModel.metadata.naming_convention = MetaData(naming_convention=NAMING).naming_convention
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """A partial index on both databases."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 class State(StrEnum):
     """States of jobs and documents."""
 
@@ -140,12 +145,13 @@ class Job(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     deleted_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    purged_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """Objects and rows of a deleted job are gone; nobody can write more."""
 
     __table_args__ = (
-        Index("ix_job_open", "id", postgresql_where=text("state IN ('queued','running')"),
-              sqlite_where=text("state IN ('queued','running')")),
-        Index("ix_job_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL"),
-              sqlite_where=text("deleted_at IS NOT NULL")),
+        Index("ix_job_open", "id", **_where("state IN ('queued','running')")),
+        Index("ix_job_to_purge", "id", **_where("deleted_at IS NOT NULL AND purged_at IS NULL")),
+        Index("ix_job_manifest", "id", **_where("NOT manifest")),
     )  # fmt: skip
 
 
@@ -188,19 +194,15 @@ class Document(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_document_job", "job_id", "position"),
-        Index("ix_document_unfinished", "job_id", postgresql_where=text("state IN ('queued','running')"),
-              sqlite_where=text("state IN ('queued','running')")),
+        Index("ix_document_unfinished", "job_id", **_where("state IN ('queued','running')")),
         Index("ix_document_split", "priority", "id",
-              postgresql_where=text("state IN ('queued','running') AND NOT sealed AND worker IS NULL"),
-              sqlite_where=text("state IN ('queued','running') AND NOT sealed AND worker IS NULL")),
+              **_where("state IN ('queued','running') AND NOT sealed AND worker IS NULL")),
         Index("ix_document_pending", "engine", "priority", "id",
-              postgresql_where=text("state = 'running' AND pending > 0"),
-              sqlite_where=text("state = 'running' AND pending > 0")),
+              **_where("state = 'running' AND pending > 0")),
         Index("ix_document_assemble", "priority", "id",
-              postgresql_where=text("state = 'running' AND sealed AND pending = 0 AND running = 0"),
-              sqlite_where=text("state = 'running' AND sealed AND pending = 0 AND running = 0")),
-        Index("ix_document_worker", "worker", postgresql_where=text("worker IS NOT NULL"),
-              sqlite_where=text("worker IS NOT NULL")),
+              **_where("state = 'running' AND sealed AND pending = 0 AND running = 0")),
+        Index("ix_document_rung", "rung_at", **_where("rung_at IS NOT NULL")),
+        Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
     )  # fmt: skip
 
 
@@ -223,14 +225,12 @@ class Page(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_page_silent", "document_id", "number",
-              postgresql_where=text("state = 'pending' AND rung_at IS NULL"),
-              sqlite_where=text("state = 'pending' AND rung_at IS NULL")),
+              **_where("state = 'pending' AND rung_at IS NULL")),
         Index("ix_page_rung", "rung_at",
-              postgresql_where=text("state = 'pending' AND rung_at IS NOT NULL"),
-              sqlite_where=text("state = 'pending' AND rung_at IS NOT NULL")),
-        Index("ix_page_held", "worker", postgresql_where=text("state = 'running'"),
-              sqlite_where=text("state = 'running'")),
-        {"info": {"fillfactor": 70}},
+              **_where("state = 'pending' AND rung_at IS NOT NULL")),
+        Index("ix_page_held", "worker", **_where("state = 'running'")),
+        Index("ix_page_canceled_held", "document_id",
+              **_where("state = 'canceled' AND worker IS NOT NULL")),
     )  # fmt: skip
 
 

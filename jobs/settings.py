@@ -168,3 +168,8 @@ def load(group: type[S], **values: Any) -> S:
         first = error.errors()[0]
         where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
         raise InvalidRequest(f"{where}: {first['msg']}", where=where) from None
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment: what a child process inherits before anything is set on top."""
+    return dict(os.environ)

@@ -1,0 +1,185 @@
+"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
+from jobs.errors import InvalidRequest, PagemillError, Problem
+from jobs.models import JobPublic, State
+from jobs.options import JobOptions
+from jobs.results import JobDocument, JobManifest
+from jobs.store import closing, ending, reading, submitting
+from jobs.store.database import Database
+from jobs.vault import Vault
+
+MAX_METADATA_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document whose bytes are in the store. With an `error` it is entered as failed; its neighbours go on."""
+
+    id: str
+    name: str
+    source_key: str
+    media_type: str
+    bytes: int
+    sha256: str
+    error: PagemillError | None = None
+
+
+def submit(
+    db: Database,
+    *,
+    job_id: str,
+    options: JobOptions,
+    engine: str,
+    documents: Sequence[NewDocument],
+    vault: Vault | None,
+) -> JobPublic:
+    """Enter a job in one transaction; when this returns, nothing acknowledged can be lost.
+
+    Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
+    DatabaseUnavailable.
+    """
+    if not documents:
+        raise InvalidRequest("a job needs at least one document", where="file", limit=1, actual=0)
+    job = {
+        "id": job_id,
+        "state": State.QUEUED.value,
+        "sealed": True,
+        "engine": engine,
+        "priority": 0 if options.priority == "interactive" else 1,
+        "options": options.stored(),
+        "metadata": _checked_metadata(options),
+        "password": _sealed_password(options, vault),
+    }
+    with db.write() as session:
+        submitting.insert_job(session, job, [_row(document) for document in documents])
+        closing.fold_totals(session, [job_id])
+        return reading.get_job(session, job_id)
+
+
+def _checked_metadata(options: JobOptions) -> dict[str, object]:
+    size = len(orjson.dumps(options.metadata))
+    if size > MAX_METADATA_BYTES:
+        raise InvalidRequest("metadata is too large", where="options.metadata", limit=MAX_METADATA_BYTES, actual=size)
+    return options.metadata
+
+
+def _sealed_password(options: JobOptions, vault: Vault | None) -> str | None:
+    if options.password is None:
+        return None
+    if vault is None:
+        raise InvalidRequest("passwords need PAGEMILL_SECRET_KEY on the server", where="options.password")
+    return vault.seal(options.password)
+
+
+def _row(new: NewDocument) -> submitting.NewRow:
+    error = None if new.error is None else new.error.problem().model_dump(exclude_none=True)
+    return submitting.NewRow(new.id, new.name, new.source_key, new.media_type, new.bytes, new.sha256, error)
+
+
+def cancel(db: Database, job_id: str) -> JobPublic:
+    """End what is pending and running; finished pages stay readable. An ended job stays as it is."""
+    with db.write() as session:
+        reading.get_job(session, job_id)
+        ending.cancel_job(session, job_id)
+        session.expire_all()
+        return reading.get_job(session, job_id)
+
+
+def retry(db: Database, blobs: BlobStore, job_id: str) -> JobPublic:
+    """Run the failed pages and failed documents of a job again.
+
+    job.json is deleted while the job's row is locked, and its absence is noted before: whoever dies in between leaves a
+    job whose manifest rescue writes again (docs/decisions/0002).
+    """
+    with db.write() as session:
+        reading.get_job(session, job_id)
+        ending.forget_manifest(session, job_id)
+    with db.write() as session:
+        documents = ending.lock_retriable(session, job_id)
+        if documents:
+            blobs.delete([manifest_key(job_id)])
+            ending.reopen(session, job_id, documents)
+        session.expire_all()
+        return reading.get_job(session, job_id)
+
+
+def close(db: Database, blobs: BlobStore, job_id: str) -> bool:
+    """Close the job if all its documents have ended: job.json first, then the row, while the row is locked.
+
+    Safe to call at any time and by several at once; returns whether this call closed it.
+    """
+    with db.read() as session:
+        if closing.has_unfinished(session, job_id):
+            return False
+    with db.write() as session:
+        end = closing.lock_ended(session, job_id)
+        if end is None:
+            return False
+        blobs.put(manifest_key(job_id), _manifest(end), "application/json")
+        closing.close_job(session, end)
+    return True
+
+
+def _manifest(end: closing.JobEnd) -> bytes:
+    manifest = JobManifest(
+        id=end.id,
+        state=end.state.value,
+        engine=end.engine,
+        options=end.options,
+        metadata=end.metadata,
+        created_at=end.created_at,
+        finished_at=end.finished_at,
+        documents=tuple(_manifest_line(end.id, document) for document in end.documents),
+    )
+    return orjson.dumps(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _manifest_line(job_id: str, document: closing.DocumentEnd) -> JobDocument:
+    attempt = document.result_attempt
+    prefix = job_prefix(job_id)
+
+    def key(filename: str) -> str | None:
+        return None if attempt is None else result_key(job_id, document.id, attempt, filename).removeprefix(prefix)
+
+    return JobDocument(
+        id=document.id,
+        name=document.name,
+        state=document.state.value,
+        pages=document.pages,
+        markdown=key("document.md"),
+        json=key("document.json"),
+        error=None if document.error is None else Problem.model_validate(document.error),
+    )
+
+
+def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
+    """Cancel, and forget the job for everybody. Its objects are purged now and again once no worker holds it."""
+    with db.write() as session:
+        reading.get_job(session, job_id)
+        ending.mark_deleted(session, job_id)
+    purge(db, blobs, job_id)
+
+
+def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:
+    """Delete the objects of a deleted job, and its rows too when nobody can write more of it (rule 10).
+
+    Returns whether everything is gone; rescue calls again until it is.
+    """
+    with db.read() as session:
+        held = ending.is_held(session, job_id)
+        sources = ending.source_keys(session, job_id)
+    blobs.delete_prefix(job_prefix(job_id))
+    blobs.delete(sources)
+    if held:
+        return False
+    with db.write() as session:
+        ending.drop_rows(session, job_id)
+    return True

@@ -1,0 +1,186 @@
+"""Closing: a document when its pages are done and its files are written, a job when its documents are (rule 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlmodel import Session
+
+from jobs.models import State, close_state
+from jobs.store.claiming import ClaimedDocument
+from jobs.store.locks import lock_documents, lock_jobs
+from jobs.store.sql import Sql
+from jobs.store.submitting import json_text
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A document's end: its final state, the attempt whose files count (None where there are none), its error."""
+
+    claim: ClaimedDocument
+    state: State
+    with_result: bool
+    error: dict[str, Any] | None = None
+
+
+_FINISH = Sql(
+    """UPDATE document SET state = f.state, sealed = true, worker = NULL, rung_at = NULL, finished_at = {now},
+              error = {json:f.error}, result_attempt = CASE WHEN f.with_result THEN f.a ELSE NULL END
+       FROM {list:f(d text, w text, a int, state text, with_result boolean, error text)}
+       WHERE document.id = f.d AND document.worker = f.w AND document.attempt = f.a AND document.state = 'running'
+       RETURNING id"""
+)
+
+
+def finish_documents(session: Session, finishes: Sequence[Finish]) -> list[str]:
+    """End claimed documents. Returns the ids that were still ours."""
+    lock_documents(session, (f.claim.document.id for f in finishes))
+    rows = _FINISH.run(session, f=[_bound(f) for f in finishes])
+    return [row[0] for row in rows]
+
+
+def _bound(finish: Finish) -> dict[str, Any]:
+    return {
+        "d": finish.claim.document.id,
+        "w": finish.claim.worker,
+        "a": finish.claim.attempt,
+        "state": finish.state.value,
+        "with_result": finish.with_result,
+        "error": json_text(finish.error),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEnd:
+    """A finished document as the job's manifest names it."""
+
+    id: str
+    name: str
+    state: State
+    pages: int
+    result_attempt: int | None
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """A job all of whose documents have ended, locked."""
+
+    id: str
+    state: State
+    engine: str
+    options: dict[str, Any]
+    metadata: dict[str, Any]
+    created_at: str
+    finished_at: str
+    documents: list[DocumentEnd]
+
+
+_UNFINISHED = Sql("SELECT 1 FROM document WHERE job_id = :job AND state IN ('queued', 'running') LIMIT 1")
+_OPEN_ONES = Sql(
+    """SELECT j.id FROM job j WHERE j.sealed AND j.state IN ('queued', 'running') AND NOT EXISTS (
+         SELECT 1 FROM document d WHERE d.job_id = j.id AND d.state IN ('queued', 'running'))
+       ORDER BY j.id LIMIT 1000"""
+)
+_WITHOUT_MANIFEST = Sql(
+    """SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL
+       ORDER BY id LIMIT 1000"""
+)
+_JOB = Sql(
+    """SELECT id, state, sealed, engine, options, metadata, created_at, {now}, finished_at, manifest, deleted_at
+       FROM job WHERE id = :job"""
+)
+_DOCUMENTS = Sql(
+    "SELECT id, name, state, total, result_attempt, error FROM document WHERE job_id = :job ORDER BY position"
+)
+_CLOSE = Sql(
+    """UPDATE job SET state = :state, manifest = true, finished_at = coalesce(finished_at, {now}),
+              password = CASE WHEN :keep_password THEN password ELSE NULL END WHERE id = :job"""
+)
+
+
+def has_unfinished(session: Session, job: str) -> bool:
+    """Whether a document of the job is still queued or running: one index probe."""
+    return _UNFINISHED.run(session, job=job).first() is not None
+
+
+def jobs_to_close(session: Session) -> list[str]:
+    """Sealed, unfinished jobs whose documents have all ended, and ended jobs whose manifest is missing."""
+    return [row[0] for row in _OPEN_ONES.run(session)] + [row[0] for row in _WITHOUT_MANIFEST.run(session)]
+
+
+def lock_ended(session: Session, job: str) -> JobEnd | None:
+    """Lock the job, then look at its documents. None where it is not to be closed: open documents, deleted, done."""
+    if not lock_jobs(session, [job]) or has_unfinished(session, job):
+        return None
+    row = _JOB.run(session, job=job).one()
+    sealed, manifest, deleted_at = bool(row[2]), bool(row[9]), row[10]
+    if not sealed or manifest or deleted_at is not None:
+        return None
+    documents = [
+        DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], _value(d[5])) for d in _DOCUMENTS.run(session, job=job)
+    ]
+    was_canceled = row[1] == State.CANCELED
+    state = State.CANCELED if was_canceled else _state_of([d.state for d in documents])
+    finished = _iso(row[8] if row[8] is not None else row[7])
+    return JobEnd(row[0], state, row[3], _value(row[4]) or {}, _value(row[5]) or {}, _iso(row[6]), finished, documents)
+
+
+def close_job(session: Session, end: JobEnd) -> None:
+    """Write the job's end; the row is locked by `lock_ended` in this transaction."""
+    keep_password = end.state in (State.FAILED, State.PARTIAL)
+    _CLOSE.run(session, job=end.id, state=end.state.value, keep_password=keep_password)
+    fold_totals(session, [end.id])
+
+
+def _state_of(states: Sequence[State]) -> State:
+    good = states.count(State.SUCCEEDED)
+    partial = states.count(State.PARTIAL)
+    if partial:
+        return State.CANCELED if State.CANCELED in states else State.PARTIAL
+    return close_state(good, states.count(State.FAILED), states.count(State.CANCELED))
+
+
+_FOLD = Sql(
+    """UPDATE job SET documents_total = s.n, documents_succeeded = s.ds, documents_partial = s.dp,
+              documents_failed = s.df, documents_canceled = s.dc, pages_total = s.pt, pages_running = s.pr,
+              pages_succeeded = s.ps, pages_failed = s.pf, pages_canceled = s.pc
+       FROM (SELECT job_id, count(*) AS n,
+                    sum(CASE WHEN state = 'succeeded' THEN 1 ELSE 0 END) AS ds,
+                    sum(CASE WHEN state = 'partial' THEN 1 ELSE 0 END) AS dp,
+                    sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS df,
+                    sum(CASE WHEN state = 'canceled' THEN 1 ELSE 0 END) AS dc,
+                    sum(total) AS pt, sum(running) AS pr, sum(succeeded) AS ps, sum(failed) AS pf, sum(canceled) AS pc
+             FROM document WHERE job_id IN (SELECT id FROM {list:ids(id text)}) GROUP BY job_id) AS s
+       WHERE job.id = s.job_id"""
+)
+_RUNNING_JOBS = Sql(
+    "SELECT id FROM job WHERE id IN (SELECT id FROM job WHERE state = 'running') ORDER BY id {skip_locked}"
+)
+
+
+def fold_totals(session: Session, jobs: Sequence[str]) -> None:
+    """Sum the documents' counters into these jobs, whose rows the caller has locked."""
+    if jobs:
+        _FOLD.run(session, ids=[{"id": job} for job in jobs])
+
+
+def fold_running(session: Session) -> None:
+    """Sum up every running job that nobody else holds."""
+    fold_totals(session, [row[0] for row in _RUNNING_JOBS.run(session)])
+
+
+def _value(stored: Any) -> dict[str, Any] | None:
+    value: dict[str, Any] | None = orjson.loads(stored) if isinstance(stored, str) else stored
+    return value
+
+
+def _iso(stored: Any) -> str:
+    """A timestamp as RFC 3339, from either database's own form."""
+    if isinstance(stored, str):
+        return stored.replace(" ", "T") + "Z"
+    text: str = stored.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return text[:-3] + "Z"

@@ -1,0 +1,132 @@
+"""Ends and new beginnings that a user asks for: cancel, retry, delete."""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+
+from jobs.store.closing import fold_totals
+from jobs.store.locks import lock_documents, lock_jobs
+from jobs.store.sql import Sql
+
+_OPEN_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job AND state IN ('queued', 'running') ORDER BY id")
+_CANCEL_PAGES = Sql(
+    """UPDATE page SET state = 'canceled', rung_at = NULL, finished_at = {now},
+              worker = CASE WHEN page.state = 'running' THEN page.worker ELSE NULL END
+       WHERE document_id IN (SELECT id FROM {list:ids(id text)}) AND state IN ('pending', 'running')"""
+)
+_CANCEL_DOCUMENTS = Sql(
+    """UPDATE document SET state = 'canceled', sealed = true, canceled = canceled + pending + running, pending = 0,
+              running = 0, rung_at = NULL, finished_at = {now}
+       WHERE id IN (SELECT id FROM {list:ids(id text)})"""
+)
+_CANCEL_JOB = Sql(
+    """UPDATE job SET state = 'canceled', sealed = true, cancel_requested = true, password = NULL,
+              finished_at = {now} WHERE id = :job"""
+)
+_STATE = Sql("SELECT state, deleted_at FROM job WHERE id = :job")
+
+
+def cancel_job(session: Session, job: str) -> bool:
+    """End everything of the job that is still pending or running, in this one transaction (rule 9).
+
+    Finished pages stay. Late results fail the guard. False where the job had ended already.
+    """
+    if not lock_jobs(session, [job]):
+        return False
+    if _STATE.run(session, job=job).one()[0] not in ("queued", "running"):
+        return False
+    ids = lock_documents(session, [row[0] for row in _OPEN_DOCUMENTS.run(session, job=job)])
+    rows = [{"id": i} for i in ids]
+    _CANCEL_PAGES.run(session, ids=rows)
+    _CANCEL_DOCUMENTS.run(session, ids=rows)
+    _CANCEL_JOB.run(session, job=job)
+    fold_totals(session, [job])
+    return True
+
+
+_RETRIABLE = Sql(
+    """SELECT id FROM document WHERE job_id = :job AND state IN ('failed', 'partial') AND source_key <> ''
+       ORDER BY id"""
+)
+_RETRY_PAGES = Sql(
+    """UPDATE page SET state = 'pending', errors = 0, crashes = 0, error = NULL, rung_at = NULL, worker = NULL,
+              ready_at = {now}, finished_at = NULL
+       WHERE document_id IN (SELECT id FROM {list:ids(id text)}) AND state = 'failed'"""
+)
+_REOPEN_DOCUMENTS = Sql(
+    """UPDATE document SET state = 'running', pending = pending + failed, failed = 0, errors = 0, crashes = 0,
+              error = NULL, worker = NULL, rung_at = NULL, ready_at = {now}, finished_at = NULL,
+              sealed = (source_pages IS NOT NULL)
+       WHERE id IN (SELECT id FROM {list:ids(id text)})"""
+)
+_REOPEN_JOB = Sql("""UPDATE job SET state = 'running', finished_at = NULL, manifest = false WHERE id = :job""")
+_FORGET_MANIFEST = Sql("UPDATE job SET manifest = false WHERE id = :job AND deleted_at IS NULL")
+
+
+def forget_manifest(session: Session, job: str) -> None:
+    """job.json is about to be deleted: should we die in between, rescue writes it again."""
+    if lock_jobs(session, [job]):
+        _FORGET_MANIFEST.run(session, job=job)
+
+
+def lock_retriable(session: Session, job: str) -> list[str]:
+    """Lock the job and its documents that failed, wholly or in part. Empty where it was canceled or has none."""
+    if not lock_jobs(session, [job]):
+        return []
+    state, deleted_at = _STATE.run(session, job=job).one()
+    if state == "canceled" or deleted_at is not None:
+        return []
+    return lock_documents(session, [row[0] for row in _RETRIABLE.run(session, job=job)])
+
+
+def reopen(session: Session, job: str, documents: list[str]) -> None:
+    """Failed pages become pending, their documents and the job run again. The rows are locked by `lock_retriable`.
+
+    A document whose split failed is split again: it was never sealed with a page count.
+    """
+    rows = [{"id": i} for i in documents]
+    _RETRY_PAGES.run(session, ids=rows)
+    _REOPEN_DOCUMENTS.run(session, ids=rows)
+    _REOPEN_JOB.run(session, job=job)
+    fold_totals(session, [job])
+
+
+_MARK_DELETED = Sql("UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job")
+_TO_PURGE = Sql("""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 100""")
+_SOURCES = Sql("SELECT source_key FROM document WHERE job_id = :job AND source_key <> ''")
+_HELD = Sql(
+    """SELECT 1 FROM document d JOIN worker w ON w.id = d.worker AND w.state IN ('alive', 'draining')
+       WHERE d.job_id = :job
+       UNION ALL
+       SELECT 1 FROM document d JOIN page p ON p.document_id = d.id
+         JOIN worker w ON w.id = p.worker AND w.state IN ('alive', 'draining')
+       WHERE d.job_id = :job AND p.state = 'canceled' LIMIT 1"""
+)
+_DROP_DOCUMENTS = Sql("DELETE FROM document WHERE job_id = :job")
+_MARK_PURGED = Sql("UPDATE job SET purged_at = {now} WHERE id = :job")
+
+
+def mark_deleted(session: Session, job: str) -> None:
+    """The job is gone for everybody; its objects and rows follow (rule 10)."""
+    cancel_job(session, job)
+    _MARK_DELETED.run(session, job=job)
+
+
+def jobs_to_purge(session: Session) -> list[str]:
+    return [row[0] for row in _TO_PURGE.run(session)]
+
+
+def source_keys(session: Session, job: str) -> list[str]:
+    return [row[0] for row in _SOURCES.run(session, job=job)]
+
+
+def is_held(session: Session, job: str) -> bool:
+    """Whether a living worker still has a page or document of this canceled job in its hands and may yet write."""
+    return _HELD.run(session, job=job).first() is not None
+
+
+def drop_rows(session: Session, job: str) -> None:
+    """Delete documents and pages; the job's row stays and says that it is gone."""
+    if lock_jobs(session, [job]):
+        _DROP_DOCUMENTS.run(session, job=job)
+        _MARK_PURGED.run(session, job=job)

@@ -1,0 +1,266 @@
+"""What people and programs see: public shapes, never table objects. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from jobs.errors import Gone, NotFound, Problem
+from jobs.models import (
+    Document,
+    DocumentCounts,
+    DocumentPublic,
+    Job,
+    JobPublic,
+    Page,
+    PageCounts,
+    PagePublic,
+    PageState,
+    State,
+    Worker,
+    WorkerPublic,
+    WorkerState,
+)
+
+PRIORITIES = ("interactive", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a document's file lies and what opens it."""
+
+    key: str
+    media_type: str
+    password: str | None
+    """Encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPage:
+    """A page with an end. `attempt` names its result's key where it succeeded."""
+
+    document: str
+    number: int
+    state: PageState
+    attempt: int
+    error: dict[str, Any] | None
+
+
+def get_job(session: Session, job_id: str) -> JobPublic:
+    """Raises NotFound, or Gone after a delete."""
+    return _job(_live_job(session, job_id))
+
+
+def list_jobs(
+    session: Session, *, limit: int, before: str | None = None, states: Sequence[State] = ()
+) -> list[JobPublic]:
+    """Newest first. `before`: the last id seen."""
+    query = select(Job).where(col(Job.deleted_at).is_(None)).order_by(col(Job.id).desc()).limit(limit)
+    if before is not None:
+        query = query.where(col(Job.id) < before)
+    if states:
+        query = query.where(col(Job.state).in_([state.value for state in states]))
+    return [_job(row) for row in session.exec(query)]
+
+
+def get_document(session: Session, job_id: str, document_id: str) -> DocumentPublic:
+    """Raises NotFound, or Gone after a delete."""
+    return _document(_live_document(session, job_id, document_id))
+
+
+def list_documents(session: Session, job_id: str, *, limit: int, after: int = -1) -> list[DocumentPublic]:
+    """By position. `after`: the last position seen. Raises NotFound, or Gone after a delete."""
+    _live_job(session, job_id)
+    query = (
+        select(Document)
+        .where(Document.job_id == job_id, Document.position > after)
+        .order_by(col(Document.position))
+        .limit(limit)
+    )
+    return [_document(row) for row in session.exec(query)]
+
+
+def list_pages(session: Session, document_id: str, *, limit: int, after: int = 0) -> list[PagePublic]:
+    """By number. `after`: the last number seen."""
+    query = (
+        select(Page).where(Page.document_id == document_id, Page.number > after).order_by(col(Page.number)).limit(limit)
+    )
+    return [_page(row) for row in session.exec(query)]
+
+
+def get_page(session: Session, document_id: str, number: int) -> PagePublic:
+    """Raises NotFound."""
+    row = session.get(Page, (document_id, number))
+    if row is None:
+        raise NotFound(f"document {document_id} has no page {number}", where=f"{document_id}/{number}")
+    return _page(row)
+
+
+def list_workers(session: Session) -> list[WorkerPublic]:
+    """Workers alive or draining, and those that ended lately; oldest first."""
+    held = dict(
+        session.exec(
+            select(Page.worker, func.count()).where(Page.state == PageState.RUNNING).group_by(col(Page.worker))
+        ).all()
+    )
+    return [_worker(row, held.get(row.id, 0)) for row in session.exec(select(Worker).order_by(col(Worker.id)))]
+
+
+def finished_pages(session: Session, document_id: str, *, after: int = 0, limit: int = 1000) -> list[FinishedPage]:
+    """Pages of a document that have ended, by number, beginning after a number."""
+    query = (
+        select(Page)
+        .where(
+            Page.document_id == document_id,
+            Page.number > after,
+            col(Page.state).in_([PageState.SUCCEEDED, PageState.FAILED, PageState.CANCELED]),
+        )
+        .order_by(col(Page.number))
+        .limit(limit)
+    )
+    return [
+        FinishedPage(row.document_id, row.number, PageState(row.state), row.attempt, row.error)
+        for row in session.exec(query)
+    ]
+
+
+def all_finished_pages(session: Session, document_id: str) -> Iterator[FinishedPage]:
+    """Every page of a document that has ended, in pieces."""
+    after = 0
+    while pieces := finished_pages(session, document_id, after=after):
+        yield from pieces
+        after = pieces[-1].number
+
+
+def result_attempt(session: Session, document_id: str) -> int | None:
+    """The attempt whose document.md and document.json count; None where there are none."""
+    row = session.get(Document, document_id)
+    return None if row is None else row.result_attempt
+
+
+def get_source(session: Session, document_id: str) -> Source:
+    """Raises NotFound."""
+    query = (
+        select(Document.source_key, Document.media_type, Job.password)
+        .join(Job, col(Job.id) == Document.job_id)
+        .where(Document.id == document_id)
+    )
+    row = session.exec(query).first()
+    if row is None:
+        raise NotFound(f"there is no document {document_id}", where=document_id)
+    return Source(*row)
+
+
+def _live_job(session: Session, job_id: str) -> Job:
+    row = session.get(Job, job_id)
+    if row is None:
+        raise NotFound(f"there is no job {job_id}", where=job_id)
+    if row.deleted_at is not None:
+        raise Gone(f"job {job_id} was deleted", where=job_id)
+    return row
+
+
+def _live_document(session: Session, job_id: str, document_id: str) -> Document:
+    _live_job(session, job_id)
+    row = session.get(Document, document_id)
+    if row is None or row.job_id != job_id:
+        raise NotFound(f"job {job_id} has no document {document_id}", where=document_id)
+    return row
+
+
+def _problem(stored: dict[str, Any] | None) -> Problem | None:
+    return None if stored is None else Problem.model_validate(stored)
+
+
+def _job(row: Job) -> JobPublic:
+    ended = row.documents_succeeded + row.documents_partial + row.documents_failed + row.documents_canceled
+    done = row.pages_running + row.pages_succeeded + row.pages_failed + row.pages_canceled
+    return JobPublic(
+        id=row.id,
+        state=State(row.state),
+        sealed=row.sealed,
+        engine=row.engine,
+        priority="interactive" if row.priority == 0 else "batch",
+        options=row.options,
+        metadata=row.meta,
+        documents=DocumentCounts(
+            total=row.documents_total,
+            queued=row.documents_total - ended,
+            succeeded=row.documents_succeeded,
+            partial=row.documents_partial,
+            failed=row.documents_failed,
+            canceled=row.documents_canceled,
+        ),
+        pages=PageCounts(
+            total=row.pages_total,
+            pending=row.pages_total - done,
+            running=row.pages_running,
+            succeeded=row.pages_succeeded,
+            failed=row.pages_failed,
+            canceled=row.pages_canceled,
+        ),
+        error=_problem(row.error),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _document(row: Document) -> DocumentPublic:
+    return DocumentPublic(
+        id=row.id,
+        job_id=row.job_id,
+        position=row.position,
+        name=row.name,
+        media_type=row.media_type,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        state=State(row.state),
+        sealed=row.sealed,
+        source_pages=row.source_pages,
+        pages=PageCounts(
+            total=row.total,
+            pending=row.pending,
+            running=row.running,
+            succeeded=row.succeeded,
+            failed=row.failed,
+            canceled=row.canceled,
+        ),
+        error=_problem(row.error),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _page(row: Page) -> PagePublic:
+    return PagePublic(
+        document_id=row.document_id,
+        number=row.number,
+        state=PageState(row.state),
+        attempt=row.attempt,
+        errors=row.errors,
+        crashes=row.crashes,
+        worker=row.worker,
+        error=_problem(row.error),
+        finished_at=row.finished_at,
+    )
+
+
+def _worker(row: Worker, pages_running: int) -> WorkerPublic:
+    return WorkerPublic(
+        id=row.id,
+        host=row.host,
+        slot=row.slot,
+        pid=row.pid,
+        engine=row.engine,
+        capacity=row.capacity,
+        state=WorkerState(row.state),
+        started_at=row.started_at,
+        heartbeat_at=row.heartbeat_at,
+        detail=row.detail,
+        pages_running=pages_running,
+    )

@@ -1,0 +1,99 @@
+"""Statements written as SQL for both databases.
+
+The protocol's statements update many rows by a list of (document, page, attempt) in one go. Both databases read such
+a list from one JSON parameter, so the text of a statement is constant whatever the length of the list: nothing is
+compiled per call. Fragments in braces are filled per database:
+
+    {now}            the database's time
+    {later:x}        `x` seconds from now, x an SQL expression
+    {json:x}         the text x as a JSON value
+    {share} {update} {update_of_d}   row locks; nothing on SQLite, where the transaction itself is the lock
+    {list:name(a text, b int)}       the JSON parameter :name as rows
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import CursorResult, text
+from sqlmodel import Session
+
+_LIST = re.compile(r"\{list:(\w+)\(([^)]*)\)\}")
+_LATER = re.compile(r"\{later:([^}]+)\}")
+_JSON = re.compile(r"\{json:([^}]+)\}")
+
+_TIME = r"%Y-%m-%d %H\:%M\:%f"  # colons escaped: text() would take `:M` for a parameter
+_POSTGRESQL = {
+    "{now}": "statement_timestamp()",
+    "{share}": "FOR SHARE",
+    "{update}": "FOR UPDATE",
+    "{update_of_d}": "FOR UPDATE OF d",
+    "{skip_locked}": "FOR UPDATE SKIP LOCKED",
+}
+_SQLITE = {
+    "{now}": f"strftime('{_TIME}', 'now')",
+    "{share}": "",
+    "{update}": "",
+    "{update_of_d}": "",
+    "{skip_locked}": "",
+}
+
+
+class Sql:
+    """One statement. `run(session, …)` executes it; lists of mappings among the parameters travel as JSON."""
+
+    def __init__(self, template: str) -> None:
+        self._postgresql = text(_postgresql(template))
+        self._sqlite = text(_sqlite(template))
+
+    def run(self, session: Session, **parameters: Any) -> CursorResult[Any]:
+        statement = self._sqlite if is_sqlite(session) else self._postgresql
+        values = {name: _parameter(value) for name, value in parameters.items()}
+        return session.connection().execute(statement, values)
+
+
+def is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def _postgresql(template: str) -> str:
+    template = _LATER.sub(r"(statement_timestamp() + make_interval(secs => \1))", template)
+    template = _JSON.sub(r"CAST(\1 AS json)", template)
+    template = _LIST.sub(r"jsonb_to_recordset(CAST(:\1 AS jsonb)) AS \1(\2)", template)
+    return _fill(template, _POSTGRESQL)
+
+
+def _sqlite(template: str) -> str:
+    template = _LATER.sub(rf"strftime('{_TIME}', 'now', (\1) || ' seconds')", template)
+    template = _JSON.sub(r"\1", template)
+    template = _LIST.sub(_sqlite_list, template)
+    return _fill(template, _SQLITE)
+
+
+def _sqlite_list(match: re.Match[str]) -> str:
+    names = [column.split()[0] for column in match[2].split(",")]
+    columns = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+    return f"(SELECT {columns} FROM json_each(:{match[1]})) AS {match[1]}"
+
+
+def _fill(template: str, fragments: Mapping[str, str]) -> str:
+    for fragment, sql in fragments.items():
+        template = template.replace(fragment, sql)
+    return template
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return orjson.dumps(value).decode()
+    return value
+
+
+def grouped(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Values by key, in order of first appearance."""
+    groups: dict[str, list[Any]] = {}
+    for key, value in rows:
+        groups.setdefault(key, []).append(value)
+    return groups

@@ -1,0 +1,95 @@
+"""Worker rows: one incarnation of a process each, kept alive by one small update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from jobs.store.sql import Sql
+
+_REPLACE = Sql(
+    """UPDATE worker SET state = 'dead', detail = 'replaced by a new incarnation'
+       WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')"""
+)
+_REGISTER = Sql(
+    """INSERT INTO worker (id, host, slot, pid, engine, capacity, state, started_at, heartbeat_at)
+       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now})"""
+)
+_HEARTBEAT = Sql("UPDATE worker SET heartbeat_at = {now} WHERE id = :id AND state IN ('alive', 'draining')")
+_SET_STATE = Sql("UPDATE worker SET state = :state, detail = :detail WHERE id = :id AND state IN ('alive', 'draining')")
+_DECLARE_DEAD = Sql(
+    """UPDATE worker SET state = 'dead', detail = 'no heartbeat'
+       WHERE state IN ('alive', 'draining') AND heartbeat_at < {later:-:stale} RETURNING id"""
+)
+_CANCELED_AMONG = Sql(
+    """SELECT d.id FROM document d JOIN {list:ids(id text)} ON d.id = ids.id WHERE d.state = 'canceled'"""
+)
+_CAPACITY = Sql("SELECT engine, sum(capacity), max(capacity) FROM worker WHERE state = 'alive' GROUP BY engine")
+_FORGET = Sql(
+    """DELETE FROM worker WHERE state IN ('dead', 'stopped') AND heartbeat_at < {later:-:age}
+       AND NOT EXISTS (SELECT 1 FROM page WHERE page.worker = worker.id AND page.state = 'running')
+       AND NOT EXISTS (SELECT 1 FROM document WHERE document.worker = worker.id)"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A worker process presents itself."""
+
+    id: str
+    host: str
+    slot: str
+    pid: int
+    engine: str
+    capacity: int
+    """Pages it can have in flight; 0 for one that serves no engine."""
+
+
+def register(session: Session, new: Registration) -> None:
+    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued."""
+    _REPLACE.run(session, host=new.host, slot=new.slot)
+    _REGISTER.run(
+        session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity
+    )
+
+
+def heartbeat(session: Session, worker: str) -> bool:
+    """False means: somebody declared us dead. Drop everything and register anew."""
+    return _HEARTBEAT.run(session, id=worker).rowcount == 1
+
+
+def set_state(session: Session, worker: str, state: str, detail: str | None = None) -> None:
+    """`draining` or `stopped`, by the worker itself. Does nothing to one that was declared dead."""
+    _SET_STATE.run(session, id=worker, state=state, detail=detail)
+
+
+def declare_dead(session: Session, stale: float) -> list[str]:
+    """Judge every worker whose heartbeat is older than `stale` seconds. Returns their ids."""
+    return [row[0] for row in _DECLARE_DEAD.run(session, stale=stale)]
+
+
+def canceled_among(session: Session, documents: Sequence[str]) -> set[str]:
+    """Which of the documents a worker is busy with were canceled."""
+    if not documents:
+        return set()
+    return {row[0] for row in _CANCELED_AMONG.run(session, ids=[{"id": d} for d in documents])}
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one engine's living workers can have in flight: together, and the largest of them."""
+
+    total: int
+    largest: int
+
+
+def capacities(session: Session) -> dict[str, Capacity]:
+    """Capacity by engine name, of workers that take new pages."""
+    return {row[0]: Capacity(int(row[1]), int(row[2])) for row in _CAPACITY.run(session) if row[1]}
+
+
+def forget(session: Session, age: float) -> None:
+    """Delete rows of workers that ended `age` seconds ago and hold nothing."""
+    _FORGET.run(session, age=age)
