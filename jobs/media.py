@@ -76,7 +76,8 @@ def sniff(head: bytes, size: int) -> str:
     if media_type is not None:
         return media_type
     foreign = _foreign_kind(head)
-    if foreign is None and b"%PDF-" in head[:SNIFF_BYTES]:
+    # pdfium reads a header without the dash too, but only a file that begins with it is believed to mean it.
+    if foreign is None and (head.startswith(b"%PDF") or b"%PDF-" in head[:SNIFF_BYTES]):
         return "application/pdf"
     kind = foreign or _text_kind(head) or "of no known type"
     raise UnsupportedType(

@@ -1,0 +1,179 @@
+"""One render process as its parent sees it: spawn, ask, kill.
+
+Started as a plain command and not by `multiprocessing`, whose spawn method runs the parent's main module again in every
+child (a Celery or test runner that must not be) and leaves a resource tracker beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Literal
+
+import psutil
+
+from jobs.errors import EngineError
+from workers.render.messages import Answer, Failure, Release, Request
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from workers.render.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+_REAP_SECONDS = 10.0
+
+Reason = Literal["crash", "deadline", "memory", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Why a render process is gone."""
+
+    reason: Reason
+    returncode: int | None
+    resident: int | None = None
+    """Bytes it had in memory when it was killed for that."""
+
+    def describe(self) -> str:
+        if self.returncode is not None and self.returncode < 0:
+            return f"the render process was ended by {_signal_name(-self.returncode)}"
+        return f"the render process ended with exit code {self.returncode}"
+
+
+class ChildDied(Exception):
+    """The process died before it answered."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__(death.describe())
+        self.death = death
+
+
+@dataclass(slots=True)
+class _Busy:
+    deadline: float
+
+
+class Child:
+    """A render process. `ask`, `release` and `reap` belong to one thread; `check` and `kill` may be called by any.
+
+    Must be created by a thread that lives as long as the child: Linux tells a child that its parent died when the
+    thread that forked it ends.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), str(os.getpid()), json.dumps(_import_path())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # the parent's stdout may be somebody's data
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the parent
+            )
+            self._connection = Connection(ours.detach())
+        self._guard = threading.Lock()
+        self._busy: _Busy | None = None
+        self._verdict: tuple[Reason, int | None] | None = None
+        self.max_resident: int | None = None
+        """Bytes of resident memory beyond which `check` kills it; None while that is unknown."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether it can be asked. False as soon as it is condemned, even where it still runs."""
+        return self._verdict is None and self._process.poll() is None
+
+    def ask(self, request: Request, seconds: float) -> Answer:
+        """Send a request and wait for its answer. Raises ChildDied, also when `seconds` pass (see `check`)."""
+        with self._guard:
+            self._busy = _Busy(time.monotonic() + seconds)
+        try:
+            self._connection.send(request)
+            encoded = self._connection.recv_bytes()
+        except (EOFError, OSError):
+            raise ChildDied(self.reap()) from None
+        finally:
+            with self._guard:
+                self._busy = None
+        return _decoded(encoded)
+
+    def release(self, tokens: tuple[int, ...]) -> None:
+        """Let it forget pages."""
+        try:
+            self._connection.send(Release(tokens))
+        except OSError:
+            return  # it is dead, and its pages with it
+
+    def resident(self) -> int | None:
+        """Bytes of resident memory; None when it is gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return None
+
+    def check(self) -> None:
+        """Kill it when the request it works on is over its deadline or its memory."""
+        with self._guard:
+            busy, limit = self._busy, self.max_resident
+        if busy is None:
+            return
+        if time.monotonic() >= busy.deadline:
+            self._condemn("deadline", None, busy)
+        elif limit is not None:
+            resident = self.resident()
+            if resident is not None and resident > limit:
+                self._condemn("memory", resident, busy)
+
+    def kill(self) -> None:
+        """End it now; whoever waits in `ask` gets ChildDied with reason `closed`."""
+        with self._guard:
+            self._verdict = self._verdict or ("closed", None)
+            self._process.kill()
+
+    def _condemn(self, reason: Reason, resident: int | None, busy: _Busy) -> None:
+        with self._guard:
+            if self._busy is busy and self._verdict is None:  # else it answered meanwhile
+                self._verdict = (reason, resident)
+                self._process.kill()
+
+    def reap(self) -> Death:
+        """Make sure that it is gone and say why. Afterwards the object is of no use."""
+        with self._guard:
+            reason, resident = self._verdict or ("crash", None)
+        self._connection.close()
+        try:
+            # Its end of the socket may be closed a moment before it is dead.
+            returncode = self._process.wait(timeout=1.0 if reason == "crash" else _REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            returncode = self._process.wait(timeout=_REAP_SECONDS)
+        return Death(reason, returncode, resident)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _import_path() -> list[str]:
+    return [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109 - sys.path holds strings
+
+
+def _decoded(encoded: bytes) -> Answer:
+    try:
+        answer: Answer = pickle.loads(encoded)  # noqa: S301 - our own process wrote it
+    except Exception as error:  # noqa: BLE001 - the edge of a process: anything may be wrong with the class of a result
+        return Failure(EngineError(f"the page half's result cannot be read: {type(error).__name__}: {error}"))
+    return answer

@@ -1,0 +1,33 @@
+"""What opening and rendering a document means, whatever its format."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from PIL import Image
+
+from jobs.results import PageImage, Warning_
+
+
+class Rendering(NamedTuple):
+    """A page's pixels (mode RGB), what they are, and what a reader of the result should know."""
+
+    pixels: Image.Image
+    info: PageImage
+    warnings: tuple[Warning_, ...]
+
+
+class Document(Protocol):
+    """An open document. Page numbers are 1-based."""
+
+    page_count: int
+    encrypted: bool
+    """Whether a password was needed to open it."""
+
+    def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
+        """The page at `dpi` (images: at their own size), scaled down to `max_pixels` where it would be larger.
+
+        Nothing is allocated before the size is known to be allowed. Raises PageTooLarge, PageRenderFailed.
+        """
+
+    def close(self) -> None: ...
