@@ -1,0 +1,74 @@
+"""What an object store promises, whichever kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStat:
+    key: str
+    size: int
+    """Bytes."""
+    modified: datetime
+    """With its time zone."""
+    etag: str
+    """Without quotes. Changes when the object is replaced."""
+
+
+class BlobMissing(KeyError):
+    """No object has this key."""
+
+
+class BlobWriter(Protocol):
+    """Streams one object. Leaving the `with` block without an error makes it visible, whole; otherwise nothing is."""
+
+    def write(self, data: bytes) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Thread-safe. Raises BlobMissing, StorageUnavailable (network, 5xx, timeouts), StorageFull (no space).
+
+    A name that cannot be a key (see `check_key`) is an InvalidRequest in every call. Objects are replaced whole: who
+    reads one sees the old bytes or the new ones. When `put` or a writer's `with` block returns, the object is on disk.
+    """
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None: ...
+    def writer(self, key: str, content_type: str = "application/octet-stream") -> BlobWriter: ...
+    def get(self, key: str) -> bytes: ...
+    def stream(self, key: str, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """Pieces of at most `chunk` bytes. BlobMissing comes at the call, not with the first piece."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Into a file, which is removed again when the download fails."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The object as a readable file, where the store is a directory on this machine; None elsewhere."""
+
+    def stat(self, key: str) -> BlobStat | None: ...
+    def list(self, prefix: str) -> Iterator[BlobStat]:
+        """By ascending key. Objects written or deleted meanwhile may or may not be among them."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Keys without an object are fine."""
+
+    def delete_prefix(self, prefix: str) -> int:
+        """How many objects were deleted. Half-written ones go too."""
+
+    def presign(self, key: str, seconds: int, filename: str | None = None) -> str | None:
+        """A link that anybody may GET for so long; None where the store has none (local directory)."""
+
+    def check(self) -> None:
+        """Raise StorageUnavailable or StorageFull when an object cannot be written now."""
+
+    def close(self) -> None:
+        """Give up connections. The store must not be used after."""
