@@ -1,0 +1,344 @@
+"""The main loop of `pagemill run`: files through the real queue, a bounded number at a time.
+
+Each file is a job. At most `WINDOW` of them exist at once, whatever the number of files: their sources and results lie
+in the temporary store only between submitting and fetching.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.vault import Vault
+
+from api.cli.bars import OpenDocument, Progress
+from api.cli.output import Recipe, Staging, Target, is_done
+from api.cli.plan import Failure, Plan, Source
+from api.intake import IncomingFile
+from jobs import lifecycle
+from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
+from jobs.errors import Problem, StorageFull
+from jobs.ids import new_document_id, new_job_id
+from jobs.lifecycle import NewDocument
+from jobs.models import FINAL, DocumentPublic, JobPublic, PageState, State
+from jobs.options import JobOptions
+from jobs.settings import LimitSettings
+from jobs.store import reading
+from jobs.store.database import Database
+
+WINDOW = 64
+"""Documents open at once: as many as an engine may have pages in flight."""
+WINDOW_BYTES = 1 << 30
+"""Bytes of open sources beyond which no further one is opened."""
+_PIECE = 1 << 20
+_TURN = 0.2
+"""Seconds of opening files before the open ones are looked at again."""
+
+
+@dataclass(slots=True)
+class _Open:
+    source: Source
+    bytes: int
+    pages: int = 0
+    done: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the files."""
+
+    succeeded: int = 0
+    partial: int = 0
+    failed: int = 0
+    done_before: int = 0
+    pages: int = 0
+    pages_failed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def finished(self) -> int:
+        return self.succeeded + self.partial + self.failed + self.done_before
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a batch stands on."""
+
+    database: Database
+    blobs: BlobStore
+    limits: LimitSettings
+    vault: Vault
+
+
+class Todo:
+    """The files of a plan that are still to be read, found out one at a time: each look may hash a large file."""
+
+    def __init__(self, plan: Plan, out: Path, recipe: Recipe, force: bool, tally: Tally) -> None:
+        self._ahead = deque(plan.sources)
+        self._out = out
+        self._recipe = recipe
+        self._force = force
+        self._tally = tally
+        self._next: Source | None = None
+
+    def advance(self, seconds: float) -> None:
+        """Look for the next file that needs reading, for about so long. Those done before are counted and passed by."""
+        until = time.monotonic() + seconds
+        while self._next is None and self._ahead:
+            source = self._ahead.popleft()
+            if self._is_done(source):
+                self._tally.done_before += 1
+            else:
+                self._next = source
+            if time.monotonic() > until:
+                return
+
+    def take(self) -> Source | None:
+        """The file that `advance` found."""
+        source, self._next = self._next, None
+        return source
+
+    @property
+    def found(self) -> bool:
+        return self._next is not None
+
+    @property
+    def left(self) -> int:
+        return len(self._ahead) + self.found
+
+    def _is_done(self, source: Source) -> bool:
+        if self._force:
+            return False
+        try:
+            return is_done(target_of(self._out, source), source.path, self._recipe)
+        except OSError:
+            return False  # it cannot be read now: opening it will say why
+
+
+def target_of(out: Path, source: Source) -> Target:
+    return Target(out / source.name)
+
+
+class Batch:
+    """Call `step` until it says that everything is done."""
+
+    def __init__(self, todo: Todo, out: Path, options: JobOptions, engine: str, tally: Tally) -> None:
+        self._todo = todo
+        self._out = out
+        self._options = options
+        self._engine = engine
+        self._tally = tally
+        self._open: dict[str, _Open] = {}
+        self._pages_per_document = 1.0
+
+    def step(self, ground: Ground, stopped: Callable[[], bool]) -> bool:
+        """One round: fetch what is finished, open what there is room for. True when nothing is left."""
+        self._look(ground, stopped)
+        self._fill(ground, stopped)
+        return not self._open and not self._todo.left
+
+    def progress(self, note: str = "") -> Progress:
+        tally, opened = self._tally, list(self._open.values())
+        unsplit = sum(1 for document in opened if not document.pages)
+        open_pages = sum(document.pages - document.done for document in opened)
+        return Progress(
+            documents=tally.finished + len(opened) + self._todo.left,
+            finished=tally.finished,
+            failed=tally.failed + tally.partial,
+            pages=tally.pages + sum(document.done for document in opened),
+            pages_ahead=open_pages + (unsplit + self._todo.left) * self._pages_per_document,
+            open=[OpenDocument(d.source.name, d.pages, d.done) for d in opened],
+            note=note,
+        )
+
+    # --- opening
+
+    def _fill(self, ground: Ground, stopped: Callable[[], bool]) -> None:
+        until = time.monotonic() + _TURN
+        while self._has_room() and not stopped() and time.monotonic() < until:
+            self._todo.advance(until - time.monotonic())
+            source = self._todo.take()
+            if source is None:
+                return
+            self._submit(ground, source, stopped)
+
+    def _has_room(self) -> bool:
+        taken = sum(document.bytes for document in self._open.values())
+        return len(self._open) < WINDOW and (not self._open or taken < WINDOW_BYTES)
+
+    def _submit(self, ground: Ground, source: Source, stopped: Callable[[], bool]) -> None:
+        job_id = new_job_id()
+        document = self._take_in(ground, source, job_id, stopped)
+        if document is None:
+            return
+        if document.error is not None:
+            self._fail(source, [_failure(str(source.path), document.error.problem())])
+            return
+        lifecycle.submit(
+            ground.database,
+            job_id=job_id,
+            options=self._options,
+            engine=self._engine,
+            documents=[document],
+            vault=ground.vault,
+        )
+        self._open[job_id] = _Open(source, document.bytes)
+
+    def _take_in(self, ground: Ground, source: Source, job_id: str, stopped: Callable[[], bool]) -> NewDocument | None:
+        """The file into the store. None when it cannot be read (counted as failed) or the user stops the run."""
+        document_id = new_document_id()
+        key = upload_key(datetime.now(UTC).date(), job_id, document_id)
+        name = source.name.encode(errors="replace").decode()
+        incoming = IncomingFile(ground.blobs, key, document_id, name, ground.limits.max_file_bytes)
+        try:
+            if not stat.S_ISREG(source.path.stat().st_mode):
+                raise OSError(errno.EINVAL, "this is no regular file")
+            with source.path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    incoming.write(piece)
+                    if incoming.error is not None:
+                        break
+                    if stopped():
+                        incoming.abort(KeyboardInterrupt())
+                        return None
+            return incoming.close(b"")
+        except OSError as error:
+            incoming.abort(error)
+            self._fail(source, [_os_failure(str(source.path), error)])
+            return None
+
+    # --- fetching
+
+    def _look(self, ground: Ground, stopped: Callable[[], bool]) -> None:
+        if not self._open:
+            return
+        with ground.database.read() as session:
+            jobs = reading.list_jobs(session, limit=2 * WINDOW)
+        for job in jobs:
+            opened = self._open.get(job.id)
+            if opened is None or stopped():
+                continue
+            opened.pages = job.pages.total
+            opened.done = job.pages.succeeded + job.pages.failed
+            if job.state in FINAL:
+                self._fetch(ground, job, opened.source)
+                del self._open[job.id]
+
+    def _fetch(self, ground: Ground, job: JobPublic, source: Source) -> None:
+        """Write the results beside each other under OUT, count the document, forget the job."""
+        database = ground.database
+        with database.read() as session:
+            document = reading.list_documents(session, job.id, limit=1)[0]
+            attempt = reading.result_attempt(session, document.id)
+        failures = _failures(ground, job, document, source)
+        try:
+            if attempt is not None:
+                self._publish(ground, document, attempt, source)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"no space left for {target_of(self._out, source).base}") from error
+            failures = [_os_failure(str(error.filename or target_of(self._out, source).base), error, writing=True)]
+        self._count(document, failures, source)
+        lifecycle.delete(database, ground.blobs, job.id)
+
+    def _count(self, document: DocumentPublic, failures: list[Failure], source: Source) -> None:
+        self._tally.pages += document.pages.succeeded + document.pages.failed
+        self._tally.pages_failed += document.pages.failed
+        if document.state is State.SUCCEEDED and not failures:
+            self._tally.succeeded += 1
+        elif document.state is State.PARTIAL:
+            self._tally.partial += 1
+            self._tally.failures += failures
+        else:
+            self._fail(source, failures)
+        read = self._tally.succeeded + self._tally.partial + self._tally.failed
+        self._pages_per_document = max(1.0, self._tally.pages / read)
+
+    def _publish(self, ground: Ground, document: DocumentPublic, attempt: int, source: Source) -> None:
+        blobs = ground.blobs
+        with Staging(target_of(self._out, source)) as staging:
+            for filename, path in (("document.md", staging.markdown), ("document.json", staging.json)):
+                blobs.download(result_key(document.job_id, document.id, attempt, filename), path)
+            for key, name in _figures(ground, document):
+                blobs.download(key, staging.figure(name))
+            staging.publish()
+
+    # --- failing
+
+    def _fail(self, source: Source, failures: list[Failure]) -> None:
+        self._tally.failed += 1
+        detail = "The document ended without a result and without a reason"
+        self._tally.failures += failures or [Failure(str(source.path), "internal_error", detail)]
+
+
+# --- what a finished job says
+
+
+def _figures(ground: Ground, document: DocumentPublic) -> Iterator[tuple[str, str]]:
+    """Key and name of each figure of the attempts that count; a page read twice has left others beside them."""
+    prefix = f"{job_prefix(document.job_id)}{document.id}/figures/"
+    winners: set[str] | None = None
+    for blob in ground.blobs.list(prefix):
+        if winners is None:
+            with ground.database.read() as session:
+                finished = reading.all_finished_pages(session, document.id)
+                winners = {f"{p.number}.{p.attempt}" for p in finished if p.state is PageState.SUCCEEDED}
+        attempt, _, name = blob.key.removeprefix(prefix).partition("/")
+        if attempt in winners:
+            yield blob.key, name
+
+
+def _failures(ground: Ground, job: JobPublic, document: DocumentPublic, source: Source) -> list[Failure]:
+    """The document's own error, or its failed pages by what ails them."""
+    where = str(source.path)
+    by_reason: dict[tuple[str, str, str | None], list[int]] = {}
+    with ground.database.read() as session:
+        for page in reading.all_finished_pages(session, document.id) if document.pages.failed else ():
+            if page.state is PageState.FAILED and page.error is not None:
+                problem = Problem.model_validate(page.error)
+                key = (problem.code, problem.detail, _limit(problem))
+                by_reason.setdefault(key, []).append(page.number)
+    if by_reason:
+        return [
+            Failure(where, code, detail, limit, pages=page_list(numbers))
+            for (code, detail, limit), numbers in by_reason.items()
+        ]
+    error = document.error or job.error
+    return [_failure(where, error)] if error is not None else []
+
+
+def _failure(where: str, problem: Problem) -> Failure:
+    return Failure(where, problem.code, problem.detail, _limit(problem))
+
+
+def _limit(problem: Problem) -> str | None:
+    return None if problem.limit is None else str(problem.limit)
+
+
+def _os_failure(where: str, error: OSError, *, writing: bool = False) -> Failure:
+    if writing:
+        code = "output_forbidden"
+    elif isinstance(error, FileNotFoundError | NotADirectoryError):
+        code = "not_found"
+    elif isinstance(error, PermissionError):
+        code = "source_forbidden"
+    else:
+        code = "source_unreachable"
+    return Failure(where, code, error.strerror or str(error))
+
+
+def page_list(numbers: list[int]) -> str:
+    """`[3, 7, 8, 9]` -> `"3,7-9"`."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(str(number) for number in part) for part in parts)

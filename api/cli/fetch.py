@@ -1,0 +1,149 @@
+"""`pagemill fetch`: results from a server, laid out as `pagemill run` lays them out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.batch import page_list
+from api.cli.output import Staging, Target
+from api.cli.plan import Failure
+from api.cli.report import failure_line
+from api.client import Client
+from api.names import UniqueNames, archive_name
+from jobs.errors import InvalidRequest
+from jobs.models import FINAL, DocumentPublic, PageState, State
+from jobs.settings import ClientSettings, load
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job: job_…")]
+
+
+class Format(StrEnum):
+    ALL = "all"
+    MARKDOWN = "markdown"
+    JSON = "json"
+    TEXT = "text"
+    ZIP = "zip"
+
+
+_ENDINGS = {Format.MARKDOWN: ".md", Format.JSON: ".json", Format.TEXT: ".txt", Format.ZIP: ".zip"}
+
+
+def open_client() -> Client:
+    """The server of PAGEMILL_URL."""
+    return Client.of(load(ClientSettings))
+
+
+def fetch(
+    job_id: JobArgument,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results, or - for standard output.")
+    ] = Path(),
+    wanted: Annotated[Format, typer.Option("--format", help="all: Markdown, JSON and figures.")] = Format.ALL,
+) -> None:
+    """Write the results of a finished job below OUT: x.pdf.md, x.pdf.json, x.pdf.figures/.
+
+    Examples:
+
+      pagemill fetch job_0199… -o text/
+
+      pagemill fetch job_0199… -o - --format markdown
+    """
+    with open_client() as client:
+        if str(out) == "-":
+            _to_stdout(client, job_id, wanted)
+            return
+        try:
+            failures = _fetch_all(client, job_id, out, wanted)
+        except OSError as error:
+            raise InvalidRequest(f"OUT cannot be written: {error.strerror}", where=str(error.filename or out)) from None
+    for failure in failures:
+        typer.echo(failure_line(failure), err=True)
+    raise typer.Exit(1 if failures else 0)
+
+
+def _to_stdout(client: Client, job_id: str, wanted: Format) -> None:
+    wanted = Format.MARKDOWN if wanted is Format.ALL else wanted
+    out = typer.get_binary_stream("stdout")
+    with client.result(job_id, format=wanted.value) as chunks:
+        for chunk in chunks:
+            out.write(chunk)
+    out.flush()
+
+
+def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[Failure]:
+    """Write everything there is. Returns why the rest is missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    job = client.job(job_id)
+    if wanted is Format.ZIP:
+        _save(client, job_id, None, wanted, out / f"{job_id}.zip")
+        return []
+    names, failures = UniqueNames(), []
+    for document in client.documents(job_id):
+        # The name comes from whoever submitted: it stays below OUT, and two equal ones do not meet.
+        target = Target(out / names.take(archive_name(document.name)))
+        failures += list(document_failures(client, document))
+        if document.state in (State.SUCCEEDED, State.PARTIAL):
+            _fetch_document(client, document, target, wanted)
+        elif document.state not in FINAL:
+            detail = f"The document is {document.state.value}"
+            failures.append(Failure(document.name, "result_not_ready", detail))
+    if job.state is State.CANCELED and not failures:
+        failures.append(Failure(job_id, "canceled", "The job was canceled"))
+    return failures
+
+
+def _fetch_document(client: Client, document: DocumentPublic, target: Target, wanted: Format) -> None:
+    target.base.parent.mkdir(parents=True, exist_ok=True)
+    if wanted is Format.ALL:
+        _unpack(client, document, target)
+    else:
+        _save(client, document.job_id, document.id, wanted, Path(f"{target.base}{_ENDINGS[wanted]}"))
+
+
+def _save(client: Client, job_id: str, document: str | None, wanted: Format, path: Path) -> None:
+    draft = path.with_name(f".{path.name[-200:]}.part")
+    try:
+        with client.result(job_id, document, format=wanted.value) as chunks, draft.open("wb") as file:
+            file.writelines(chunks)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    typer.echo(path)
+
+
+def _unpack(client: Client, document: DocumentPublic, target: Target) -> None:
+    """The document's archive, taken apart into its places."""
+    with tempfile.TemporaryFile() as packed:
+        with client.result(document.job_id, document.id, format=Format.ZIP.value) as chunks:
+            packed.writelines(chunks)
+        with zipfile.ZipFile(packed) as archive, Staging(target) as staging:
+            results = {"md": staging.markdown, "json": staging.json}
+            for info in archive.infolist():
+                folder, _, name = info.filename.rpartition("/")
+                path = staging.figure(name) if folder else results.get(name.rpartition(".")[2])
+                if path is not None:
+                    with archive.open(info) as source, path.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+            staging.publish()
+    typer.echo(target.markdown)
+
+
+def document_failures(client: Client, document: DocumentPublic) -> Iterator[Failure]:
+    reasons: dict[tuple[str, str, str | None], list[int]] = {}
+    for page in client.pages(document.job_id, document.id) if document.pages.failed else ():
+        if page.state is PageState.FAILED and page.error is not None:
+            limit = None if page.error.limit is None else str(page.error.limit)
+            reasons.setdefault((page.error.code, page.error.detail, limit), []).append(page.number)
+    for (code, detail, limit), numbers in reasons.items():
+        yield Failure(document.name, code, detail, limit, page_list(numbers))
+    if not reasons and document.error is not None:
+        limit = None if document.error.limit is None else str(document.error.limit)
+        yield Failure(document.name, document.error.code, document.error.detail, limit)

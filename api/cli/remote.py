@@ -1,0 +1,275 @@
+"""The commands against a server (PAGEMILL_URL): submit, status, cancel, retry, jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.bars import Bars, OpenDocument, Progress, clock
+from api.cli.fetch import JobArgument, document_failures, open_client
+from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
+from api.cli.plan import Failure, Plan, make_plan
+from api.cli.report import print_failures
+from api.client import Client, Upload
+from jobs.errors import InvalidRequest, ServiceError
+from jobs.models import FINAL, JobPublic, State
+from jobs.options import Priority
+
+_POLL = 0.5
+_PATIENCE = 60.0
+"""Seconds that a server may be away while it is watched."""
+
+_COLOURS = {State.SUCCEEDED: "green", State.FAILED: "red", State.PARTIAL: "yellow", State.RUNNING: "cyan"}
+
+Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end; exit status 1 unless all went well.")]
+
+
+def submit(
+    paths: Paths,
+    engine: Engine = None,
+    pages: Pages = None,
+    dpi: Dpi = None,
+    password: Password = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="interactive goes before batch.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Echoed with the job; may be repeated.")
+    ] = None,
+    more: More = None,
+    watch: Watch = False,
+    as_json: Json = False,
+) -> None:
+    """Send documents to the server as one job; prints the job's id.
+
+    Examples:
+
+      pagemill submit scan.pdf --watch
+
+      pagemill submit letters/ --pages 1-3 --metadata customer=17
+    """
+    given: dict[str, Any] = {"engine": engine, "pages": pages, "dpi": dpi, "password": password, "priority": priority}
+    options = job_options(more, **given, metadata=_metadata(metadata))
+    with open_client() as client:
+        plan = _plan(paths, client)
+        job = client.submit([Upload(source.path, _sendable(source.name)) for source in plan.sources], options)
+        if not as_json:
+            typer.echo(job.id)
+        if watch:
+            job = _watched(client, job, quiet=as_json)
+        _finish(client, job, as_json=as_json, judge=watch, brief=not watch)
+
+
+def status(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:
+    """Say how a job is.
+
+    Examples:
+
+      pagemill status job_0199… --watch
+
+      pagemill status job_0199… --json | jq .pages
+    """
+    with open_client() as client:
+        job = client.job(job_id)
+        if watch:
+            job = _watched(client, job, quiet=as_json)
+        _finish(client, job, as_json=as_json, judge=watch)
+
+
+def cancel(job_id: JobArgument, as_json: Json = False) -> None:
+    """Cancel a job. Pages that are finished stay readable.
+
+    Example:
+
+      pagemill cancel job_0199…
+    """
+    with open_client() as client:
+        _finish(client, client.cancel(job_id), as_json=as_json, judge=False)
+
+
+def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:
+    """Run the failed pages and documents of a job again.
+
+    Example:
+
+      pagemill retry job_0199… --watch
+    """
+    with open_client() as client:
+        job = client.retry(job_id)
+        if watch:
+            job = _watched(client, job, quiet=as_json)
+        _finish(client, job, as_json=as_json, judge=watch)
+
+
+def jobs(
+    state: Annotated[
+        list[State] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first.
+
+    Examples:
+
+      pagemill jobs --state running --state queued
+
+      pagemill jobs --limit 100 --json
+    """
+    with open_client() as client:
+        found = list(client.jobs(state or (), limit))
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("job", "state", "documents", "pages", "engine", "created", box=None, pad_edge=False)
+    for job in found:
+        done = job.documents.total - job.documents.queued
+        table.add_row(
+            job.id,
+            Text(job.state.value, style=_colour(job.state)),
+            f"{done}/{job.documents.total}",
+            f"{job.pages.succeeded + job.pages.failed}/{job.pages.total}",
+            job.engine,
+            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+        )
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+# --- sending
+
+
+def _plan(paths: Sequence[Path], client: Client) -> Plan:
+    """What to send. Raises InvalidRequest before anything is sent."""
+    plan = make_plan(paths)
+    if plan.failures:
+        first = plan.failures[0]
+        raise InvalidRequest(f"{first.where}: {first.detail}", where=first.where)
+    if plan.skipped:
+        typer.echo(f"skipped {len(plan.skipped)} files that are no documents", err=True)
+    if not plan.sources:
+        raise InvalidRequest("no documents found", where=", ".join(map(str, paths)))
+    limits = client.info().limits
+    if len(plan.sources) > limits.max_files_per_job:
+        raise InvalidRequest(
+            "too many files for one job: submit them in parts",
+            limit=limits.max_files_per_job,
+            actual=len(plan.sources),
+        )
+    for source in plan.sources:
+        _check_readable(source.path)
+    return plan
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"{path}: {error.strerror}", where=str(path)) from None
+
+
+def _sendable(name: str) -> str:
+    return name.encode(errors="replace").decode()
+
+
+def _metadata(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    split = [pair.partition("=") for pair in pairs]
+    for (key, sign, _), pair in zip(split, pairs, strict=True):
+        if not sign or not key:
+            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--metadata")
+    return {key: value for key, _, value in split}
+
+
+# --- telling
+
+
+def _watched(client: Client, job: JobPublic, *, quiet: bool) -> JobPublic:
+    """The job once it has ended, its progress shown meanwhile on stderr. A server that is away is waited for."""
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+    patient_until = time.monotonic() + _PATIENCE
+    with Bars(console) as bars:
+        while job.state not in FINAL:
+            bars.show(_progress(job))
+            time.sleep(_POLL)
+            try:
+                job = client.job(job.id)
+                patient_until = time.monotonic() + _PATIENCE
+            except ServiceError:
+                if time.monotonic() > patient_until:
+                    raise
+    return job
+
+
+def _progress(job: JobPublic) -> Progress:
+    counts, pages = job.documents, job.pages
+    done = pages.succeeded + pages.failed + pages.canceled
+    return Progress(
+        documents=counts.total,
+        finished=counts.total - counts.queued,
+        failed=counts.failed + counts.partial,
+        pages=done,
+        pages_ahead=pages.total - done,
+        open=[OpenDocument(job.id, pages.total, done)],
+        note=job.state.value if job.state is State.QUEUED else "",
+    )
+
+
+def _finish(client: Client, job: JobPublic, *, as_json: bool, judge: bool, brief: bool = False) -> None:
+    """Print the job; with `judge`, exit with 1 unless all went well."""
+    if as_json:
+        _print_json(job)
+    elif not brief:
+        console = Console(highlight=False, soft_wrap=True)
+        _describe(console, job)
+        if job.state in (State.PARTIAL, State.FAILED):
+            print_failures(console, list(_failures(client, job)))
+    if judge and job.state is not State.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def _describe(console: Console, job: JobPublic) -> None:
+    counts, pages = job.documents, job.pages
+    console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=_colour(job.state)))
+    console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'queued'))}")
+    console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
+    console.print(f"engine     {job.engine}")
+    console.print(f"created    {job.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    if job.finished_at is not None:
+        took = (job.finished_at - job.created_at).total_seconds()
+        console.print(f"finished   {job.finished_at:%Y-%m-%d %H:%M:%S} UTC, after {clock(took)}")
+    if job.error is not None:
+        console.print(Text(f"{job.error.code}: {job.error.detail}", style="red"))
+
+
+def _counted(counts: BaseModel, names: Sequence[str]) -> str:
+    """`12: 10 succeeded, 2 failed`."""
+    values = counts.model_dump()
+    parts = [f"{values[name]} {name}" for name in names if values[name]]
+    return f"{values['total']}" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _failures(client: Client, job: JobPublic) -> Iterator[Failure]:
+    for document in client.documents(job.id):
+        if document.state in (State.FAILED, State.PARTIAL):
+            yield from document_failures(client, document)
+
+
+def _colour(state: State) -> str:
+    return {State.SUCCEEDED: "green", State.FAILED: "red", State.PARTIAL: "yellow", State.RUNNING: "cyan"}.get(
+        state, "dim"
+    )
+
+
+def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    many = [item.model_dump(mode="json") for item in value] if isinstance(value, Sequence) else None
+    data = many if many is not None else value.model_dump(mode="json")  # type: ignore[union-attr]
+    typer.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2))

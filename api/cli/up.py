@@ -1,0 +1,301 @@
+"""`pagemill up`: the whole service on one machine, in one foreground command."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import orjson
+import typer
+
+from api.broker import broker_state
+from api.cli import embedded
+from api.cli.options import Engine
+from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file
+from jobs.errors import DatabaseUnavailable, InvalidRequest
+from jobs.models import WorkerState
+from jobs.settings import ApiSettings, DatabaseSettings, TimerSettings, environment, load
+from jobs.store import reading
+from jobs.store.database import Database, open_database
+
+DATA = Path("pagemill-data")
+_FLOWER_PORT = 5555
+_ROUND = 0.2
+_LOOK_EVERY = 1.0
+_FLOWER_PATIENCE = 20.0
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Of the API; 8470 or another free one by default.")
+    ] = None,
+    engine: Engine = None,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of everything that is kept.")] = DATA,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes.")] = 1,
+    no_flower: Annotated[bool, typer.Option("--no-flower", help="Without Flower, the view of the workers.")] = False,
+) -> None:
+    """Run the whole service here: Valkey, API, workers and Flower, until Ctrl-C.
+
+    What was running when it was killed goes on when it is started again. PAGEMILL_DATABASE_URL, PAGEMILL_BROKER_URL and
+    PAGEMILL_STORE_URL, where set, take the place of the embedded parts.
+
+    Examples:
+
+      pagemill up
+
+      pagemill up --port 9000 --engine rapidocr --data /srv/pagemill --workers 2
+    """
+    with Signals() as signals, _held(data) as folder:
+        ended = end_leftovers(folder / "children.json")
+        if ended:
+            _say(f"ended {ended} processes that an earlier pagemill up had left running")
+        service = Service(folder, signals, engine, workers)
+        try:
+            service.start(port, with_flower=not no_flower)
+            service.watch()
+        finally:
+            service.stop()
+    raise typer.Exit(signals.exit_code if signals.hurried else 0)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Remembered between runs, so that bookmarks stay good."""
+
+    api: int = 0
+    flower: int = 0
+    broker: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> Ports:
+        try:
+            value = orjson.loads(path.read_bytes())
+            return cls(*(int(value[name]) for name in ("api", "flower", "broker")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+
+class Service:
+    """Start, watch, stop."""
+
+    def __init__(self, folder: Path, signals: Signals, engine: str | None, workers: int) -> None:
+        self._folder = folder
+        self._signals = signals
+        self._inherited = environment()
+        self._api = load(ApiSettings)
+        self._grace = load(TimerSettings).scaled("grace")
+        self._engine = engine or self._api.engine
+        self._count = workers
+        self._stack = Stack(record=folder / "children.json")
+        self._broker: Child | None = None
+        self._database: Database | None = None
+        self._workers: dict[str, Child] = {}
+        self._told: dict[str, str] = {}
+        """Per worker, the last thing said about it."""
+
+    # --- starting
+
+    def start(self, asked_port: int | None, *, with_flower: bool) -> None:
+        folder, logs = self._folder, self._folder / "logs"
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        remembered = Ports.read(folder / "ports.json")
+        api_port = self._api_port(asked_port, remembered.api)
+        flower_port = embedded.free_port((remembered.flower, _FLOWER_PORT)) if with_flower else remembered.flower
+        settings = self._embedded_settings()
+        broker_port = remembered.broker
+        if "PAGEMILL_BROKER_URL" not in self._inherited:
+            broker_port, settings["PAGEMILL_BROKER_URL"] = self._start_broker(remembered.broker)
+        ports = {"api": api_port, "flower": flower_port, "broker": broker_port}
+        replace_file(folder / "ports.json", orjson.dumps(ports))
+        self._database = open_database(load(DatabaseSettings, database_url=settings["PAGEMILL_DATABASE_URL"]))
+        self._database.migrate()
+        if self._signals.stopped:
+            return
+        env = embedded.python_environment(self._inherited) | settings
+        api = self._stack.start(embedded.api_server(env, self._api.api_host, api_port, logs))
+        self._start_workers(env, logs)
+        flower = self._stack.start(embedded.flower(env, flower_port, folder / "flower", logs)) if with_flower else None
+        self._announce(api, api_port, flower, flower_port)
+
+    def _embedded_settings(self) -> dict[str, str]:
+        """What the children are told beyond what is set already."""
+        given = self._inherited
+        settings = {
+            "PAGEMILL_DATABASE_URL": f"sqlite:///{self._folder / 'pagemill.db'}",
+            "PAGEMILL_STORE_URL": f"file:{self._folder / 'objects'}",
+        }
+        settings = {name: given.get(name, value) for name, value in settings.items()}
+        settings["PAGEMILL_SECRET_KEY"] = given.get("PAGEMILL_SECRET_KEY") or _secret(self._folder / "secret.key")
+        settings["PAGEMILL_ENGINE"] = self._engine
+        return settings
+
+    def _start_broker(self, remembered: int) -> tuple[int, str]:
+        """Valkey on its old port where that is free. It is a doorbell: damaged files of it are thrown away."""
+        folder = self._folder / "valkey"
+        for last_try in (False, True):
+            port = embedded.free_port(() if last_try else (remembered,))
+            password = secrets.token_urlsafe(24)
+            url = embedded.broker_url(port, password)
+            ready = partial(_broker_answers, url)
+            command = embedded.valkey(folder, port, password, self._folder / "logs" / "valkey.log", durable=True)
+            child = self._broker = self._stack.start(command)
+            try:
+                embedded.wait_for(child, ready, 20, lambda: self._signals.stopped)
+            except embedded.ServiceDidNotStart as error:
+                if last_try:
+                    raise
+                _say(f"{error.detail}; trying again with an empty one (nothing is lost)")
+                self._stack.drop(child)
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                break
+        return port, url
+
+    def _start_workers(self, env: dict[str, str], logs: Path) -> None:
+        if self._count > 1:
+            share = max(1, (os.cpu_count() or 1) // self._count)
+            env = {"PAGEMILL_RENDER_PROCESSES": str(share)} | env
+        # The slot names this data folder: another one beside it, on the same database, has workers of its own.
+        mark = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:8]
+        for index in range(self._count):
+            slot = f"up-{mark}-{index}"
+            if self._count == 1:
+                slot = self._inherited.get("PAGEMILL_SLOT", slot)
+            command = embedded.worker(index, env, slot, self._folder / "scratch", logs, grace=self._grace + 10)
+            self._workers[command.name] = self._stack.start(command)
+
+    def _api_port(self, asked: int | None, remembered: int) -> int:
+        """An asked-for port must be free; otherwise the one of last time, the usual one, or any."""
+        explicit = asked
+        if explicit is None and "PAGEMILL_API_PORT" in self._inherited:
+            explicit = self._api.api_port
+        if explicit is None:
+            return embedded.free_port((remembered, self._api.api_port))
+        if explicit == 0:
+            return embedded.free_port()
+        if not embedded.port_is_free(explicit, self._api.api_host):
+            raise InvalidRequest(f"port {explicit} is in use by another program", where="--port", actual=explicit)
+        return explicit
+
+    def _announce(self, api: Child, api_port: int, flower: Child | None, flower_port: int) -> None:
+        host = self._api.api_host
+        near = embedded.LOOPBACK if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+        address = f"http://{f'[{near}]' if ':' in near else near}:{api_port}"
+        stopped = lambda: self._signals.stopped  # noqa: E731
+        if not embedded.wait_for(api, lambda: _answers(f"{address}/v1/health/live"), 60, stopped):
+            return
+        _say(f"pagemill is up; its data lies in {self._folder}")
+        _say(f"  API      {address}")
+        if flower is not None:
+            view = f"http://{embedded.LOOPBACK}:{flower_port}"
+            try:
+                if embedded.wait_for(flower, lambda: _answers(f"{view}/healthcheck"), _FLOWER_PATIENCE, stopped):
+                    _say(f"  Flower   {view}")
+            except embedded.ServiceDidNotStart as error:
+                _say(f"  Flower   {error.detail}")  # a view, not a part: the work goes on without it
+        _say(f"  logs     {self._folder / 'logs'}")
+        _say("Ctrl-C ends it.")
+
+    # --- watching
+
+    def watch(self) -> None:
+        """Until a signal: start again who dies, say what happens."""
+        looked = 0.0
+        while not self._signals.stopped:
+            for child, status in self._stack.watch():
+                self._told.pop(child.name, None)
+                _say(f"{self._stack.describe(child, status)}; starts again in {child.delay:.0f} s")
+            if time.monotonic() - looked > _LOOK_EVERY:
+                looked = time.monotonic()
+                self._tell_about_workers()
+            time.sleep(_ROUND)
+
+    def _tell_about_workers(self) -> None:
+        """Say once when a worker has its engine up, or why it takes no work."""
+        assert self._database is not None
+        try:
+            with self._database.read() as session:
+                rows = {row.pid: row for row in reading.list_workers(session)}
+        except DatabaseUnavailable as error:
+            self._tell("database", error.detail)
+            return
+        self._told.pop("database", None)
+        for name, child in self._workers.items():
+            row = rows.get(child.pid or 0)
+            if row is None:
+                continue
+            if row.detail:
+                self._tell(name, f"takes no work: {row.detail}")
+            elif row.state == WorkerState.ALIVE:
+                self._tell(name, f"is ready: {row.engine}, {row.capacity} pages at a time")
+
+    def _tell(self, name: str, line: str) -> None:
+        if self._told.get(name) != line:
+            self._told[name] = line
+            _say(f"{name} {line}")
+
+    # --- stopping
+
+    def stop(self) -> None:
+        if self._stack.children:
+            _say("stopping: workers finish the pages they hold; Ctrl-C again ends everything at once")
+        self._stack.stop([self._broker] if self._broker is not None else [], lambda: self._signals.hurried)
+        if self._database is not None:
+            self._database.dispose()
+
+
+def _broker_answers(url: str) -> bool:
+    return broker_state(url) == "ok"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def _secret(path: Path) -> str:
+    """The key for secrets at rest, made once. Without it the passwords of waiting documents are lost."""
+    if not path.exists():
+        replace_file(path, secrets.token_urlsafe(32).encode())
+    return path.read_text().strip()
+
+
+@contextlib.contextmanager
+def _held(data: Path) -> Iterator[Path]:
+    """The data folder, made and held for one `up`. The kernel lets go of it however this process ends."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        folder = data.resolve()
+        lock = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InvalidRequest(f"the data folder cannot be used: {error.strerror}", where=str(data)) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise InvalidRequest(
+                f"another pagemill up (process {holder}) uses this data folder", where=str(folder)
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield folder
+    finally:
+        os.close(lock)
