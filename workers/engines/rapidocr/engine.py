@@ -1,0 +1,36 @@
+"""The half of RapidOCR in the worker process: it only waits."""
+
+from __future__ import annotations
+
+import os
+
+from jobs.results import PageOutput
+from jobs.settings import EngineSettings
+from workers.engines.base import PageHandle
+from workers.engines.rapidocr.models import check_models, engine_info
+
+DPI = 200
+
+
+class RapidOcrEngine:
+    """Reads pages on the CPU. Everything happens in the page half, so that no pixel crosses a process border."""
+
+    page_half: str | None = "workers.engines.rapidocr.page:RapidOcrPageHalf"
+    default_dpi = DPI
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.info = engine_info()
+        # Two pages for each render process: one is read while the next is already there.
+        processes = settings.render_processes or len(os.sched_getaffinity(0))
+        self.capacity = settings.engine_capacity or 2 * processes
+
+    def start(self) -> None:
+        """Raises EngineUnavailable when a library does not load here or a model's file is missing."""
+        check_models()
+
+    async def recognize(self, page: PageHandle) -> PageOutput:
+        output: PageOutput = await page.call("recognize", page.options)
+        return output
+
+    def close(self) -> None:
+        """The models live in the render processes."""
