@@ -1,0 +1,269 @@
+"""A typed client of the HTTP API. Errors come back as the exceptions they were (jobs.errors), by their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar, cast
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from api.shapes import DocumentList, JobList, PageList, ServiceInfo, WorkerList
+from jobs.errors import InternalError, PagemillError, Problem, ServiceError
+from jobs.models import DocumentPublic, JobPublic, PagePublic, State, WorkerPublic
+from jobs.options import JobOptions
+from jobs.results import PageEntry, PageResult
+from jobs.settings import ClientSettings
+
+M = TypeVar("M", bound=BaseModel)
+
+# Writing has no limit of its own: an upload waits as long as the store takes its pieces.
+TIMEOUT = httpx.Timeout(30.0, connect=10.0, read=300.0)
+
+
+class ServerUnreachable(ServiceError):
+    """The server cannot be reached."""
+
+    code, status, retryable = "server_unreachable", 503, True
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to send, and the name it is shown under."""
+
+    path: Path
+    name: str
+
+    @classmethod
+    def of(cls, path: Path) -> Upload:
+        return cls(path, path.name)
+
+
+class Client:
+    """One server. Thread-safe, as httpx is. Every call raises PagemillError; ServerUnreachable where nobody answers."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        headers = {"Accept": "application/json"}
+        if api_key is not None:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1/", headers=headers, timeout=TIMEOUT)
+
+    @classmethod
+    def of(cls, settings: ClientSettings) -> Client:
+        key = settings.api_key
+        return cls(settings.url, None if key is None else key.get_secret_value())
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the service
+
+    def info(self) -> ServiceInfo:
+        return self._get(ServiceInfo, "")
+
+    def is_ready(self) -> bool:
+        """Whether the server takes work now."""
+        try:
+            self._request("GET", "health/ready")
+        except ServiceError:
+            return False
+        return True
+
+    def workers(self) -> list[WorkerPublic]:
+        return self._get(WorkerList, "workers").items
+
+    # --- jobs
+
+    def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
+        """Send files as one job. They are read while they are sent, one at a time."""
+        parts: list[tuple[str, tuple[str | None, Any, str]]] = []
+        if options is not None:
+            parts.append(
+                ("options", (None, options.model_dump_json(exclude_defaults=True).encode(), "application/json"))
+            )
+        files = [_LateFile(upload.path) for upload in uploads]
+        parts += [
+            ("file", (upload.name, cast("IO[bytes]", file), "application/octet-stream"))
+            for upload, file in zip(uploads, files, strict=True)
+        ]
+        try:
+            return _parsed(JobPublic, self._request("POST", "jobs", files=parts))
+        finally:
+            for file in files:
+                file.close()
+
+    def job(self, job: str) -> JobPublic:
+        return self._get(JobPublic, f"jobs/{job}")
+
+    def jobs(self, states: Sequence[State] = (), limit: int | None = None) -> Iterator[JobPublic]:
+        """Newest first, at most `limit`."""
+        query = {"state": [state.value for state in states], "limit": min(limit or 200, 200)}
+        for count, job in enumerate(self._all(JobList, "jobs", query)):
+            if count == limit:
+                return
+            yield job
+
+    def cancel(self, job: str) -> JobPublic:
+        return _parsed(JobPublic, self._request("POST", f"jobs/{job}/cancel"))
+
+    def retry(self, job: str) -> JobPublic:
+        return _parsed(JobPublic, self._request("POST", f"jobs/{job}/retry"))
+
+    def delete(self, job: str) -> None:
+        self._request("DELETE", f"jobs/{job}")
+
+    # --- documents, pages, results
+
+    def documents(self, job: str) -> Iterator[DocumentPublic]:
+        return self._all(DocumentList, f"jobs/{job}/documents", {"limit": 500})
+
+    def document(self, job: str, document: str) -> DocumentPublic:
+        return self._get(DocumentPublic, f"jobs/{job}/documents/{document}")
+
+    def pages(self, job: str, document: str) -> Iterator[PagePublic]:
+        return self._all(PageList, f"jobs/{job}/documents/{document}/pages", {"limit": 500})
+
+    def page(self, job: str, document: str, number: int) -> PageResult:
+        return self._get(PageResult, f"jobs/{job}/documents/{document}/pages/{number}")
+
+    def finished_pages(self, job: str, document: str, *, after: int = 0, follow: bool = False) -> Iterator[PageEntry]:
+        """Pages as they finish; with `follow` until the document has ended."""
+        query = {"after": after, "follow": follow}
+        with self._stream(f"jobs/{job}/documents/{document}/pages.ndjson", query) as response:
+            for line in response.iter_lines():
+                if line:
+                    yield PageEntry.model_validate_json(line)
+
+    def figure(self, job: str, document: str, name: str) -> bytes:
+        return self._request("GET", f"jobs/{job}/documents/{document}/figures/{name}").content
+
+    @contextmanager
+    def result(self, job: str, document: str | None = None, *, format: str) -> Iterator[Iterator[bytes]]:  # noqa: A002
+        """The result as a stream of bytes; `format`: markdown, json, text, zip."""
+        place = f"jobs/{job}/result" if document is None else f"jobs/{job}/documents/{document}/result"
+        with self._stream(place, {"format": format}) as response:
+            yield response.iter_bytes()
+
+    # --- transport
+
+    def _get(self, model: type[M], place: str) -> M:
+        return _parsed(model, self._request("GET", place))
+
+    def _all(self, model: type[Any], place: str, query: dict[str, Any]) -> Iterator[Any]:
+        cursor: str | None = ""
+        while cursor is not None:
+            more = {"cursor": cursor} if cursor else {}
+            piece = _parsed(model, self._request("GET", place, params=query | more))
+            yield from piece.items
+            cursor = piece.next_cursor
+
+    def _request(self, method: str, place: str, **values: Any) -> httpx.Response:
+        with self._reaching():
+            response = self._http.request(method, place, **values)
+        return _checked(response)
+
+    @contextmanager
+    def _stream(self, place: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
+        headers = {"Accept": "*/*"}
+        with self._reaching(), self._http.stream("GET", place, params=query, headers=headers) as response:
+            if response.is_error:
+                response.read()
+            yield _checked(response)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise ServerUnreachable(f"{self._http.base_url.copy_with(path='')}: {reason}") from error
+
+
+class _LateFile:
+    """A file that is open only while it is read: a job may have more files than a process may hold open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._size = path.stat().st_size
+        self._at_end = False
+
+    def read(self, size: int = -1) -> bytes:
+        if self._at_end:
+            return b""
+        if self._file is None:
+            self._file = self._path.open("rb")
+        data = self._file.read(size)
+        if not data:
+            self._at_end = True
+            self.close()
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """httpx seeks to the end and back to learn the size, and to the start to send."""
+        if offset == 0 and whence == 0:
+            self._at_end = False
+            self.close()
+            return 0
+        return self._size
+
+    def tell(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _parsed(model: type[M], response: httpx.Response) -> M:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError:
+        raise InternalError(
+            f"this is no answer of pagemill: {response.text[:200]!r}", where=str(response.url)
+        ) from None
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if not response.is_error and not response.is_redirect:
+        return response
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        detail = f"{response.status_code} without a problem: {response.text[:200]!r}"
+        raise InternalError(detail, where=str(response.url)) from None
+    raise _error(problem, response.headers.get("retry-after", ""))
+
+
+def _error(problem: Problem, retry_after: str) -> PagemillError:
+    kind = _by_code().get(problem.code, InternalError)
+    return kind(
+        problem.detail,
+        where=problem.where,
+        limit=problem.limit,
+        actual=problem.actual,
+        retry_after=int(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _by_code() -> dict[str, type[PagemillError]]:
+    """The error tree by code; the nearest to the leaves wins, abstract classes share their children's codes."""
+    found: dict[str, type[PagemillError]] = {}
+    queue: list[type[PagemillError]] = [PagemillError]
+    for kind in queue:
+        queue.extend(kind.__subclasses__())
+        found[kind.code] = kind
+    return found

@@ -1,0 +1,59 @@
+"""What the routes stand on: one frozen value per application, and the typed parameters made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+from fastapi import Depends, Path, Request
+from jobs.vault import Vault
+
+from api.images import PageImages
+from jobs.blobs import BlobStore
+from jobs.errors import NotFound
+from jobs.ids import is_id
+from jobs.settings import LimitSettings
+from jobs.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Everything a request may touch."""
+
+    database: Database
+    blobs: BlobStore
+    vault: Vault | None
+    """None without PAGEMILL_SECRET_KEY: passwords are then refused."""
+    limits: LimitSettings
+    engine: str
+    """Of jobs that name none."""
+    broker_url: str
+    images: PageImages
+    upload_threads: anyio.CapacityLimiter
+    """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
+
+
+def get_api(request: Request) -> Api:
+    api: Api = request.app.state.api
+    return api
+
+
+ApiDep = Annotated[Api, Depends(get_api)]
+
+
+def _job_id(job: Annotated[str, Path(description="`job_…`")]) -> str:
+    if not is_id(job, "job"):
+        raise NotFound(f"there is no job {job[:80]!r}", where="job")
+    return job
+
+
+def _document_id(document: Annotated[str, Path(description="`doc_…`")]) -> str:
+    if not is_id(document, "doc"):
+        raise NotFound(f"there is no document {document[:80]!r}", where="document")
+    return document
+
+
+# Checked before they reach a query or an object key.
+JobId = Annotated[str, Depends(_job_id)]
+DocumentId = Annotated[str, Depends(_document_id)]

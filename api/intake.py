@@ -1,0 +1,168 @@
+"""The files of one submission on their way into the object store: hashed, counted and looked at while they pass.
+
+Nothing is held but one megabyte: the client is read only as fast as the store takes. What is wrong with a file is a
+value on its document; what is wrong with the store is an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import date
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from jobs.blobs import BlobStore, BlobWriter, upload_key
+from jobs.errors import DocumentError, FileTooLarge, InvalidRequest, ServiceError
+from jobs.ids import new_document_id
+from jobs.lifecycle import NewDocument
+from jobs.media import SNIFF_BYTES, sniff
+from jobs.settings import LimitSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PIECE = 1 << 20
+"""Bytes gathered before a thread is asked to write them: a hop costs 0.1 ms, a network chunk is 64 KiB."""
+
+
+class IncomingFile:
+    """One file. Blocking; used by one thread at a time."""
+
+    def __init__(self, blobs: BlobStore, key: str, document_id: str, name: str, max_bytes: int) -> None:
+        self.id = document_id
+        self.key = key
+        self.name = name
+        self.error: DocumentError | None = None
+        self.size = 0
+        self._blobs = blobs
+        self._max_bytes = max_bytes
+        self._hash = hashlib.sha256()
+        self._head = b""
+        self._media_type = "application/octet-stream"
+        self._writer: BlobWriter | None = None
+
+    def write(self, data: bytes) -> None:
+        """Raises StorageUnavailable, StorageFull; what is wrong with the file is kept in `error`."""
+        self._hash.update(data)
+        self.size += len(data)
+        if self.error is not None:
+            return
+        if self.size > self._max_bytes:
+            self._refuse(FileTooLarge(f"larger than {self._max_bytes} bytes", limit=self._max_bytes))
+        elif self._writer is not None:
+            self._writer.write(data)
+        else:
+            self._head += data
+            if len(self._head) >= SNIFF_BYTES:
+                self._open()
+
+    def close(self, last: bytes) -> NewDocument:
+        """The rest, and the file becomes visible in the store; or its error stays."""
+        self.write(last)
+        if self.error is None and self._writer is None:
+            self._open()
+        if self.error is None and self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.__exit__(None, None, None)
+        return NewDocument(
+            id=self.id,
+            name=self.name,
+            source_key=self.key if self.error is None else "",  # nothing lies there; a retry leaves it alone
+            media_type=self._media_type,
+            bytes=self.size,
+            sha256=self._hash.hexdigest(),
+            error=self.error,
+        )
+
+    def abort(self, reason: BaseException) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.__exit__(type(reason), reason, None)
+
+    def _open(self) -> None:
+        try:
+            self._media_type = sniff(self._head, self.size)
+        except DocumentError as error:
+            self._refuse(error)
+            return
+        writer = self._blobs.writer(self.key, self._media_type)
+        self._writer = writer.__enter__()
+        self._writer.write(self._head)
+        self._head = b""
+
+    def _refuse(self, error: DocumentError) -> None:
+        self.error = error.at(self.name)
+        self._head = b""
+        self.abort(error)
+
+
+class Intake:
+    """All files of a submission, one after the other."""
+
+    def __init__(self, blobs: BlobStore, limits: LimitSettings, threads: anyio.CapacityLimiter) -> None:
+        self.documents: list[NewDocument] = []
+        self._blobs = blobs
+        self._limits = limits
+        self._threads = threads
+        self._file: IncomingFile | None = None
+        self._piece = bytearray()
+        self._wasted = 0
+
+    async def begin(self, job_id: str, day: date, name: str) -> None:
+        """The next file. Raises InvalidRequest when there are too many."""
+        limit = self._limits.max_files_per_job
+        if len(self.documents) >= limit:
+            raise InvalidRequest(f"more than {limit} files in one job", where="file", limit=limit)
+        document_id = new_document_id()
+        key = upload_key(day, job_id, document_id)
+        self._file = IncomingFile(self._blobs, key, document_id, name, self._limits.max_file_bytes)
+
+    async def write(self, data: bytes) -> None:
+        file = self._current()
+        if file.error is not None:
+            self._waste(file.error, len(data))
+        self._piece += data
+        if len(self._piece) >= PIECE:
+            piece = self._take_piece()
+            await self._thread(lambda: file.write(piece))
+
+    async def end(self) -> None:
+        file, piece = self._current(), self._take_piece()
+        self.documents.append(await self._thread(lambda: file.close(piece)))
+        self._file = None
+
+    async def discard(self, reason: BaseException) -> None:
+        """Take everything back. What cannot be deleted now lies under `uploads/<day>/` and is swept."""
+        with anyio.CancelScope(shield=True):
+            await self._thread(lambda: self._discard(reason))
+
+    def _discard(self, reason: BaseException) -> None:
+        try:
+            if self._file is not None:
+                self._file.abort(reason)
+            self._blobs.delete([d.source_key for d in self.documents if d.error is None])
+        except ServiceError as error:
+            logger.warning("an abandoned upload is left to the sweeper: %s", error, extra={"action": "upload_left"})
+
+    def _current(self) -> IncomingFile:
+        assert self._file is not None, "begin() comes first"
+        return self._file
+
+    def _take_piece(self) -> bytes:
+        piece = bytes(self._piece)
+        self._piece.clear()
+        return piece
+
+    def _waste(self, error: DocumentError, size: int) -> None:
+        """A refused file's rest is read only to reach its neighbours, and no further than one file may be long."""
+        self._wasted += size
+        if self._wasted > self._limits.max_file_bytes:
+            raise error
+
+    async def _thread(self, call: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(call, limiter=self._threads)

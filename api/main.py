@@ -1,0 +1,154 @@
+"""Composition of the HTTP server: settings in, application out; and the loop that serves it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Self
+
+import anyio
+import uvicorn
+from fastapi import FastAPI
+
+from api import openapi, problems
+from api.deps import Api
+from api.headers import SecurityHeaders
+from api.images import PageImages
+from api.routes import documents, jobs, pages, results, service
+from api.version import VERSION
+from jobs.blobs import open_store
+from jobs.settings import (
+    ApiSettings,
+    BlobSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    LimitSettings,
+    SecretSettings,
+    load,
+)
+from jobs.store.database import open_database
+from jobs.vault import open_vault
+
+logger = logging.getLogger(__name__)
+
+GRACE = 5
+"""Seconds that requests may still take after SIGTERM."""
+UPLOADS_AT_ONCE = 16
+"""Threads that write uploads to the store; each upload waits its turn for every megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the HTTP server reads of the environment, and nothing else."""
+
+    api: ApiSettings = field(default_factory=ApiSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    blobs: BlobSettings = field(default_factory=BlobSettings)
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    secrets: SecretSettings = field(default_factory=SecretSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Raises InvalidRequest naming the variable that is unknown or wrong."""
+        return cls(
+            api=load(ApiSettings),
+            database=load(DatabaseSettings),
+            blobs=load(BlobSettings),
+            broker=load(BrokerSettings),
+            secrets=load(SecretSettings),
+            limits=load(LimitSettings),
+        )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Connections are opened when it starts and closed when it ends."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with _opened(settings) as app.state.api:
+            yield
+
+    app = FastAPI(
+        title="pagemill",
+        version=VERSION,
+        summary="Asynchronous batch OCR: documents in, Markdown and JSON out.",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # both load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    for module in (service, jobs, documents, pages, results):
+        app.include_router(module.router, prefix="/v1")
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Api]:
+    database = open_database(settings.database)
+    try:
+        blobs = open_store(settings.blobs)
+        yield Api(
+            database=database,
+            blobs=blobs,
+            vault=open_vault(settings.secrets),
+            limits=settings.limits,
+            engine=settings.api.engine,
+            broker_url=settings.broker.broker_url,
+            images=PageImages(blobs, settings.limits),
+            upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
+        )
+    finally:
+        database.dispose()
+
+
+class _Server(uvicorn.Server):
+    """Tells its address once it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._on_ready is not None:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def serve(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    settings: Settings | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; open requests then have a few seconds to end.
+
+    `on_ready` is called with the address once connections are accepted (port 0 picks a free one). Raises SystemExit
+    when the address is taken, InvalidRequest for a wrong setting.
+    """
+    settings = settings or Settings.from_environment()
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.api.api_host if host is None else host,
+        port=settings.api.api_port if port is None else port,
+        access_log=False,
+        log_level="info",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = _Server(config, on_ready)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)

@@ -1,0 +1,143 @@
+"""Submissions and their lives."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+
+from api import examples
+from api.deps import Api, ApiDep, JobId
+from api.intake import Intake
+from api.paging import Cursor, Limit, cut, id_cursor
+from api.problems import documented
+from api.shapes import JobList
+from api.uploads import Reception, Submission
+from jobs import lifecycle
+from jobs.errors import RequestError
+from jobs.models import JobPublic, State
+from jobs.store import reading
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+_FILE = {"type": "string", "format": "binary"}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "Several files as multipart/form-data, or one file as the raw body. Its first bytes decide what "
+        "a file is, never its name. A bad file becomes the error of its document while its neighbours go on; when all "
+        "are bad, the request is refused with the first one's problem.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "array", "items": _FILE, "minItems": 1},
+                        "options": {"$ref": "#/components/schemas/JobOptions"},
+                    },
+                },
+                "encoding": {"options": {"contentType": "application/json"}},
+                "example": {"file": ["(binary)"], "options": examples.OPTIONS},
+            },
+            **{kind: {"schema": _FILE} for kind in ("application/pdf", "image/*", "application/octet-stream")},
+        },
+    },
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": f"Raw body only: {text}"}
+        for name, schema, text in (
+            ("name", {"type": "string"}, "the file's name, for display."),
+            ("engine", {"type": "string"}, "as in `options`."),
+            ("pages", {"type": "string", "examples": ["1-3,8-"]}, "as in `options`."),
+            ("dpi", {"type": "integer", "minimum": 36, "maximum": 600}, "as in `options`."),
+            ("figures", {"type": "boolean"}, "as in `options`."),
+            ("priority", {"type": "string", "enum": ["interactive", "batch"]}, "as in `options`."),
+        )
+    ],
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobPublic,
+    openapi_extra=_BODY,
+    responses={
+        202: {
+            "description": "Everything is stored and will be read.",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
+            "content": {"application/json": {"example": examples.JOB}},
+        },
+        **documented(400, 413, 415, 422, 429),
+    },
+)
+async def submit(api: ApiDep, request: Request, response: Response) -> JobPublic:
+    """Submit documents. The answer comes when the job is safe; the reading begins behind it."""
+    reception = Reception(api, request)
+    submission = await reception.receive()
+    job = await _enter(api, submission, reception.intake)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job
+
+
+async def _enter(api: Api, submission: Submission, intake: Intake) -> JobPublic:
+    """The job, in one transaction. Where the database did not answer, the job may exist: its files stay, and the
+    sweeper takes them if it does not."""
+    enter = partial(
+        lifecycle.submit,
+        api.database,
+        job_id=submission.job_id,
+        options=submission.options,
+        engine=submission.engine,
+        documents=submission.documents,
+        vault=api.vault,
+    )
+    try:
+        return await anyio.to_thread.run_sync(enter)
+    except RequestError as error:
+        await intake.discard(error)
+        raise
+
+
+@router.get("", responses=documented(400))
+def list_jobs(
+    api: ApiDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[list[State] | None, Query(description="Only these; may be given several times.")] = None,
+) -> JobList:
+    """Jobs, newest first."""
+    with api.database.read() as session:
+        found = reading.list_jobs(session, limit=limit + 1, before=id_cursor(cursor, "job"), states=state or ())
+    items, more = cut(found, limit)
+    return JobList(items=items, next_cursor=items[-1].id if more else None)
+
+
+@router.get(
+    "/{job}", responses={200: {"content": {"application/json": {"example": examples.JOB}}}, **documented(404, 410)}
+)
+def get_job(api: ApiDep, job: JobId) -> JobPublic:
+    """One job with its counts."""
+    with api.database.read() as session:
+        return reading.get_job(session, job)
+
+
+@router.post("/{job}/cancel", responses=documented(404, 410))
+def cancel(api: ApiDep, job: JobId) -> JobPublic:
+    """End what is pending and running. Finished pages stay readable; an ended job stays as it is."""
+    return lifecycle.cancel(api.database, job)
+
+
+@router.post("/{job}/retry", responses=documented(404, 410))
+def retry(api: ApiDep, job: JobId) -> JobPublic:
+    """Run failed pages and failed documents again. Changes nothing where none failed."""
+    return lifecycle.retry(api.database, api.blobs, job)
+
+
+@router.delete("/{job}", status_code=204, responses=documented(404, 410))
+def delete(api: ApiDep, job: JobId) -> None:
+    """Cancel the job and delete its sources, results and rows."""
+    lifecycle.delete(api.database, api.blobs, job)

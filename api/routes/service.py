@@ -1,0 +1,69 @@
+"""What this server is, how it feels, and who works for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+
+from api.broker import broker_state
+from api.deps import Api, ApiDep
+from api.problems import documented, problem_response
+from api.shapes import Check, Health, LimitsPublic, ServiceInfo, WorkerList
+from api.version import VERSION
+from jobs.engines import ENGINE_NAMES
+from jobs.errors import ServiceError
+from jobs.store import reading
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("", responses=documented())
+def service_info(api: ApiDep) -> ServiceInfo:
+    """Version, engines and limits."""
+    return ServiceInfo(
+        version=VERSION,
+        engine=api.engine,
+        engines=ENGINE_NAMES,
+        passwords=api.vault is not None,
+        limits=LimitsPublic.of(api.limits),
+    )
+
+
+@router.get("/health/live")
+async def live() -> Health:
+    """The process answers."""
+    return Health(status="live")
+
+
+@router.get("/health/ready", response_model=Health, responses=documented())
+def ready(api: ApiDep) -> Health | Response:
+    """Database and object store take work. A broker that is away is told, and does not make the server unready."""
+    checks: dict[str, Check] = {"broker": broker_state(api.broker_url)}
+    first: ServiceError | None = None
+    for name, check in _vital(api).items():
+        error = _failure(check)
+        checks[name] = "ok" if error is None else "unavailable"
+        first = first or error
+    if first is not None:
+        return problem_response(first, {"checks": checks})
+    return Health(status="ready", checks=checks)
+
+
+def _vital(api: Api) -> dict[str, Callable[[], None]]:
+    return {"database": api.database.check, "store": api.blobs.check}
+
+
+def _failure(check: Callable[[], None]) -> ServiceError | None:
+    try:
+        check()
+    except ServiceError as error:
+        return error
+    return None
+
+
+@router.get("/workers", responses=documented())
+def workers(api: ApiDep) -> WorkerList:
+    """Worker processes that live or ended lately."""
+    with api.database.read() as session:
+        return WorkerList(items=reading.list_workers(session))
