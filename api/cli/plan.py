@@ -156,7 +156,7 @@ class _Walk:
                 continue
             below: list[Path] = []
             for entry in self._entries(folder):
-                if not entry.is_dir():
+                if not _is_folder(entry):
                     yield Path(entry.path)
                 elif entry.is_symlink():
                     links.append(Path(entry.path))
@@ -181,11 +181,18 @@ class _Walk:
         return [found[name] for name in sorted(found) if not _is_output(name, found)]
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _is_output(name: str, beside: dict[str, os.DirEntry[str]]) -> bool:
     """`x.pdf.figures/` beside `x.pdf.json`: figures that an earlier run wrote."""
     if not name.endswith(FIGURES):
         return False
-    return name.removesuffix(FIGURES) + ".json" in beside and beside[name].is_dir()
+    return name.removesuffix(FIGURES) + ".json" in beside and _is_folder(beside[name])
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
