@@ -71,7 +71,7 @@ class Client:
     # --- the service
 
     def info(self) -> ServiceInfo:
-        return self._get(ServiceInfo, "")
+        return self._get(ServiceInfo, str(self._http.base_url).rstrip("/"))  # a relative "" would ask for /v1/
 
     def is_ready(self) -> bool:
         """Whether the server takes work now."""
