@@ -115,7 +115,6 @@ class DocumentResult(_Value):
     options: dict[str, Any]
     engine: str
     created_at: str
-    finished_at: str
     pages: tuple[PageEntry, ...]
 
 

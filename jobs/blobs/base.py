@@ -56,7 +56,10 @@ class BlobStore(Protocol):
 
     def stat(self, key: str) -> BlobStat | None: ...
     def list(self, prefix: str) -> Iterator[BlobStat]:
-        """By ascending key. Objects written or deleted meanwhile may or may not be among them."""
+        """By ascending key; objects written or deleted meanwhile may or may not be among them.
+
+        Some S3 (SeaweedFS) sort folder by folder: `a/z` before `a-b`, where others compare the whole key.
+        """
 
     def delete(self, keys: Iterable[str]) -> None:
         """Keys without an object are fine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import date
 from urllib.parse import quote
@@ -16,6 +17,9 @@ MAX_SEGMENT_BYTES = 255
 
 RESERVED = ".pagemill-"
 """Segments that start so are the store's own."""
+
+# Control characters do not survive the XML of S3; SeaweedFS takes a backslash for a slash.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 def upload_key(day: date, job_id: str, document_id: str) -> str:
@@ -71,8 +75,8 @@ def _check_text(key: str) -> None:
         raise InvalidRequest(
             "an object key is too long", where=key[:80], limit=f"{MAX_KEY_BYTES} bytes", actual=f"{size} bytes"
         )
-    if any(unicodedata.category(character) == "Cc" for character in key):
-        raise InvalidRequest("an object key must have no control characters", where=ascii(key))
+    if _FORBIDDEN.search(key):
+        raise InvalidRequest("an object key must have no backslash and no control character", where=ascii(key))
 
 
 def _check_segment(key: str, segment: str) -> None:

@@ -62,8 +62,9 @@ _LET_GO = Sql(
          AND page.state = 'canceled'"""
 )
 COUNT_ENDED = Sql(
-    """UPDATE document SET running = document.running - c.pending - c.succeeded - c.failed, pending = document.pending + c.pending,
-              succeeded = document.succeeded + c.succeeded, failed = document.failed + c.failed
+    """UPDATE document SET running = document.running - c.pending - c.succeeded - c.failed,
+              pending = document.pending + c.pending, succeeded = document.succeeded + c.succeeded,
+              failed = document.failed + c.failed
        FROM {list:c(d text, pending int, succeeded int, failed int)} WHERE document.id = c.d
        RETURNING id, attempt, total, sealed, document.pending, running, state, worker"""
 )
@@ -90,13 +91,8 @@ def count_ended(session: Session, ended: Sequence[tuple[str, str]]) -> list[tupl
     """Move the counters of documents whose running pages became (document, state). Returns those with none left to run,
     and their page totals."""
     counts = [
-        {
-            "d": d,
-            "pending": states.count("pending"),
-            "succeeded": states.count("succeeded"),
-            "failed": states.count("failed"),
-        }
-        for d, states in grouped(ended).items()
+        {"d": document} | {state: states.count(state) for state in ("pending", "succeeded", "failed")}
+        for document, states in grouped(ended).items()
     ]
     if not counts:
         return []

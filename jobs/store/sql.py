@@ -49,7 +49,7 @@ class Sql:
         self._postgresql = text(_postgresql(template))
         self._sqlite = text(_sqlite(template))
 
-    def run(self, session: Session, **parameters: Any) -> CursorResult[Any]:
+    def run(self, session: Session, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
         statement = self._sqlite if is_sqlite(session) else self._postgresql
         values = {name: _parameter(value) for name, value in parameters.items()}
         return session.connection().execute(statement, values)

@@ -75,6 +75,8 @@ class Engine(Protocol):
     default_dpi: int
     page_half: str | None
     """`module:Class` of the page half; None where pages are never rendered."""
+    renders_always: bool
+    """Start the render processes with the worker; False where pages are rendered only on request."""
 
     def start(self) -> None:
         """Load and warm up. Raises EngineUnavailable with the reason; the worker then takes no work."""

@@ -17,6 +17,7 @@ class RapidOcrEngine:
 
     page_half: str | None = "workers.engines.rapidocr.page:RapidOcrPageHalf"
     default_dpi = DPI
+    renders_always = True
 
     def __init__(self, settings: EngineSettings) -> None:
         self.info = engine_info()

@@ -1,0 +1,221 @@
+"""Which pages and documents run next, and the rescue of what stalled. Run by the tick; harmless when run twice.
+
+Dispatch: choose and stamp in one transaction, commit, then send (rule 2). A message that could not be sent loses
+its stamp; one that was lost is found by its old stamp.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jobs import lifecycle
+from jobs.blobs import BlobStore
+from jobs.errors import StorageFull, StorageUnavailable
+from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
+from jobs.store import closing, ending, rescue, ringing, workers
+from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.database import Database
+from jobs.store.ringing import Rung
+from jobs.store.workers import Capacity
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WINDOW = 2
+"""Rung pages per page of living capacity: enough that no worker waits for the next tick, too few to be a backlog."""
+MAX_CHUNK = 16
+SPLIT_CHUNK = 16
+SPLIT_WINDOW = 64
+ASSEMBLE_CHUNK = 4
+ASSEMBLE_WINDOW = 32
+FORGET_WORKERS_AFTER = 3600.0
+CLOSE_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one round of dispatch stamped, ready to be sent."""
+
+    pages: dict[str, list[list[PageRef]]]
+    """Messages by engine."""
+    splits: list[DocumentRef]
+    assemblies: list[DocumentRef]
+
+    def __len__(self) -> int:
+        messages = [m for chunks in self.pages.values() for m in chunks]
+        return sum(len(m) for m in messages) + len(self.splits) + len(self.assemblies)
+
+
+def chunk_size(capacity: int) -> int:
+    """Pages per message: clamp(worker capacity / 4, 1, 16)."""
+    return max(1, min(MAX_CHUNK, capacity // 4))
+
+
+def dispatch(db: Database, bell: Doorbell) -> int:
+    """One round. Returns how many pages and documents were rung; 0 also when another dispatcher was at work."""
+    choice = choose(db)
+    if choice is None:
+        return 0
+    try:
+        _send(bell, choice)
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away, rings are taken back: %s", error, extra={"action": "ring_failed"})
+        _unring(db, choice)
+        return 0
+    return len(choice)
+
+
+def choose(db: Database) -> Choice | None:
+    """Stamp what is to be rung next, as much as the window leaves free. None where another dispatcher is at work."""
+    with db.write() as session:
+        if not ringing.dispatch_lock(session):
+            return None
+        capacities = workers.capacities(session)
+        window = ringing.page_window(session)
+        pages = {}
+        for engine, capacity in capacities.items():
+            free = WINDOW * capacity.total - window.get(engine, 0)
+            if free > 0:
+                pages[engine] = _messages(ringing.stamp_pages(session, engine, free), capacity)
+        splitting, assembling = ringing.document_window(session)
+        splits = ringing.stamp_splits(session, max(0, SPLIT_WINDOW - splitting))
+        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - assembling))
+    return Choice(pages, splits, assemblies)
+
+
+def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:
+    """Pages that were there when a worker died travel alone, so that they take fewer neighbours with them."""
+    calm = [r.ref for r in rung if r.crashes < 2]
+    return list(_chunks(calm, chunk_size(capacity.largest))) + [[r.ref] for r in rung if r.crashes >= 2]
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _send(bell: Doorbell, choice: Choice) -> None:
+    for engine, messages in choice.pages.items():
+        for message in messages:
+            bell.ring_pages(engine, message)
+    for splits in _chunks(choice.splits, SPLIT_CHUNK):
+        bell.ring_splits(splits)
+    for assemblies in _chunks(choice.assemblies, ASSEMBLE_CHUNK):
+        bell.ring_assemblies(assemblies)
+
+
+def _unring(db: Database, choice: Choice) -> None:
+    """Also those that were sent before the broker went: doubled messages do nothing."""
+    pages = [ref for messages in choice.pages.values() for message in messages for ref in message]
+    with db.write() as session:
+        if pages:
+            ringing.unring_pages(session, pages)
+        if choice.splits or choice.assemblies:
+            ringing.unring_documents(session, choice.splits + choice.assemblies)
+
+
+# --- rescue ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RescueRules:
+    """Seconds and limits by which rescue judges."""
+
+    stale: float
+    """A heartbeat older than this is a death."""
+    ring_expires: float
+    """A ring older than this was lost."""
+    settled: float
+    """Rings younger than this may still be on their way to Redis, even when its queues are empty."""
+    max_crashes: int
+
+
+def judge(db: Database, rules: RescueRules) -> list[str]:
+    """Declare workers without a heartbeat dead."""
+    with db.write() as session:
+        dead = workers.declare_dead(session, rules.stale)
+    for worker in dead:
+        log.warning("worker %s has no heartbeat", worker, extra={"action": "worker_dead", "worker": worker})
+    return dead
+
+
+def take_back(db: Database, rules: RescueRules) -> int:
+    """Free everything that workers hold which are not alive, in pieces. Returns how much it was."""
+    taken = 0
+    for step in (rescue.take_back_pages, rescue.take_back_documents):
+        while True:
+            with db.write() as session:
+                piece = step(session, rules.max_crashes)
+            if not piece:
+                break
+            taken += piece
+    if taken:
+        log.warning("%d pages or documents taken back from dead workers", taken, extra={"action": "rescued"})
+    return taken
+
+
+def clear_stamps(db: Database, bell: Doorbell, rules: RescueRules) -> int:
+    """Forget the rings that were lost: the old ones, and all where Redis has nothing waiting."""
+    with db.read() as session:
+        engines = list(workers.capacities(session))
+    empty = _empty_queues(bell, [*map(recognize_queue, engines), "split", "assemble"])
+    with db.write() as session:
+        if not ringing.dispatch_lock(session):
+            return 0
+        cleared = ringing.clear_page_stamps(session, rules.ring_expires)
+        cleared += ringing.clear_document_stamps(session, rules.ring_expires)
+        for engine in engines:
+            if recognize_queue(engine) in empty:
+                cleared += ringing.clear_page_stamps(session, rules.settled, engine)
+        for queue, sealed in (("split", False), ("assemble", True)):
+            if queue in empty:
+                cleared += ringing.clear_document_stamps(session, rules.settled, sealed)
+    return cleared
+
+
+def _empty_queues(bell: Doorbell, queues: list[str]) -> set[str]:
+    try:
+        return {queue for queue, length in bell.lengths(queues).items() if length == 0}
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
+        return set()
+
+
+def close_ended(db: Database, blobs: BlobStore) -> int:
+    """Close every job whose documents have all ended, and write manifests that are missing."""
+    with db.read() as session:
+        jobs = closing.jobs_to_close(session)[:CLOSE_BATCH]
+    closed = 0
+    for job in jobs:
+        try:
+            closed += lifecycle.close(db, blobs, job)
+        except (StorageUnavailable, StorageFull) as error:
+            log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
+            break
+    return closed
+
+
+def ring_purges(db: Database, bell: Doorbell) -> None:
+    """Ask for the purge of deleted jobs of which something is left."""
+    with db.read() as session:
+        jobs = ending.jobs_to_purge(session)
+    try:
+        for job in jobs:
+            bell.ring_purge(job)
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
+
+
+def fold(db: Database) -> None:
+    """Sum the documents' counters into their running jobs."""
+    with db.write() as session:
+        closing.fold_running(session)
+
+
+def forget_workers(db: Database) -> None:
+    with db.write() as session:
+        workers.forget(session, FORGET_WORKERS_AFTER)

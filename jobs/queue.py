@@ -1,0 +1,122 @@
+"""The doorbell: the Celery app, task and queue names, and `Doorbell`, the only thing that sends messages.
+
+A message says "look there", never "this is so": it may be lost, doubled or late (docs/states.md). It carries ids only.
+Settings follow celery-redis.md, section 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from jobs.settings import BrokerSettings, load
+from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.sql import grouped
+
+RECOGNIZE = "pagemill.recognize"
+SPLIT = "pagemill.split"
+ASSEMBLE = "pagemill.assemble"
+PURGE = "pagemill.purge"
+
+PURPOSES = ("recognize", "split", "assemble", "deliver")
+"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: today, purging."""
+
+BROKER_ERRORS = (KombuError, RedisError, OSError)
+"""What a broker that is away, frozen or flushed raises."""
+
+
+def recognize_queue(engine: str) -> str:
+    return f"recognize.{engine}"
+
+
+def queue_named(name: str) -> Queue:
+    """A queue behind the nameless exchange.
+
+    Kombu drops messages to a named exchange silently when its binding is missing in Redis (after FLUSHALL); the
+    nameless one needs no binding.
+    """
+    return Queue(name, exchange=Exchange("", type="direct"), routing_key=name)
+
+
+def make_app(settings: BrokerSettings) -> Celery:
+    """A Celery app that knows the broker and no tasks; `workers.tasks` adds those."""
+    app = Celery("pagemill", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,  # the database redelivers
+        task_default_queue="split",
+        task_default_exchange="",
+        task_default_routing_key="split",
+        task_create_missing_queues=False,
+        task_queues=[],
+        task_publish_retry=False,  # rescue rings again
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        worker_enable_remote_control=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=4,
+        broker_transport_options={
+            "global_keyprefix": settings.broker_prefix,
+            "socket_timeout": 5.0,
+            "socket_connect_timeout": 3.0,
+            "socket_keepalive": True,
+            "health_check_interval": 15,
+        },
+    )
+    return app
+
+
+class Doorbell:
+    """Sends messages and looks at queues. Every method raises one of BROKER_ERRORS when the broker is away."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def ring_pages(self, engine: str, refs: Sequence[PageRef]) -> None:
+        """One `recognize` message for these pages, grouped by document: `{"doc_…": [[number, attempt], …]}`."""
+        pages = grouped((ref.document, [ref.number, ref.attempt]) for ref in refs)
+        self._send(RECOGNIZE, recognize_queue(engine), {"pages": pages})
+
+    def ring_splits(self, refs: Sequence[DocumentRef]) -> None:
+        self._send(SPLIT, "split", {"documents": dict(refs)})
+
+    def ring_assemblies(self, refs: Sequence[DocumentRef]) -> None:
+        self._send(ASSEMBLE, "assemble", {"documents": dict(refs)})
+
+    def ring_purge(self, job: str) -> None:
+        self._send(PURGE, "deliver", {"job": job})
+
+    def _send(self, task: str, queue: str, arguments: dict[str, Any]) -> None:
+        self._app.send_task(task, kwargs=arguments, queue=queue_named(queue))
+
+    def lengths(self, queues: Sequence[str]) -> dict[str, int]:
+        """Messages waiting in Redis by queue."""
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            return {queue: channel._size(queue) for queue in queues}
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def page_refs(pages: dict[str, list[list[int]]]) -> list[PageRef]:
+    """A `recognize` message's pages. Raises TypeError or ValueError on another shape."""
+    return [PageRef(document, int(n), int(attempt)) for document, rows in pages.items() for n, attempt in rows]
+
+
+def __getattr__(name: str) -> Any:
+    # `celery -A jobs.queue:app flower` wants a module attribute; nothing else does, and imports have no effects.
+    if name == "app":
+        return make_app(load(BrokerSettings))
+    raise AttributeError(name)

@@ -1,0 +1,28 @@
+"""`python -m workers`: one worker process, configured by PAGEMILL_… variables.
+
+Exit status: 0 after a shutdown in good order, 1 when it cannot start, 70 when its engine died.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from jobs.errors import PagemillError
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    from workers.config import load_settings
+    from workers.consumer import Consumer
+
+    try:
+        return Consumer(load_settings()).run()
+    except PagemillError as error:
+        where = f" ({error.where})" if error.where else ""
+        sys.stderr.write(f"pagemill worker: {error.code}: {error}{where}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""The composition root of a worker process: engine up once, engine down once.
+
+Order of start: slot, engine (loaded and warm before anything is taken), row, stages, heartbeat, tick; then Celery's
+consumer (workers/consumer.py). Whatever was opened is closed in the opposite order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from jobs import lifecycle
+from jobs.blobs import open_store
+from jobs.errors import EngineUnavailable
+from jobs.ids import new_worker_id
+from jobs.queue import Doorbell, make_app
+from jobs.store import workers as worker_rows
+from jobs.store.database import open_database
+from jobs.store.workers import Registration
+from jobs.vault import open_vault
+from workers.assemble import Assembler, AssemblyLine
+from workers.config import Settings
+from workers.engines import build_engine
+from workers.engines.base import Engine
+from workers.hands import Hands
+from workers.incarnation import Incarnation
+from workers.loop import EngineLoop
+from workers.pages import RecentResults, ResultWriter
+from workers.recognize import Reading, Recognizer
+from workers.recorder import Recorder
+from workers.render.lazy import LazyPool
+from workers.retries import backoff_of
+from workers.slots import take_slot
+from workers.sources import Sources
+from workers.split import Splitter
+from workers.tasks import Stages
+from workers.tick import Tick, rescue_rules
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 120.0
+"""Seconds for which finished pages are kept while the store or the database is away (rule 12)."""
+STORE_THREADS = 16
+
+
+class WorkerProcess:
+    """Everything a worker process owns. Use as a context manager; entering starts it, leaving closes it."""
+
+    def __init__(self, settings: Settings, on_engine_death: Callable[[EngineUnavailable], None]) -> None:
+        """`on_engine_death` is called from the engine's loop and must end the process soon."""
+        self.settings = settings
+        self._on_engine_death = on_engine_death
+        self._stack = ExitStack()
+        self.stopping = threading.Event()
+        """Set when we end: nobody is patient any more."""
+        self.hands = Hands()
+        self.recognizer: Recognizer | None = None
+
+    def __enter__(self) -> Self:
+        """Raises EngineUnavailable, DatabaseUnavailable, InvalidRequest; what was opened is closed again."""
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._stack.close()
+
+    @property
+    def worker_id(self) -> str:
+        return self.incarnation.id
+
+    def drain(self) -> None:
+        """Claim nothing from now on."""
+        self.incarnation.set_state("draining")
+        if self.recognizer is not None:
+            self.recognizer.drain()
+
+    def hand_back(self) -> None:
+        """The grace time is over: give back what runs."""
+        self.stopping.set()
+        if self.recognizer is not None:
+            self.recognizer.hand_back_all()
+
+    def _start(self) -> None:
+        settings = self.settings
+        stack = self._stack
+        self.db = open_database(settings.database)
+        stack.callback(self.db.dispose)
+        self.blobs = open_store(settings.blobs)
+        self.slot = take_slot(settings.worker.host, settings.engine.device, settings.worker.slot, settings.scope)
+        stack.callback(self.slot.release)
+        self.engine = build_engine(settings.engine) if "recognize" in settings.purposes else None
+        pool = self._start_engine(self.engine) if self.engine is not None else None
+        self._register()
+        self.celery = make_app(settings.broker)
+        stack.callback(self.celery.close)
+        self.tick = Tick(
+            self.db,
+            self.blobs,
+            Doorbell(self.celery),
+            settings.timers,
+            rescue_rules(settings.timers, settings.worker.max_crashes),
+            lambda: self.worker_id,
+        )
+        self.stages = self._build_stages(pool)
+        stack.callback(self.incarnation.stop)
+        self.incarnation.start()
+        stack.callback(self.tick.stop)
+        self.tick.start()
+
+    def _start_engine(self, engine: Engine) -> LazyPool | None:
+        """Load and warm up; where that fails, leave a row that says why this worker takes no work."""
+        settings = self.settings
+        try:
+            engine.start()
+            self._stack.callback(engine.close)
+            if engine.page_half is None:
+                return None
+            processes = settings.engine.render_processes or len(os.sched_getaffinity(0))
+            pool = LazyPool(processes, engine.page_half, settings.engine, settings.limits)
+            self._stack.callback(pool.close)
+            if engine.renders_always:
+                pool.start()
+        except EngineUnavailable as error:
+            registration = self._registration()
+            with self.db.write() as session:
+                worker_rows.register(session, registration)
+                worker_rows.set_state(session, registration.id, "stopped", str(error))
+            raise
+        return pool
+
+    def _registration(self) -> Registration:
+        return Registration(
+            id=new_worker_id(),
+            host=self.settings.worker.host,
+            slot=self.slot.name,
+            pid=os.getpid(),
+            engine=self.engine.info.name if self.engine else "",
+            capacity=self.engine.capacity if self.engine else 0,
+        )
+
+    def _register(self) -> None:
+        self.incarnation = Incarnation(
+            self.db,
+            self._registration(),
+            self.hands,
+            every=self.settings.timers.scaled("heartbeat_every"),
+            on_canceled=lambda documents: self.recognizer.cancel_documents(documents) if self.recognizer else None,
+            on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
+        )
+        self.incarnation.register()
+        self._stack.callback(lambda: self.incarnation.set_state("stopped"))
+
+    def _build_stages(self, pool: LazyPool | None) -> Stages:
+        """Wire the stages. They close the other way round: loop, recorder, assemblies, threads, files."""
+        settings, stack = self.settings, self._stack
+        backoff = backoff_of(settings.timers, settings.worker)
+        patience = PATIENCE / settings.timers.time_factor
+        vault = open_vault(settings.secrets)
+        sources = Sources(self.blobs, settings.worker.scratch, settings.worker.scratch_bytes)
+        stack.callback(sources.close)
+        threads = ThreadPoolExecutor(STORE_THREADS, "store")
+        stack.callback(threads.shutdown)
+        recent = RecentResults()
+        writer = ResultWriter(self.blobs, recent, patience, self.stopping)
+        assembler = Assembler(self.db, self.blobs, writer, recent, backoff, self.hands, lambda: self.worker_id)
+        line = AssemblyLine(assembler, self.hands)
+        stack.callback(line.stop)
+        line.start()
+        recorder = Recorder(
+            self.db, lambda: self.worker_id, patience=patience, on_assemblies=line.add, on_recorded=self.tick.wake
+        )
+        stack.callback(recorder.stop)
+        recorder.start()
+        inspections = LazyPool(1, None, settings.engine, settings.limits)
+        stack.callback(inspections.close)
+        splitter = Splitter(
+            self.db, inspections, sources, vault, settings.limits, backoff, self.hands, lambda: self.worker_id,
+            on_split=self.tick.wake, on_ended=assembler.close,
+        )  # fmt: skip
+        if self.engine is not None:
+            loop = EngineLoop()
+            stack.callback(loop.stop)
+            loop.start()
+            self.recognizer = Recognizer(
+                Reading(
+                    self.db,
+                    self.engine,
+                    pool,
+                    sources,
+                    vault,
+                    writer,
+                    recorder,
+                    self.hands,
+                    loop,
+                    threads,
+                    settings.limits,
+                    backoff,
+                    lambda: self.worker_id,
+                    self._on_engine_death,
+                )
+            )
+        return Stages(
+            recognize=self.recognizer.run if self.recognizer else _refuse,
+            split=splitter.run,
+            assemble=assembler.run,
+            purge=lambda job: lifecycle.purge(self.db, self.blobs, job),
+        )
+
+
+def _refuse(_refs: object) -> int:
+    raise EngineUnavailable("this worker serves no engine", where="PAGEMILL_QUEUES")

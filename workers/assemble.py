@@ -1,0 +1,246 @@
+"""Assemble: a document's Markdown and JSON from its pages' results; then the document ends, and maybe its job.
+
+Files go under keys with the attempt of this claim, so that a doubled assembly never mixes with another; the row names
+the winner. Pages are read one after the other and written as they come: a 10,000-page document is never in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from jobs import lifecycle
+from jobs.blobs import BlobMissing, BlobStore, BlobWriter, page_key, result_key
+from jobs.errors import DatabaseUnavailable, InternalError, PagemillError, Problem
+from jobs.models import DocumentPublic, JobPublic, PageState, State, close_state
+from jobs.results import DocumentResult, PageEntry, PageResult, SourceInfo
+from jobs.store import claiming, closing, reading
+from jobs.store.claiming import ClaimedDocument, DocumentRef
+from jobs.store.closing import Finish
+from jobs.store.database import Database
+from jobs.store.reading import FinishedPage
+from workers.hands import Hands
+from workers.markdown import document_markdown
+from workers.pages import RecentResults, ResultWriter
+from workers.retries import Backoff
+
+log = logging.getLogger(__name__)
+
+GROUP = 32
+"""Documents ended in one transaction at most."""
+_WHOLE = 64
+"""Pages up to which a document's files are made in memory and put in one call each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Runs `assemble` messages and the small documents of the recorder. Thread-safe."""
+
+    db: Database
+    blobs: BlobStore
+    writer: ResultWriter
+    recent: RecentResults
+    backoff: Backoff
+    hands: Hands
+    worker_id: Callable[[], str]
+
+    def run(self, refs: Sequence[DocumentRef]) -> int:
+        """Claim and assemble these documents; returns how many were ours. Raises DatabaseUnavailable."""
+        with self.db.write() as session:
+            claims = claiming.claim_assemblies(session, self.worker_id(), refs)
+        self.assemble(claims)
+        return len(claims)
+
+    def assemble(self, claims: list[ClaimedDocument]) -> None:
+        """Write the files of claimed documents, end them together, close their jobs. Raises DatabaseUnavailable."""
+        with self.hands.holding(claims):
+            finishes = [finish for claim in claims if (finish := self._assemble(claim)) is not None]
+            if not finishes:
+                return
+            with self.db.write() as session:
+                closing.finish_documents(session, finishes)
+                for finish in finishes:
+                    claiming.let_go(session, finish.claim)
+        self.close({finish.claim.document.job_id for finish in finishes})
+
+    def close(self, jobs: set[str]) -> None:
+        """Close those of the jobs whose documents have all ended. A store that is away leaves it to rescue."""
+        for job in sorted(jobs):
+            try:
+                lifecycle.close(self.db, self.blobs, job)
+            except PagemillError as error:
+                log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
+
+    def _assemble(self, claim: ClaimedDocument) -> Finish | None:
+        try:
+            return self._write(claim)
+        except DatabaseUnavailable:
+            raise
+        except BlobMissing as error:
+            problem = InternalError(f"a stored page result is gone: {error}").problem().model_dump(exclude_none=True)
+            return Finish(claim, State.FAILED, with_result=False, error=problem)
+        except PagemillError as error:
+            log.warning(
+                "document %s put off: %s", claim.document.id, error,
+                extra={"action": "assemble_put_off", "job": claim.document.job_id, "document": claim.document.id},
+            )  # fmt: skip
+            with self.db.write() as session:
+                if not claiming.release_document(session, claim, delay=self.backoff.first):
+                    claiming.let_go(session, claim)
+            return None
+
+    def _write(self, claim: ClaimedDocument) -> Finish:
+        with self.db.read() as session:
+            job = reading.get_job(session, claim.document.job_id)
+            document = reading.get_document(session, job.id, claim.document.id)
+            pages = list(reading.all_finished_pages(session, document.id))
+        state = close_state(document.pages.succeeded, document.pages.failed, document.pages.canceled)
+        if not document.pages.succeeded:
+            return Finish(claim, state, with_result=False, error=next((p.error for p in pages if p.error), None))
+        files = _Files(job, document, state, claim.attempt)
+        if len(pages) <= _WHOLE:
+            self._put_whole(files, list(self._entries(document, pages)))
+        else:
+            self._stream(files, document, pages)
+        return Finish(claim, state, with_result=True)
+
+    def _put_whole(self, files: _Files, entries: list[_Entry]) -> None:
+        markdown = "".join(document_markdown(entry.value for entry in entries)).encode()
+        json = files.head() + b",".join(entry.json for entry in entries) + TAIL
+        self.writer.patiently(lambda: self.blobs.put(files.key("document.md"), markdown, MARKDOWN))
+        self.writer.patiently(lambda: self.blobs.put(files.key("document.json"), json, JSON))
+
+    def _stream(self, files: _Files, document: DocumentPublic, pages: list[FinishedPage]) -> None:
+        """Both files grow together, a page at a time."""
+        with (
+            self.blobs.writer(files.key("document.md"), MARKDOWN) as markdown,
+            self.blobs.writer(files.key("document.json"), JSON) as json,
+        ):
+            for text in document_markdown(_told(self._entries(document, pages), files, json)):
+                markdown.write(text.encode())
+
+    def _entries(self, document: DocumentPublic, pages: Sequence[FinishedPage]) -> Iterator[_Entry]:
+        for page in pages:
+            yield self._entry(document, page)
+
+    def _entry(self, document: DocumentPublic, page: FinishedPage) -> _Entry:
+        if page.state is not PageState.SUCCEEDED:
+            error = None if page.error is None else Problem.model_validate(page.error)
+            entry = PageEntry(number=page.number, state=page.state.value, error=error)
+            return _Entry(entry, entry.model_dump_json(exclude_none=True).encode())
+        result, stored = self._result(document, page)
+        json = b'{"number":%d,"state":"succeeded","result":%s}' % (page.number, stored)
+        return _Entry(PageEntry(number=page.number, state="succeeded", result=result), json)
+
+    def _result(self, document: DocumentPublic, page: FinishedPage) -> tuple[PageResult, bytes]:
+        recent = self.recent.take(document.id, page.number, page.attempt)
+        if recent is not None:
+            return recent
+        stored = self.blobs.get(page_key(document.job_id, document.id, page.number, page.attempt))
+        return PageResult.model_validate_json(stored), stored
+
+
+MARKDOWN = "text/markdown; charset=utf-8"
+JSON = "application/json"
+TAIL = b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A page of the document: as a value for Markdown, as stored bytes for JSON."""
+
+    value: PageEntry
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Keys and head of one assembly."""
+
+    job: JobPublic
+    document: DocumentPublic
+    state: State
+    attempt: int
+
+    def key(self, filename: str) -> str:
+        return result_key(self.job.id, self.document.id, self.attempt, filename)
+
+    def head(self) -> bytes:
+        """document.json up to its pages, whose stored JSON follows as it is; TAIL ends it."""
+        document = self.document
+        result = DocumentResult(
+            id=document.id,
+            job_id=self.job.id,
+            state=self.state.value,
+            source=SourceInfo(
+                name=document.name,
+                media_type=document.media_type,
+                bytes=document.bytes,
+                sha256=document.sha256,
+                pages=document.source_pages,
+            ),
+            options=self.job.options,
+            engine=self.job.engine,
+            created_at=document.created_at.isoformat(),
+            pages=(),
+        )
+        return orjson.dumps(result.model_dump(mode="json", exclude_none=True)).removesuffix(TAIL)
+
+
+def _told(entries: Iterator[_Entry], files: _Files, json: BlobWriter) -> Iterator[PageEntry]:
+    """The entries' values, each entry's JSON written on the way."""
+    head, separator = files.head(), b""
+    json.write(head)
+    for entry in entries:
+        json.write(separator + entry.json)
+        separator = b","
+        yield entry.value
+    json.write(TAIL)
+
+
+class AssemblyLine:
+    """A thread that assembles the small documents whose last page this worker recorded, several at a time."""
+
+    def __init__(self, assembler: Assembler, hands: Hands) -> None:
+        self._assembler = assembler
+        self._hands = hands
+        self._queue: queue.SimpleQueue[list[ClaimedDocument] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="assembly", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, claims: list[ClaimedDocument]) -> None:
+        self._hands.take(claims)
+        self._queue.put(claims)
+
+    def stop(self) -> None:
+        """Assemble what was added and end."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (claims := self._queue.get()) is not None:
+            ended = False
+            while len(claims) < GROUP and not self._queue.empty():
+                more = self._queue.get()
+                if more is None:
+                    ended = True
+                    break
+                claims = claims + more
+            self._assemble(claims)
+            if ended:
+                return
+
+    def _assemble(self, claims: list[ClaimedDocument]) -> None:
+        try:
+            self._assembler.assemble(claims)
+        except DatabaseUnavailable as error:
+            # The heartbeat finds the claims in the database and not in our hands, and hands them back.
+            log.warning("cannot end %d documents: %s", len(claims), error, extra={"action": "assemble_failed"})

@@ -1,0 +1,61 @@
+"""The settings of a worker process, all groups it reads in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from jobs.errors import InvalidRequest
+from jobs.queue import PURPOSES
+from jobs.settings import (
+    BlobSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    EngineSettings,
+    LimitSettings,
+    SecretSettings,
+    TimerSettings,
+    WorkerSettings,
+    load,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    database: DatabaseSettings
+    broker: BrokerSettings
+    blobs: BlobSettings
+    secrets: SecretSettings
+    limits: LimitSettings
+    timers: TimerSettings
+    engine: EngineSettings
+    worker: WorkerSettings
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """What to serve. Raises InvalidRequest for an unknown purpose."""
+        chosen = tuple(part.strip() for part in self.worker.queues.split(",") if part.strip())
+        for purpose in chosen:
+            if purpose not in PURPOSES:
+                known = ", ".join(PURPOSES)
+                raise InvalidRequest(f"unknown purpose {purpose!r}; known: {known}", where="PAGEMILL_QUEUES")
+        return chosen
+
+    @property
+    def scope(self) -> str:
+        """Tells installations with different databases apart, in names on this host."""
+        return sha256(self.database.database_url.encode()).hexdigest()[:12]
+
+
+def load_settings() -> Settings:
+    """Raises InvalidRequest naming the variable that is unknown or wrong."""
+    return Settings(
+        database=load(DatabaseSettings),
+        broker=load(BrokerSettings),
+        blobs=load(BlobSettings),
+        secrets=load(SecretSettings),
+        limits=load(LimitSettings),
+        timers=load(TimerSettings),
+        engine=load(EngineSettings),
+        worker=load(WorkerSettings),
+    )

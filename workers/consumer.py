@@ -1,0 +1,133 @@
+"""Celery's consumer around a worker process, and what signals do to it.
+
+First SIGTERM or SIGINT: nothing new is claimed, what runs may finish within the grace time, the rest is handed back,
+exit 0. A second one exits at once. An engine that died ends the process with ENGINE_DIED once its pages are back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+from typing import Any
+
+from celery.signals import setup_logging, worker_shutting_down
+
+from jobs.dispatch import chunk_size
+from jobs.errors import EngineUnavailable
+from jobs.queue import queue_named, recognize_queue
+from workers.app import WorkerProcess
+from workers.config import Settings
+from workers.tasks import add_tasks
+
+log = logging.getLogger(__name__)
+
+ENGINE_DIED = 70
+"""Exit status of a worker whose engine died (EX_SOFTWARE); its supervisor starts it again."""
+OVERCOMMIT = 1.5
+"""Pages claimed per page of engine capacity: the next ones are fetched and rendered while the engine is full."""
+STAGE_THREADS = 4
+"""Threads beside those for pages: splits, assemblies, purges."""
+HANDING_BACK = 10.0
+"""Seconds that handing back may take after the engine died or the grace time ended."""
+
+
+class Consumer:
+    """Runs one worker process to its end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ending = threading.Lock()
+        self._exit_code = 0
+        self._process: WorkerProcess | None = None
+
+    def run(self) -> int:
+        """Blocks until told to end; returns the exit status. Raises what starting raises."""
+        with WorkerProcess(self._settings, self._engine_died) as process:
+            self._process = process
+            self._consume(process)
+        return self._exit_code
+
+    def _consume(self, process: WorkerProcess) -> None:
+        app = process.celery
+        queues = queue_names(self._settings)
+        app.conf.task_queues = [queue_named(name) for name in queues]
+        add_tasks(app, process.stages)
+        worker_shutting_down.connect(self._shutting_down, weak=False)
+        setup_logging.connect(_keep_logging, weak=False)
+        log.info("worker %s serves %s", process.worker_id, ", ".join(queues), extra={"action": "ready"})
+        worker = app.Worker(
+            pool="threads",
+            concurrency=thread_count(process.engine.capacity if process.engine else 0),
+            queues=queues,
+            hostname=f"{process.slot.name}@{self._settings.worker.host}",
+            without_gossip=True,
+            without_mingle=True,
+            task_events=True,
+            quiet=True,
+        )
+        worker.start()
+        self._exit_code = self._exit_code or int(worker.exitcode or 0)
+
+    def _shutting_down(self, **_: Any) -> None:
+        """Celery heard the first signal; it stops consuming and waits for the threads."""
+        signal.signal(signal.SIGTERM, _exit_at_once)
+        signal.signal(signal.SIGINT, _exit_at_once)
+        threading.Thread(target=self._end, name="shutdown", daemon=True).start()
+
+    def _end(self) -> None:
+        process = self._process
+        if process is None or not self._ending.acquire(blocking=False):
+            return
+        process.drain()
+        grace = self._settings.timers.scaled("grace")
+        if not process.stopping.wait(grace):
+            log.warning("grace time of %g s is over, handing pages back", grace, extra={"action": "grace_over"})
+            process.hand_back()
+            if not process.stopping.wait(HANDING_BACK):
+                os._exit(0)
+
+    def _engine_died(self, error: EngineUnavailable) -> None:
+        """From the engine's loop: give everything back and leave."""
+        if self._exit_code == ENGINE_DIED:
+            return
+        self._exit_code = ENGINE_DIED
+        log.error("the engine died: %s", error, extra={"action": "engine_died"})
+        threading.Thread(target=self._leave, args=(str(error),), name="engine-died", daemon=True).start()
+
+    def _leave(self, reason: str) -> None:
+        process = self._process
+        if process is None:
+            os._exit(ENGINE_DIED)
+        process.drain()
+        process.hand_back()
+        deadline = threading.Event()
+        waited = 0.0
+        while process.hands.holds() and waited < HANDING_BACK:
+            deadline.wait(0.05)
+            waited += 0.05
+        process.incarnation.set_state("stopped", reason)
+        os._exit(ENGINE_DIED)
+
+
+def queue_names(settings: Settings) -> list[str]:
+    """Queues by purpose, the engine's own among them."""
+    engine = recognize_queue(settings.engine.name)
+    return [engine if purpose == "recognize" else purpose for purpose in settings.purposes]
+
+
+def thread_count(capacity: int) -> int:
+    """A thread for each chunk in flight, and those for the other stages."""
+    if not capacity:
+        return STAGE_THREADS
+    return math.ceil(OVERCOMMIT * capacity / chunk_size(capacity)) + STAGE_THREADS
+
+
+def _exit_at_once(number: int, _frame: Any) -> None:
+    os._exit(128 + number)
+
+
+def _keep_logging(**_: Any) -> None:
+    """Connected to `setup_logging`, so that Celery leaves our logging alone."""

@@ -1,0 +1,106 @@
+"""A worker process as the database knows it: its row, its heartbeat, and what the heartbeat's answer means (rule 6)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from jobs.errors import DatabaseUnavailable
+from jobs.ids import new_worker_id
+from jobs.store import workers
+from jobs.store.database import Database
+from jobs.store.workers import Registration
+from workers.hands import Hands, Hold
+
+log = logging.getLogger(__name__)
+
+
+class Incarnation:
+    """Keeps the row alive from a thread of its own. `id` changes when somebody declared us dead."""
+
+    def __init__(
+        self,
+        db: Database,
+        registration: Registration,
+        hands: Hands,
+        *,
+        every: float,
+        on_canceled: Callable[[set[str]], None],
+        on_replaced: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._registration = registration
+        self._hands = hands
+        self._every = every
+        self._on_canceled = on_canceled
+        self._on_replaced = on_replaced
+        self._suspects: set[Hold] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @property
+    def id(self) -> str:
+        return self._registration.id
+
+    def register(self) -> None:
+        """Enter the row; a predecessor in the same slot is dead from now on. Raises DatabaseUnavailable."""
+        with self._db.write() as session:
+            workers.register(session, self._registration)
+        log.info("worker %s registered", self.id, extra={"action": "registered", "worker": self.id})
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def set_state(self, state: str, detail: str | None = None) -> None:
+        """`draining` or `stopped`. A database that is away is no reason not to stop."""
+        try:
+            with self._db.write() as session:
+                workers.set_state(session, self.id, state, detail)
+        except DatabaseUnavailable as error:
+            log.warning("cannot record %s: %s", state, error, extra={"action": "state_unrecorded"})
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                self.beat()
+            except DatabaseUnavailable as error:
+                log.warning("no heartbeat: %s", error, extra={"action": "heartbeat_failed"})
+
+    def beat(self) -> None:
+        """One heartbeat: stay alive, learn of cancels, hand back what nobody here works on."""
+        worker = self.id
+        with self._db.write() as session:
+            alive = workers.heartbeat(session, worker)
+        if not alive:
+            self._begin_anew()
+            return
+        with self._db.read() as session:
+            canceled = workers.canceled_among(session, self._hands.documents())
+            held = workers.held_by(session, worker)
+        if canceled:
+            self._on_canceled(canceled)
+        self._hand_back(worker, held)
+
+    def _begin_anew(self) -> None:
+        log.warning("worker %s was declared dead; beginning anew", self.id, extra={"action": "replaced"})
+        self._on_replaced()
+        self._registration = replace(self._registration, id=new_worker_id())
+        self._suspects = set()
+        self.register()
+
+    def _hand_back(self, worker: str, held: set[Hold]) -> None:
+        """A claim that is in the database and not in our hands, twice in a row, was lost on its way to us."""
+        unknown = held - self._hands.holds()
+        lost = sorted(unknown & self._suspects)
+        self._suspects = unknown
+        if lost:
+            log.warning("%d claims were lost on their way, handed back", len(lost), extra={"action": "claims_lost"})
+            with self._db.write() as session:
+                workers.release_held(session, worker, lost)

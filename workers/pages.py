@@ -1,0 +1,130 @@
+"""One page in the hands of the worker: the handle that its engine sees, and where its result goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from jobs.blobs import BlobStore, figure_key, page_key
+from jobs.errors import EngineUnavailable, StorageFull, StorageUnavailable
+from jobs.options import PageOptions, page_options
+from jobs.results import PageOutput, PageResult
+from jobs.store.claiming import ClaimedPage, DocumentSource
+from jobs.vault import Vault
+from workers.render.lazy import LazyPool
+from workers.render.pool import PoolPage
+from workers.sources import Sources
+
+T = TypeVar("T")
+
+RETRY_EVERY = 0.5
+
+
+def password_of(document: DocumentSource, vault: Vault | None) -> str | None:
+    """The document's password in the clear, None where there is none or nothing to open it with."""
+    return vault.open(document.password) if document.password and vault else None
+
+
+class WorkerPage:
+    """The `PageHandle` of a claimed page. Fetches and renders on the first `call`; `release` gives everything back."""
+
+    def __init__(
+        self, page: ClaimedPage, pool: LazyPool | None, sources: Sources, vault: Vault | None, default_dpi: int,
+        threads: Executor,
+    ) -> None:  # fmt: skip
+        self._page = page
+        self._pool = pool
+        self._sources = sources
+        self._vault = vault
+        self._threads = threads
+        self._options = page_options(page.document.options)
+        self._dpi = self._options.dpi or default_dpi
+        self._rendered: PoolPage | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def document_id(self) -> str:
+        return self._page.document.id
+
+    @property
+    def number(self) -> int:
+        return self._page.number
+
+    @property
+    def options(self) -> PageOptions:
+        return self._options
+
+    async def call(self, method: str, *args: Any) -> Any:
+        if self._rendered is None:
+            async with self._opening:
+                self._rendered = self._rendered or await self._open()
+        return await self._rendered.call(method, *args)
+
+    async def _open(self) -> PoolPage:
+        if self._pool is None:
+            raise EngineUnavailable("this worker has no render processes")
+        document = self._page.document
+        loop = asyncio.get_running_loop()
+        path = await loop.run_in_executor(self._threads, self._sources.take, document.source_key)
+        password = password_of(document, self._vault)
+        return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
+
+    async def release(self) -> None:
+        if self._rendered is not None:
+            await self._rendered.release()
+            self._sources.give_back(self._page.document.source_key)
+
+
+class RecentResults:
+    """Results just stored, so that assembling a small document does not read them back. Bounded; thread-safe."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._results: OrderedDict[tuple[str, int, int], tuple[PageResult, bytes]] = OrderedDict()
+
+    def put(self, page: ClaimedPage, result: PageResult, stored: bytes) -> None:
+        with self._lock:
+            self._results[page.document.id, page.number, page.attempt] = (result, stored)
+            while len(self._results) > self._limit:
+                self._results.popitem(last=False)
+
+    def take(self, document: str, number: int, attempt: int) -> tuple[PageResult, bytes] | None:
+        with self._lock:
+            return self._results.pop((document, number, attempt), None)
+
+
+class ResultWriter:
+    """Puts page results, patiently: a store that is away keeps the finished pages here for a bounded time (rule 12)."""
+
+    def __init__(self, blobs: BlobStore, recent: RecentResults, patience: float, stop: threading.Event) -> None:
+        self._blobs = blobs
+        self._recent = recent
+        self._patience = patience
+        self._stop = stop
+
+    def put_page(self, page: ClaimedPage, output: PageOutput) -> None:
+        """Figures first, then the page. Raises StorageUnavailable or StorageFull when patience ends."""
+        document = page.document
+        for name, data in output.figures.items():
+            key = figure_key(document.job_id, document.id, page.number, page.attempt, name)
+            self.patiently(lambda key=key, data=data: self._blobs.put(key, data, "image/jpeg"))  # type: ignore[misc]
+        stored = output.result.model_dump_json(exclude_none=True).encode()
+        key = page_key(document.job_id, document.id, page.number, page.attempt)
+        self.patiently(lambda: self._blobs.put(key, stored, "application/json"))
+        self._recent.put(page, output.result, stored)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """`call()`, again and again while the store is away, until patience or the process ends."""
+        waited = 0.0
+        while True:
+            try:
+                return call()
+            except (StorageUnavailable, StorageFull):
+                if waited >= self._patience or self._stop.wait(RETRY_EVERY):
+                    raise
+                waited += RETRY_EVERY

@@ -1,0 +1,97 @@
+"""Commits the outcomes of pages in groups: whatever ended while the last commit ran goes into the next one."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from jobs.errors import DatabaseUnavailable
+from jobs.store import recording
+from jobs.store.claiming import ClaimedDocument
+from jobs.store.database import Database
+from jobs.store.recording import Outcome, Recorded
+
+log = logging.getLogger(__name__)
+
+GROUP = 64
+"""Outcomes in one transaction at most."""
+RETRY_EVERY = 0.5
+
+
+class Recorder:
+    """One thread that records. `add` returns at once; its future is done when the outcome is committed or given up."""
+
+    def __init__(
+        self,
+        db: Database,
+        worker_id: Callable[[], str],
+        *,
+        patience: float,
+        on_assemblies: Callable[[list[ClaimedDocument]], None],
+        on_recorded: Callable[[], None],
+    ) -> None:
+        """`patience`: seconds during which a database that is away is asked again before outcomes are given up: their
+        pages are then taken back by rescue and run again."""
+        self._db = db
+        self._worker_id = worker_id
+        self._patience = patience
+        self._on_assemblies = on_assemblies
+        self._on_recorded = on_recorded
+        self._queue: queue.SimpleQueue[tuple[Outcome, Future[bool]] | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, outcome: Outcome) -> Future[bool]:
+        """The future's result: whether the outcome reached the database (dropped late results count as reached)."""
+        done: Future[bool] = Future()
+        self._queue.put((outcome, done))
+        return done
+
+    def stop(self) -> None:
+        """Record what was added and end. A database that is away is asked no longer."""
+        self._stop.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group = [first]
+            ended = False
+            while len(group) < GROUP and not self._queue.empty():
+                item = self._queue.get()
+                if item is None:
+                    ended = True
+                    break
+                group.append(item)
+            self._commit(group)
+            if ended:
+                return
+
+    def _commit(self, group: list[tuple[Outcome, Future[bool]]]) -> None:
+        recorded = self._record([outcome for outcome, _ in group])
+        for _, done in group:
+            done.set_result(recorded is not None)
+        if recorded is None:
+            return
+        if recorded.assemblies:
+            self._on_assemblies(recorded.assemblies)
+        self._on_recorded()
+
+    def _record(self, outcomes: list[Outcome]) -> Recorded | None:
+        waited = 0.0
+        while True:
+            try:
+                with self._db.write() as session:
+                    return recording.record(session, outcomes, assemble_as=self._worker_id())
+            except DatabaseUnavailable as error:
+                log.warning("cannot record %d pages: %s", len(outcomes), error, extra={"action": "record_failed"})
+                if waited >= self._patience or self._stop.wait(RETRY_EVERY):
+                    return None
+                waited += RETRY_EVERY

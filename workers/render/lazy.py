@@ -1,0 +1,44 @@
+"""A render pool that is started by its first page, for engines that seldom render and workers that seldom split."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from jobs.options import PageOptions
+from jobs.settings import EngineSettings, LimitSettings
+from workers.render.messages import Inspection
+from workers.render.pool import PoolPage, RenderPool
+
+
+class LazyPool:
+    """A RenderPool, made on demand. Thread-safe."""
+
+    def __init__(self, processes: int, page_half: str | None, engine: EngineSettings, limits: LimitSettings) -> None:
+        self._arguments = (processes, page_half, engine, limits)
+        self._lock = threading.Lock()
+        self._pool: RenderPool | None = None
+
+    def start(self) -> RenderPool:
+        """The running pool. Raises EngineUnavailable when its processes cannot start."""
+        with self._lock:
+            if self._pool is None:
+                pool = RenderPool(*self._arguments)
+                pool.start()
+                self._pool = pool
+            return self._pool
+
+    def page(
+        self, path: Path, media_type: str, number: int, options: PageOptions, dpi: int, password: str | None = None
+    ) -> PoolPage:
+        """As `RenderPool.page`. Blocks while the first page starts the processes."""
+        return self.start().page(path, media_type, number, options, dpi, password)
+
+    def inspect(self, path: Path, media_type: str, password: str | None = None) -> Inspection:
+        """As `RenderPool.inspect`."""
+        return self.start().inspect(path, media_type, password)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close()

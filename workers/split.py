@@ -1,0 +1,125 @@
+"""Split: open documents, find their pages, insert them, seal. Opening happens in a killable subprocess."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jobs.blobs import BlobMissing
+from jobs.errors import CorruptFile, DocumentError, PagemillError, TooManyPages
+from jobs.models import State
+from jobs.options import select_pages
+from jobs.settings import LimitSettings
+from jobs.store import claiming, closing, submitting
+from jobs.store.claiming import ClaimedDocument, DocumentRef
+from jobs.store.closing import Finish
+from jobs.store.database import Database
+from jobs.store.submitting import PIECE, Split
+from jobs.vault import Vault
+from workers.hands import Hands
+from workers.pages import password_of
+from workers.render.lazy import LazyPool
+from workers.retries import Backoff
+from workers.sources import Sources
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """Runs `split` messages. Thread-safe."""
+
+    db: Database
+    pool: LazyPool
+    sources: Sources
+    vault: Vault | None
+    limits: LimitSettings
+    backoff: Backoff
+    hands: Hands
+    worker_id: Callable[[], str]
+    on_split: Callable[[], None]
+    """There are new pages to dispatch."""
+    on_ended: Callable[[set[str]], None]
+    """Documents of these jobs have ended."""
+
+    def run(self, refs: Sequence[DocumentRef]) -> int:
+        """Split these documents; returns how many were ours. Raises DatabaseUnavailable."""
+        with self.db.write() as session:
+            claims = claiming.claim_splits(session, self.worker_id(), refs)
+        with self.hands.holding(claims):
+            found = [split for claim in claims if (split := self._open(claim)) is not None]
+            if self._insert(found) < len(found):
+                self._let_go(claims)
+        return len(claims)
+
+    def _open(self, claim: ClaimedDocument) -> Split | None:
+        """The document's pages; None where it failed, was put off, or is no longer ours."""
+        try:
+            return self._inspect(claim)
+        except DocumentError as error:
+            self._fail(claim, error)
+        except BlobMissing as error:
+            self._fail(claim, CorruptFile(f"the source is gone from the store: {error}"))
+        except PagemillError as error:
+            self._put_off(claim, error)
+        return None
+
+    def _inspect(self, claim: ClaimedDocument) -> Split:
+        document = claim.document
+        with self.sources.hold(document.source_key) as path:
+            inspection = self.pool.inspect(path, document.media_type, password_of(document, self.vault))
+        count = inspection.page_count
+        numbers = select_pages(document.options.get("pages"), count)
+        if len(numbers) > self.limits.max_pages:
+            raise TooManyPages(
+                f"{len(numbers)} pages selected",
+                where="options.pages",
+                limit=self.limits.max_pages,
+                actual=len(numbers),
+            )
+        return Split(document.id, claim.attempt, count, numbers)
+
+    def _insert(self, found: Sequence[Split]) -> int:
+        """Small documents together, each larger one in pieces of its own. Returns how many were still ours."""
+        sealed = 0
+        small = [split for split in found if len(split.numbers) <= PIECE]
+        if small:
+            with self.db.write() as session:
+                sealed = len(submitting.insert_and_seal(session, self.worker_id(), small))
+            self.on_split()
+        return sealed + sum(self._insert_large(split) for split in found if len(split.numbers) > PIECE)
+
+    def _insert_large(self, split: Split) -> bool:
+        """A transaction a piece: the first pages are being read while the last are still being inserted."""
+        worker = self.worker_id()
+        for start in range(0, len(split.numbers), PIECE):
+            with self.db.write() as session:
+                piece = split.numbers[start : start + PIECE]
+                if not submitting.insert_pages(session, split.document, worker, split.attempt, piece):
+                    return False
+            self.on_split()
+        with self.db.write() as session:
+            return submitting.seal(session, split.document, worker, split.attempt, split.source_pages)
+
+    def _let_go(self, claims: Sequence[ClaimedDocument]) -> None:
+        with self.db.write() as session:
+            for claim in claims:
+                claiming.let_go(session, claim)
+
+    def _fail(self, claim: ClaimedDocument, error: PagemillError) -> None:
+        problem = error.at(claim.document.name).problem().model_dump(exclude_none=True)
+        with self.db.write() as session:
+            closing.finish_documents(session, [Finish(claim, State.FAILED, with_result=False, error=problem)])
+            claiming.let_go(session, claim)
+        self.on_ended({claim.document.job_id})
+
+    def _put_off(self, claim: ClaimedDocument, error: PagemillError) -> None:
+        """A part of the service is away: back with it, uncounted, for a while."""
+        log.warning(
+            "document %s put off: %s", claim.document.id, error,
+            extra={"action": "split_put_off", "job": claim.document.job_id, "document": claim.document.id},
+        )  # fmt: skip
+        with self.db.write() as session:
+            if not claiming.release_document(session, claim, delay=self.backoff.first):
+                claiming.let_go(session, claim)

@@ -1,0 +1,145 @@
+"""The loop that dispatches and rescues: a thread in every worker, of which one acts, under a lease in the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs import dispatch
+from jobs.blobs import BlobStore
+from jobs.dispatch import RescueRules
+from jobs.errors import DatabaseUnavailable
+from jobs.queue import Doorbell
+from jobs.settings import TimerSettings
+from jobs.store import leases
+from jobs.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LEASE = "tick"
+LEASE_SECONDS = 6.0
+BREATH = 0.02
+"""Seconds between rounds that were asked for by `wake`, so that a burst of finished pages is one round."""
+
+
+@dataclass(slots=True)
+class _Every:
+    """Something due every so many seconds."""
+
+    seconds: float
+    last: float = field(default=float("-inf"))
+
+    def due(self, now: float) -> bool:
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
+class Tick:
+    """Dispatch at once when woken, else every `tick_every`; rescue every `rescue_every`; fold every `fold_every`."""
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: BlobStore,
+        bell: Doorbell,
+        timers: TimerSettings,
+        rules: RescueRules,
+        holder: Callable[[], str],
+    ) -> None:
+        self._db, self._blobs, self._bell, self._rules, self._holder = db, blobs, bell, rules, holder
+        self._pause = timers.scaled("tick_every")
+        self._lease_seconds = LEASE_SECONDS / timers.time_factor
+        self._renew = _Every(self._lease_seconds / 3)
+        self._rescue = _Every(timers.scaled("rescue_every"))
+        self._fold = _Every(timers.scaled("fold_every"))
+        self._reached_since: float | None = None
+        self._reached_last = 0.0
+        self._held = False
+        self._woken = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to dispatch."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End, and give the lease back so that another worker acts at once."""
+        self._stop.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._woken.wait(self._pause)
+            self._woken.clear()
+            try:
+                self.round()
+            except DatabaseUnavailable as error:
+                self._reached_since = None
+                self._held = False
+                log.warning("no tick: %s", error, extra={"action": "tick_failed"})
+            except Exception:
+                # The edge of this thread: it must outlive what it did not expect, or nothing is dispatched any more.
+                log.exception("the tick failed", extra={"action": "tick_failed"})
+            self._stop.wait(BREATH)
+        self._give_back()
+
+    def round(self) -> None:
+        """One round; does nothing while another worker holds the lease. Raises DatabaseUnavailable."""
+        now = time.monotonic()
+        if self._renew.due(now) or not self._held:
+            with self._db.write() as session:
+                self._held = leases.take_lease(session, LEASE, self._holder(), self._lease_seconds)
+        self._note_reached(now)
+        if not self._held:
+            return
+        if self._rescue.due(now):
+            self._rescue_round(now)
+        if self._fold.due(now):
+            dispatch.fold(self._db)
+        while dispatch.dispatch(self._db, self._bell) and not self._stop.is_set():
+            if not self._woken.is_set():
+                break
+
+    def _note_reached(self, now: float) -> None:
+        """Since when we have reached the database without a pause: a frozen process must not judge by old news."""
+        if self._reached_since is None or now - self._reached_last > self._rules.stale / 2:
+            self._reached_since = now
+        self._reached_last = now
+
+    def _rescue_round(self, now: float) -> None:
+        if self._reached_since is not None and now - self._reached_since >= self._rules.stale:
+            dispatch.judge(self._db, self._rules)
+        dispatch.take_back(self._db, self._rules)
+        dispatch.clear_stamps(self._db, self._bell, self._rules)
+        dispatch.close_ended(self._db, self._blobs)
+        dispatch.ring_purges(self._db, self._bell)
+        dispatch.forget_workers(self._db)
+
+    def _give_back(self) -> None:
+        if not self._held:
+            return
+        try:
+            with self._db.write() as session:
+                leases.give_lease_back(session, LEASE, self._holder())
+        except DatabaseUnavailable as error:
+            log.warning("the lease runs out by itself: %s", error, extra={"action": "lease_kept"})
+
+
+def rescue_rules(timers: TimerSettings, max_crashes: int) -> RescueRules:
+    return RescueRules(
+        stale=timers.scaled("heartbeat_stale"),
+        ring_expires=timers.scaled("ring_expires"),
+        settled=timers.scaled("rescue_every"),
+        max_crashes=max_crashes,
+    )
