@@ -90,7 +90,8 @@ class PageImages:
             start_new_session=True,
         )
         try:
-            with anyio.fail_after(self._limits.page_timeout):
+            # The process has the deadline itself; this is for one that cannot even be alarmed.
+            with anyio.fail_after(self._limits.page_timeout + 5):
                 _, said = await process.communicate((password or "").encode())
         except TimeoutError:
             limit = self._limits.page_timeout
@@ -111,6 +112,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _problem(said: bytes, code: int) -> Problem:
     """The problem on the last line of what the process said; a process that died says nothing."""
+    if code == -signal.SIGALRM:
+        return PageTimeout("the page took longer than it may").problem()
     lines = said.strip().splitlines()
     try:
         return Problem.model_validate_json(lines[-1] if lines else b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +13,7 @@ from api.deps import Api
 from api.names import UniqueNames, archive_name
 from api.negotiate import JSON, MARKDOWN, TEXT, Representation
 from api.problems import StoredProblem
-from jobs.blobs import BlobMissing, job_prefix, manifest_key, result_key
+from jobs.blobs import BlobMissing, figure_key, job_prefix, manifest_key, result_key
 from jobs.errors import InternalError, NotFound, ResultNotReady
 from jobs.models import FINAL, DocumentPublic, JobPublic, PageState
 from jobs.store import reading
@@ -26,6 +27,8 @@ FILENAMES: dict[str, str] = {
     TEXT.format: "document.txt",
 }
 T = TypeVar("T")
+
+_FIGURE_NAME = re.compile(r"page-0*([1-9]\d{0,8})-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +170,22 @@ def read_figure(api: Api, job_id: str, document_id: str, name: str) -> bytes:
     """A figure that the document's Markdown links as `figures/<name>`. Raises NotFound, Gone."""
     with api.database.read() as session:
         document = reading.get_document(session, job_id, document_id)
-    for found, key in figures(api, document):
+    for found, key in _candidates(api, document, name):
         if found == name:
             return read_blob(api, job_id, key)
     raise NotFound(f"the document has no figure {name[:80]!r}", where="name")
+
+
+def _candidates(api: Api, document: DocumentPublic, name: str) -> Iterator[tuple[str, str]]:
+    """Where the name tells the page (`page-0012-figure-1.jpg`), that page's figures; otherwise all of them."""
+    told = _FIGURE_NAME.match(name)
+    if told is None:
+        return figures(api, document)
+    number = int(told.group(1))
+    with api.database.read() as session:
+        page = reading.get_page(session, document.id, number)  # raises NotFound
+    prefix = figure_key(document.job_id, document.id, number, page.attempt, "")
+    return ((stat.key.removeprefix(prefix), stat.key) for stat in api.blobs.list(prefix))
 
 
 def job_entries(api: Api, job: JobPublic) -> Iterator[Entry]:

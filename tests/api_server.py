@@ -93,29 +93,39 @@ def page_result(number: int) -> PageResult:
 
 
 def write_pages(server: ApiServer, job_id: str, document_id: str, states: list[PageState]) -> None:
-    """Pages as a worker would leave them in the middle of a document: rows, counters and stored results."""
+    """Pages 1, 2, … as a worker would leave them in the middle of a document."""
+    set_pages(server, job_id, document_id, dict(enumerate(states, 1)))
+
+
+def set_pages(
+    server: ApiServer, job_id: str, document_id: str, states: dict[int, PageState], *, end: bool = False
+) -> None:
+    """Stored results first, then rows and counters in one transaction; `end` closes the document."""
     database, blobs = server.database(), server.blobs()
+    for number, state in states.items():
+        if state is PageState.SUCCEEDED:
+            blobs.put(page_key(job_id, document_id, number, 2), page_result(number).model_dump_json().encode())
     with database.write() as session:
-        document = session.get(Document, document_id)
-        document.state, document.sealed, document.source_pages = State.RUNNING, True, len(states)
-        document.total = len(states)
-        for state in PageState:
-            setattr(document, state.value, states.count(state))
-        for number, state in enumerate(states, 1):
+        for number, state in states.items():
             error = PageTimeout("it hung").at(f"page {number}").problem() if state is PageState.FAILED else None
-            session.add(
-                Page(
-                    document_id=document_id,
-                    number=number,
-                    state=state,
-                    attempt=2,
-                    error=error and error.model_dump(exclude_none=True),
-                )
-            )
-            if state is PageState.SUCCEEDED:
-                blobs.put(page_key(job_id, document_id, number, 2), page_result(number).model_dump_json().encode())
-        session.get(Job, job_id).state = State.RUNNING
+            stored = error and error.model_dump(exclude_none=True)
+            session.merge(Page(document_id=document_id, number=number, state=state, attempt=2, error=stored))
+        session.flush()
+        document = session.get(Document, document_id)
+        found = list(session.exec(select(Page.state).where(Page.document_id == document_id)))
+        document.sealed, document.source_pages, document.total = True, len(found), len(found)
+        for state in PageState:
+            setattr(document, state.value, found.count(state.value))
+        document.state = State.RUNNING.value
+        if end:
+            _end(document)
+        session.get(Job, job_id).state = State.RUNNING.value
     database.dispose()
+
+
+def _end(document: Document) -> None:
+    document.state = close_state(document.succeeded, document.failed, document.canceled).value
+    document.result_attempt, document.finished_at = 3, now()
 
 
 def _documents(session: Session, job_id: str) -> list[Document]:
@@ -131,12 +141,11 @@ def finish(server: ApiServer, job_id: str, states: list[PageState] | None = None
         write_pages(server, job_id, document_id, states or [PageState.SUCCEEDED])
         for name, content in (("md", f"# {document_id}\n"), ("json", f'{{"id":"{document_id}"}}'), ("txt", "text\n")):
             blobs.put(result_key(job_id, document_id, 3, f"document.{name}"), content.encode())
-        blobs.put(figure_key(job_id, document_id, 1, 2, "page-1-figure-1.jpg"), b"\xff\xd8winner")
-        blobs.put(figure_key(job_id, document_id, 1, 1, "page-1-figure-1.jpg"), b"\xff\xd8late loser")
+        blobs.put(figure_key(job_id, document_id, 1, 2, "page-0001-figure-1.jpg"), b"\xff\xd8winner")
+        blobs.put(figure_key(job_id, document_id, 1, 1, "page-0001-figure-1.jpg"), b"\xff\xd8late loser")
     with database.write() as session:
         for document in _documents(session, job_id):
             if document.id in queued:
-                document.state = close_state(document.succeeded, document.failed, document.canceled).value
-                document.result_attempt, document.finished_at = 3, now()
+                _end(document)
     assert lifecycle.close(database, blobs, job_id)
     database.dispose()
