@@ -1,8 +1,8 @@
 """`python -m workers.render`: one page to a JPEG file, under the memory limit and the deadline of any other page.
 
 The API shows page images by this, so that it never loads a PDF library and a hostile page ends nothing but this
-process. The password, if there is one, is read from stdin. Exit code 0; or 1 with the problem as JSON on stderr; or a
-death by signal (SIGALRM: the deadline).
+process. The password, if there is one, is read from stdin. Exit code 0; or 1 with the problem as JSON in the last line
+of stderr (decoders write their complaints there too); or a death by signal (SIGALRM: the deadline).
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ def _render(arguments: argparse.Namespace, limits: LimitSettings) -> None:
     baseline = data_bytes()
     if baseline is not None:
         limit_data(baseline + limits.render_memory)
-    document = open_document(arguments.path, arguments.media_type, password or None, max_pixels=max_pixels)
     try:
+        document = open_document(arguments.path, arguments.media_type, password or None, max_pixels=max_pixels)
         page = document.render(arguments.page, arguments.dpi, max_pixels)
         dpi = round(page.info.dpi)
         page.pixels.save(arguments.out, "JPEG", quality=JPEG_QUALITY, dpi=(dpi, dpi))
     except MemoryError:
         raise PageRenderFailed("it takes more memory than a page may take", limit=limits.render_memory) from None
-    finally:
-        document.close()
+    document.close()
 
 
 def main() -> int:

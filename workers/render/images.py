@@ -61,11 +61,11 @@ class ImageDocument:
         self._path, self._format = path, FORMATS[media_type]
         self._frames = [0]
         try:
-            with _quiet(max_pixels), Image.open(path, formats=[self._format]) as image:
+            with _quiet(self._format, max_pixels), Image.open(path, formats=[self._format]) as image:
                 if self._format == "TIFF":
                     self._frames = _tiff_pages(image)
         except Image.DecompressionBombError:
-            pass  # said by the header alone, before anything was decoded: the page will be refused with its code
+            pass  # said by the header alone, before anything was allocated: the page will be refused with its code
         except _DAMAGED as error:
             raise CorruptFile(f"the file is no readable {self._format} image") from error
         self.page_count = len(self._frames)
@@ -75,13 +75,14 @@ class ImageDocument:
         if not 1 <= number <= self.page_count:
             raise PageRenderFailed("there is no such page", limit=self.page_count, actual=number)
         try:
-            with _quiet(max_pixels), Image.open(self._path, formats=[self._format]) as image:
+            with _quiet(self._format, max_pixels), Image.open(self._path, formats=[self._format]) as image:
                 if number > 1:
                     image.seek(self._frames[number - 1])
                 native_dpi, native_size = _dpi(image), image.size
                 pixels = _decode(image, max_pixels)
         except Image.DecompressionBombError:
-            raise PageTooLarge("the image has too many pixels to be decoded", limit=DECODE_BYTES * max_pixels) from None
+            limit = DECODE_BYTES * max_pixels // _WEBP_BYTES
+            raise PageTooLarge("the image has too many pixels to be decoded", limit=limit) from None
         except _DAMAGED as error:
             raise PageRenderFailed(f"the image data is damaged or ends early: {error}") from error
         # By area, because turning by the EXIF orientation may have swapped the sides.
@@ -94,10 +95,13 @@ class ImageDocument:
 
 
 @contextmanager
-def _quiet(max_pixels: int) -> Iterator[None]:
-    """Pillow without its warnings; its own check against decompression bombs as a second net below ours."""
+def _quiet(kind: str, max_pixels: int) -> Iterator[None]:
+    """Pillow without its warnings, and without its limit: `_decode` knows the mode and gives the numbers.
+
+    But opening a WebP already allocates its canvases, so there Pillow must check (it raises at twice its number).
+    """
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = DECODE_BYTES * max_pixels // 2  # Pillow raises at twice this number
+    Image.MAX_IMAGE_PIXELS = DECODE_BYTES * max_pixels // _WEBP_BYTES // 2 if kind == "WEBP" else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
