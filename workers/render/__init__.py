@@ -1,6 +1,7 @@
 """Rendering in killable subprocesses: `pool.RenderPool` in the worker, `process.main` in each of its children.
 
 pool.py       the worker's side: pages, their calls, the queue of those that have no process yet, the clock
+lazy.py       a pool that is started by its first page
 slot.py       one place in the pool: the thread that keeps a process there, feeds it, and judges its death
 calls.py      one call: its future, its deadline, what each kind of death means for it
 child.py      one render process as its parent sees it: spawn, ask, kill

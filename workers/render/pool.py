@@ -38,7 +38,7 @@ _CLOCK_SECONDS = 0.1
 
 
 class PoolPage:
-    """One page of one document in a pool: the `PageHandle` an engine sees. Use as `async with`, or `release` it."""
+    """One page of one document in a pool, under the `PageHandle` an engine sees. Use as `async with`, or release it."""
 
     def __init__(self, pool: RenderPool, source: PageSource, options: PageOptions) -> None:
         self._pool = pool
