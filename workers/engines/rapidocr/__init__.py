@@ -4,6 +4,7 @@
     page.py       the page half: orientation, layout, detection, recognition, figures
     models.py     opening the models that ship inside the wheels, and only those
     geometry.py   boxes, lines, regions
+    gutters.py    where lines that run into the next column are cut
     order.py      reading order by recursive XY-cut
     paragraphs.py lines to rows, rows to paragraphs, paragraphs to text
     labels.py     what a region or a line is, by the model's class, by position, by its text

@@ -22,6 +22,7 @@ FIGURE_PAGE = 0.5
 FIGURE_LINES = 10
 
 _WHOLE: frozenset[Label] = frozenset({"paragraph_title", "figure_title", "header", "footer"})
+_RUNNING: frozenset[Label] = frozenset({"header", "footer", "number"})
 _LATEX = str.maketrans({
     "\\": r"\textbackslash ", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "#": r"\#", "&": r"\&", "_": r"\_",
     "^": r"\textasciicircum ", "~": r"\textasciitilde ",
@@ -56,7 +57,19 @@ def arrange(lines: Sequence[Line], regions: Sequence[Region], *, number: int, he
     for group in loose_groups(loose, unit):
         pieces += _loose_pieces(group, lines, known, unit, height)
     pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
-    return [pieces[i] for i in reading_order([piece.box for piece in pieces], unit)]
+    return _ordered(pieces, unit, height)
+
+
+def _ordered(pieces: Sequence[Piece], unit: float, height: float) -> list[Piece]:
+    """Running heads first, feet last, columns between them undisturbed."""
+    head: list[Piece] = []
+    body: list[Piece] = []
+    foot: list[Piece] = []
+    for piece in pieces:
+        middle = (piece.box.y0 + piece.box.y1) / 2
+        part = body if piece.label not in _RUNNING else head if middle < 0.5 * height else foot
+        part.append(piece)
+    return [part[i] for part in (head, body, foot) for i in reading_order([piece.box for piece in part], unit)]
 
 
 def settle(regions: Sequence[Region], lines: Sequence[Line], unit: float) -> list[Region]:
@@ -89,6 +102,13 @@ def assign(lines: Sequence[Line], regions: Sequence[Region]) -> tuple[dict[int, 
 def loose_groups(lines: Sequence[Line], unit: float) -> list[list[Line]]:
     """Lines that no region holds, grouped by nearness: one below the other, or close side by side."""
     ordered = sorted(lines, key=lambda line: (line.box.y0, line.box, line.text))
+    neighbours = [
+        (i, j)
+        for i, line in enumerate(ordered)
+        for j in _until(ordered, i, line.box.y1 + 2 * unit)
+        if _near(line.box, ordered[j].box)
+    ]
+    gutters = _gutters([(ordered[i].box, ordered[j].box) for i, j in neighbours], unit)
     group_of = list(range(len(ordered)))
 
     def root(i: int) -> int:
@@ -97,23 +117,45 @@ def loose_groups(lines: Sequence[Line], unit: float) -> list[list[Line]]:
             i = group_of[i]
         return i
 
-    for i, line in enumerate(ordered):
-        for j in range(i + 1, len(ordered)):
-            if ordered[j].box.y0 > line.box.y1 + 2 * unit + line.box.height:
-                break
-            if _near(line.box, ordered[j].box):
-                group_of[root(j)] = root(i)
+    for i, j in neighbours:
+        if not _parted(ordered[i].box, ordered[j].box, gutters, unit):
+            group_of[root(j)] = root(i)
     groups: dict[int, list[Line]] = defaultdict(list)
     for i, line in enumerate(ordered):
         groups[root(i)].append(line)
     return list(groups.values())
 
 
+def _until(ordered: Sequence[Line], start: int, bottom: float) -> Iterable[int]:
+    for j in range(start + 1, len(ordered)):
+        if ordered[j].box.y0 > bottom:
+            return
+        yield j
+
+
+def _gutters(pairs: Iterable[tuple[Box, Box]], unit: float) -> list[float]:
+    """Where, on the x axis, three rows or more are interrupted at the same place: columns that nearly touch."""
+    gaps = sorted(_gap_between(a, b) for a, b in pairs if _side_by_side(a, b) and min(a.width, b.width) > 4 * unit)
+    return [gap for gap in gaps if sum(abs(gap - other) < 0.5 * unit for other in gaps) >= 3]
+
+
+def _parted(a: Box, b: Box, gutters: Sequence[float], unit: float) -> bool:
+    return _side_by_side(a, b) and any(abs(_gap_between(a, b) - gutter) < 0.5 * unit for gutter in gutters)
+
+
+def _gap_between(a: Box, b: Box) -> float:
+    return (max(a.x0, b.x0) + min(a.x1, b.x1)) / 2
+
+
+def _side_by_side(a: Box, b: Box) -> bool:
+    return a.shared_y(b) >= 0.5 * min(a.height, b.height)
+
+
 def _near(a: Box, b: Box) -> bool:
     low, high = sorted((a.height, b.height))
     if high > 1.6 * low:
         return False
-    if a.shared_y(b) >= 0.5 * low:
+    if _side_by_side(a, b):
         return max(a.x0, b.x0) - min(a.x1, b.x1) < low
     return a.shared_x(b) >= 0.3 * min(a.width, b.width) and max(a.y0, b.y0) - min(a.y1, b.y1) < 0.8 * low
 
@@ -130,15 +172,21 @@ def _pieces(region: Region, lines: Sequence[Line], known: frozenset[str], unit: 
         return [Piece("image", region.box, _plain(lines), region.score)]
     if not lines:
         return []
+    label = labels.corrected(region.label, _plain(lines, " "))
     box = union(line.box for line in lines)
-    score = mean_score(lines)
-    if region.label == "table":
-        return [Piece("table", union([box, region.box]), table_html(lines), score)]
-    if region.label == "display_formula":
-        return [Piece("display_formula", box, f"\\text{{{_plain(lines, ' ').translate(_LATEX)}}}", score)]
-    if region.label in _WHOLE:
-        return [_whole(region.label, lines, known)]
-    return _text_pieces(region.label, lines, known, unit)
+    if label == "table":
+        return [Piece("table", union([box, region.box]), table_html(lines), mean_score(lines))]
+    if label == "display_formula":
+        latex = f"\\text{{{_plain(lines, ' ').translate(_LATEX)}}}"
+        return [Piece("display_formula", box, latex, mean_score(lines))]
+    if label in _WHOLE and not _long_title(label, lines, unit):
+        return [_whole(label, lines, known)]
+    return _text_pieces("text" if label == "paragraph_title" else label, lines, known, unit)
+
+
+def _long_title(label: Label, lines: Sequence[Line], unit: float) -> bool:
+    letters = sum(len(line.text) for line in lines)
+    return label == "paragraph_title" and letters > labels.LONGEST_TITLE and line_height(lines) < 1.3 * unit
 
 
 def _text_pieces(label: Label, lines: Sequence[Line], known: frozenset[str], unit: float) -> list[Piece]:
@@ -166,7 +214,10 @@ def _loose_pieces(
     all_rows = rows(group)
     if len(all_rows) == 1:
         box = all_rows[0].box
-        margin = labels.margin_label(all_rows[0].text, box, height, _gap(box, lines), unit)
+        outermost = all(line.box.y0 >= box.y0 - unit for line in lines) or all(
+            line.box.y1 <= box.y1 + unit for line in lines
+        )
+        margin = labels.margin_label(all_rows[0].text, box, height, _gap(box, lines), unit, outermost=outermost)
         if margin:
             return [Piece(margin, box, all_rows[0].text, mean_score(group))]
     if len(all_rows) <= 3 and min(row.box.height for row in all_rows) >= 1.5 * unit:

@@ -22,27 +22,45 @@ CDLA: Final[dict[str, Label]] = {
     "equation": "display_formula",
 }
 
-# The part of the page's height at its top and bottom where running heads, feet and page numbers stand.
+# The part of the page's height at its top and bottom where heads and feet stand; page numbers may be further in.
 MARGIN = 0.06
+NUMBER_MARGIN = 0.2
+# A title of more letters is a paragraph, unless it is set larger than the text.
+LONGEST_TITLE = 150
+
 _NUMBER = re.compile(
-    r"^[\W_]*(?:(?:page|seite|p\.|s\.)\s*)?(?:\d{1,5}|[ivxlcdm]{1,7})(?:\s*(?:/|of|von)\s*\d{1,5})?[\W_]*$", re.I
+    r"^[\W_]*(?:(?:page|seite|p\.|s\.)\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von)\s*\d{1,4})?[\W_]*$", re.I
 )
 _SECTION = re.compile(r"^(\d{1,2}(?:\.\d{1,2}){0,4})\.?\s+\S")
+_REFERENCE = re.compile(r"^\s*(?:\[\w+\]|\(?\d{1,3}[.)]\s)|\b(?:1[89]|20)\d\d\b")
+_MATHS = re.compile(r"[\d=+<>×÷±≤≥≠∑∏∫√∞∂∇^|/(){}\[\]α-ωΑ-Ω]|\s[-−]\s")
 
 
-def margin_label(text: str, box: Box, height: float, gap: float, unit: float) -> Label | None:
+def corrected(label: Label, text: str) -> Label:
+    """The model's label, where the text does not speak against it."""
+    if label in ("header", "footer") and _NUMBER.match(text):
+        return "number"
+    if label == "reference_content" and not _REFERENCE.search(text):
+        return "text"
+    if label == "display_formula" and not _MATHS.search(text):
+        return "text"
+    return label
+
+
+def margin_label(text: str, box: Box, height: float, gap: float, unit: float, *, outermost: bool) -> Label | None:
     """`number`, `header` or `footer` for one row that stands alone in the page's margin; None for anything else.
 
     `height`: of the page, `gap`: to the nearest other text, `unit`: the typical line height, all in pixels.
+    `outermost`: nothing stands between the row and the page's edge.
     """
-    top, bottom = box.y1 < MARGIN * height * 1.5, box.y0 > (1 - MARGIN * 1.5) * height
-    if not (top or bottom) or gap < unit:
+    above, below = box.y1 / height, 1 - box.y0 / height
+    if not outermost or gap < unit:
         return None
-    if _NUMBER.match(text):
+    if _NUMBER.match(text) and min(above, below) < NUMBER_MARGIN:
         return "number"
-    if gap < 1.5 * unit or not (box.y1 < MARGIN * height or box.y0 > (1 - MARGIN) * height):
+    if gap < 1.5 * unit or min(above, below) >= MARGIN:
         return None
-    return "header" if top else "footer"
+    return "header" if above < below else "footer"
 
 
 def title_level(text: str) -> int:

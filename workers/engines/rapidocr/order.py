@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from workers.engines.rapidocr.geometry import Box
 
-# In line heights. A gutter is wider than a word space (0.3) and a table's narrow gap; slices may touch or overlap a
-# little because detected boxes are looser than the ink.
-GUTTER = 0.6
+# In line heights. Detected boxes are looser than the ink: of a gutter as wide as a line is high a third remains, and
+# slices may touch or overlap a little.
+GUTTER = 0.3
 OVERLAP = 0.3
 # How much of the shorter side must stand beside the other for a gap to separate columns.
 BESIDE = 0.3

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from jobs.settings import EngineSettings, load
 from workers.engines.base import RenderedPage
 from workers.engines.rapidocr.arrange import Piece, arrange
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
+from workers.engines.rapidocr.gutters import cuts
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.models import Models, engine_info, open_models, threads_per_process
 
@@ -40,7 +42,7 @@ LOW_CONFIDENCE = 0.6
 # and to no more pixels than that; small images are enlarged until the short side has the model's 736 pixels.
 DETECT_SIDE = 1600
 DETECT_SCALE = 0.72
-DETECT_PIXELS = 6_000_000
+DETECT_PIXELS = 3_500_000
 DETECT_SHORT = 736
 # Pages longer than this many widths are detected in windows.
 WINDOW = 3.0
@@ -77,9 +79,7 @@ class RapidOcrPageHalf:
         watch = _Stopwatch()
         watch.seconds["render"] = rendered.render_seconds
         try:
-            turn, pixels, lines = self._upright_lines(rendered.pixels, watch)
-            with watch.step("layout"):
-                regions = self._regions(_bgr(pixels))
+            turn, pixels, regions, lines = self._upright(rendered.pixels, watch)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"page {rendered.number}: {error}") from error
         with watch.step("arrange"):
@@ -99,17 +99,33 @@ class RapidOcrPageHalf:
         )
         return PageOutput(result=result, figures=figures)
 
-    def _upright_lines(self, pixels: Image.Image, watch: _Stopwatch) -> tuple[Turn, Image.Image, list[Line]]:
+    def _upright(self, pixels: Image.Image, watch: _Stopwatch) -> tuple[Turn, Image.Image, list[Region], list[Line]]:
+        """The page set upright and what is on it; a turn that does not read well must read better than none."""
         with watch.step("orient"):
             turn = self._turn(_bgr(pixels))
         turned = _turned(pixels, turn)
-        lines = self._lines(_bgr(turned), watch)
+        regions, lines = self._read(_bgr(turned), watch)
         if turn == 0 or (mean_score(lines) or 0.0) >= GOOD_READING:
-            return turn, turned, lines
-        upright = self._lines(_bgr(pixels), watch)
-        if (mean_score(upright) or 0.0) >= (mean_score(lines) or 0.0):
-            return 0, pixels, upright
-        return turn, turned, lines
+            return turn, turned, regions, lines
+        as_it_was, lines_as_it_was = self._read(_bgr(pixels), watch)
+        if (mean_score(lines_as_it_was) or 0.0) >= (mean_score(lines) or 0.0):
+            return 0, pixels, as_it_was, lines_as_it_was
+        return turn, turned, regions, lines
+
+    def _read(self, image: Pixels, watch: _Stopwatch) -> tuple[list[Region], list[Line]]:
+        with watch.step("layout"):
+            regions = self._regions(image)
+        with watch.step("detect"):
+            quads = _cut(self._detect(image), regions)
+        if not len(quads):
+            return regions, []
+        with watch.step("recognize"):
+            reader = self._models.reader
+            read = reader.recognize_txt([_squeezed(crop) for crop in reader.crop_text_regions(image, quads)])
+        found = zip(quads, read.txts, read.scores, strict=True)
+        return regions, [
+            Line(_box(quad), text, float(score)) for quad, text, score in found if score >= LEAST_SCORE and text.strip()
+        ]
 
     def _turn(self, image: Pixels) -> Turn:
         """Degrees clockwise that set the page upright; 0 where the model is not sure."""
@@ -121,20 +137,6 @@ class RapidOcrPageHalf:
         best = int(scores.argmax())
         found = int(model.labels[best])
         return _TURNS[-found % 360] if scores[best] >= SURE_TURN else 0
-
-    def _lines(self, image: Pixels, watch: _Stopwatch) -> list[Line]:
-        with watch.step("detect"):
-            quads = self._detect(image)
-        if not len(quads):
-            return []
-        with watch.step("recognize"):
-            reader = self._models.reader
-            crops = [_squeezed(crop) for crop in reader.crop_text_regions(image, quads)]
-            read = reader.recognize_txt(crops)
-        found = zip(quads, read.txts, read.scores, strict=True)
-        return [
-            Line(_box(quad), text, float(score)) for quad, text, score in found if score >= LEAST_SCORE and text.strip()
-        ]
 
     def _detect(self, image: Pixels) -> NDArray[np.float32]:
         """Quadrangles (n, 4, 2) of text lines in pixels of the image."""
@@ -234,6 +236,25 @@ def _own_part(top: int, bottom: int, height: int) -> tuple[float, float]:
     """The part of a window whose lines it answers for, so that no line of an overlap is read twice."""
     half = (bottom - top) / 16
     return (0 if top == 0 else top + half), (math.inf if bottom == height else bottom - half)
+
+
+def _cut(quads: NDArray[np.float32], regions: Sequence[Region]) -> NDArray[np.float32]:
+    """Quadrangles that run across a gutter as one for each column."""
+    pieces: list[NDArray[np.float32]] = []
+    for quad in quads:
+        box = _box(quad)
+        top_left, top_right, bottom_right, bottom_left = quad
+        ends = [0.0, *((x - box.x0) / box.width for x in cuts(box, regions)), 1.0]
+        for start, end in pairwise(ends):
+            top, bottom = top_right - top_left, bottom_right - bottom_left
+            corners = (
+                top_left + top * start,
+                top_left + top * end,
+                bottom_left + bottom * end,
+                bottom_left + bottom * start,
+            )
+            pieces.append(np.stack(corners).astype(np.float32))
+    return np.stack(pieces) if pieces else quads
 
 
 def _squeezed(crop: Pixels) -> Pixels:
