@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import orjson
@@ -17,9 +18,10 @@ import orjson
 from jobs import lifecycle
 from jobs.blobs import BlobMissing, BlobStore, BlobWriter, page_key, result_key
 from jobs.errors import DatabaseUnavailable, InternalError, PagemillError, Problem
-from jobs.models import DocumentPublic, JobPublic, PageState, State, close_state
+from jobs.models import PageState, State, close_state
 from jobs.results import DocumentResult, PageEntry, PageResult, SourceInfo
-from jobs.store import claiming, closing, reading
+from jobs.store import assembling, claiming, closing
+from jobs.store.assembling import Assembly
 from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
@@ -47,6 +49,8 @@ class Assembler:
     recent: RecentResults
     backoff: Backoff
     hands: Hands
+    threads: Executor
+    """Where documents are written side by side; nothing else runs there that waits for it."""
     worker_id: Callable[[], str]
 
     def run(self, refs: Sequence[DocumentRef]) -> int:
@@ -59,13 +63,16 @@ class Assembler:
     def assemble(self, claims: list[ClaimedDocument]) -> None:
         """Write the files of claimed documents, end them together, close their jobs. Raises DatabaseUnavailable."""
         with self.hands.holding(claims):
-            finishes = [finish for claim in claims if (finish := self._assemble(claim)) is not None]
+            with self.db.read() as session:
+                found = {a.id: a for a in assembling.assemblies(session, [c.document.id for c in claims])}
+            ours = [(claim, found[claim.document.id]) for claim in claims if claim.document.id in found]
+            finishes = [finish for finish in self.threads.map(self._assemble, ours) if finish is not None]
             if not finishes:
                 return
             with self.db.write() as session:
-                closing.finish_documents(session, finishes)
-                for finish in finishes:
-                    claiming.let_go(session, finish.claim)
+                if len(closing.finish_documents(session, finishes)) < len(finishes):
+                    for finish in finishes:
+                        claiming.let_go(session, finish.claim)
         self.close({finish.claim.document.job_id for finish in finishes})
 
     def close(self, jobs: set[str]) -> None:
@@ -76,37 +83,34 @@ class Assembler:
             except PagemillError as error:
                 log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
 
-    def _assemble(self, claim: ClaimedDocument) -> Finish | None:
+    def _assemble(self, work: tuple[ClaimedDocument, Assembly]) -> Finish | None:
+        claim, document = work
         try:
-            return self._write(claim)
-        except DatabaseUnavailable:
-            raise
+            return self._write(claim, document)
         except BlobMissing as error:
             problem = InternalError(f"a stored page result is gone: {error}").problem().model_dump(exclude_none=True)
             return Finish(claim, State.FAILED, with_result=False, error=problem)
         except PagemillError as error:
             log.warning(
-                "document %s put off: %s", claim.document.id, error,
-                extra={"action": "assemble_put_off", "job": claim.document.job_id, "document": claim.document.id},
+                "document %s put off: %s", document.id, error,
+                extra={"action": "assemble_put_off", "job": document.job_id, "document": document.id},
             )  # fmt: skip
             with self.db.write() as session:
                 if not claiming.release_document(session, claim, delay=self.backoff.first):
                     claiming.let_go(session, claim)
             return None
 
-    def _write(self, claim: ClaimedDocument) -> Finish:
-        with self.db.read() as session:
-            job = reading.get_job(session, claim.document.job_id)
-            document = reading.get_document(session, job.id, claim.document.id)
-            pages = list(reading.all_finished_pages(session, document.id))
-        state = close_state(document.pages.succeeded, document.pages.failed, document.pages.canceled)
-        if not document.pages.succeeded:
-            return Finish(claim, state, with_result=False, error=next((p.error for p in pages if p.error), None))
-        files = _Files(job, document, state, claim.attempt)
-        if len(pages) <= _WHOLE:
-            self._put_whole(files, list(self._entries(document, pages)))
+    def _write(self, claim: ClaimedDocument, document: Assembly) -> Finish:
+        state = close_state(document.succeeded, document.failed, document.canceled)
+        if not document.succeeded:
+            return Finish(
+                claim, state, with_result=False, error=next((p.error for p in document.pages if p.error), None)
+            )
+        files = _Files(document, state, claim.attempt)
+        if len(document.pages) <= _WHOLE:
+            self._put_whole(files, [self._entry(document, page) for page in document.pages])
         else:
-            self._stream(files, document, pages)
+            self._stream(files, document)
         return Finish(claim, state, with_result=True)
 
     def _put_whole(self, files: _Files, entries: list[_Entry]) -> None:
@@ -115,20 +119,17 @@ class Assembler:
         self.writer.patiently(lambda: self.blobs.put(files.key("document.md"), markdown, MARKDOWN))
         self.writer.patiently(lambda: self.blobs.put(files.key("document.json"), json, JSON))
 
-    def _stream(self, files: _Files, document: DocumentPublic, pages: list[FinishedPage]) -> None:
+    def _stream(self, files: _Files, document: Assembly) -> None:
         """Both files grow together, a page at a time."""
+        entries = (self._entry(document, page) for page in document.pages)
         with (
             self.blobs.writer(files.key("document.md"), MARKDOWN) as markdown,
             self.blobs.writer(files.key("document.json"), JSON) as json,
         ):
-            for text in document_markdown(_told(self._entries(document, pages), files, json)):
+            for text in document_markdown(_told(entries, files, json)):
                 markdown.write(text.encode())
 
-    def _entries(self, document: DocumentPublic, pages: Sequence[FinishedPage]) -> Iterator[_Entry]:
-        for page in pages:
-            yield self._entry(document, page)
-
-    def _entry(self, document: DocumentPublic, page: FinishedPage) -> _Entry:
+    def _entry(self, document: Assembly, page: FinishedPage) -> _Entry:
         if page.state is not PageState.SUCCEEDED:
             error = None if page.error is None else Problem.model_validate(page.error)
             entry = PageEntry(number=page.number, state=page.state.value, error=error)
@@ -137,7 +138,7 @@ class Assembler:
         json = b'{"number":%d,"state":"succeeded","result":%s}' % (page.number, stored)
         return _Entry(PageEntry(number=page.number, state="succeeded", result=result), json)
 
-    def _result(self, document: DocumentPublic, page: FinishedPage) -> tuple[PageResult, bytes]:
+    def _result(self, document: Assembly, page: FinishedPage) -> tuple[PageResult, bytes]:
         recent = self.recent.take(document.id, page.number, page.attempt)
         if recent is not None:
             return recent
@@ -162,20 +163,19 @@ class _Entry:
 class _Files:
     """Keys and head of one assembly."""
 
-    job: JobPublic
-    document: DocumentPublic
+    document: Assembly
     state: State
     attempt: int
 
     def key(self, filename: str) -> str:
-        return result_key(self.job.id, self.document.id, self.attempt, filename)
+        return result_key(self.document.job_id, self.document.id, self.attempt, filename)
 
     def head(self) -> bytes:
         """document.json up to its pages, whose stored JSON follows as it is; TAIL ends it."""
         document = self.document
         result = DocumentResult(
             id=document.id,
-            job_id=self.job.id,
+            job_id=document.job_id,
             state=self.state.value,
             source=SourceInfo(
                 name=document.name,
@@ -184,9 +184,9 @@ class _Files:
                 sha256=document.sha256,
                 pages=document.source_pages,
             ),
-            options=self.job.options,
-            engine=self.job.engine,
-            created_at=document.created_at.isoformat(),
+            options=document.options,
+            engine=document.engine,
+            created_at=document.created_at,
             pages=(),
         )
         return orjson.dumps(result.model_dump(mode="json", exclude_none=True)).removesuffix(TAIL)

@@ -70,6 +70,7 @@ class WorkerPage:
         document = self._page.document
         loop = asyncio.get_running_loop()
         path = await loop.run_in_executor(self._threads, self._sources.take, document.source_key)
+        await loop.run_in_executor(self._threads, self._pool.start)
         password = password_of(document, self._vault)
         return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
 

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
 from sqlmodel import Session
 
 from jobs.store.locks import lock_jobs, share_worker
-from jobs.store.sql import Sql, grouped
+from jobs.store.sql import Sql, grouped, json_value
 
 
 class PageRef(NamedTuple):
@@ -105,8 +104,7 @@ def _lock_sources(session: Session, ids: Iterable[str]) -> dict[str, DocumentSou
 
 
 def _source(row: Sequence[Any]) -> DocumentSource:
-    options = orjson.loads(row[5]) if isinstance(row[5], str) else row[5]
-    return DocumentSource(row[0], row[1], row[2], row[3], row[4], options, row[6])
+    return DocumentSource(row[0], row[1], row[2], row[3], row[4], json_value(row[5]) or {}, row[6])
 
 
 _QUEUED_JOBS = Sql(

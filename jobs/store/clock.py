@@ -63,3 +63,10 @@ def _now_sqlite(element: _Now, compiler: SQLCompiler, **kw: Any) -> str:
         return f"(strftime('{_SQLITE_FORMAT}', 'now'))"
     seconds = compiler.process(element.clauses, **kw)
     return f"(strftime('{_SQLITE_FORMAT}', 'now', {seconds} || ' seconds'))"
+
+
+def rfc3339(stored: datetime | str) -> str:
+    """A timestamp as a statement's row gives it, in either database's form, as RFC 3339 with milliseconds."""
+    if isinstance(stored, str):
+        return stored.replace(" ", "T") + "Z"
+    return stored.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

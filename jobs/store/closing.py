@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlmodel import Session
 
 from jobs.models import State, close_state
 from jobs.store.claiming import ClaimedDocument
+from jobs.store.clock import rfc3339
 from jobs.store.locks import lock_documents, lock_jobs
-from jobs.store.sql import Sql
+from jobs.store.sql import Sql, json_value
 from jobs.store.submitting import json_text
 
 
@@ -121,12 +121,14 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
     if not sealed or manifest or deleted_at is not None:
         return None
     documents = [
-        DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], _value(d[5])) for d in _DOCUMENTS.run(session, job=job)
+        DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], json_value(d[5])) for d in _DOCUMENTS.run(session, job=job)
     ]
     was_canceled = row[1] == State.CANCELED
     state = State.CANCELED if was_canceled else _state_of([d.state for d in documents])
-    finished = _iso(row[8] if row[8] is not None else row[7])
-    return JobEnd(row[0], state, row[3], _value(row[4]) or {}, _value(row[5]) or {}, _iso(row[6]), finished, documents)
+    finished = rfc3339(row[8] if row[8] is not None else row[7])
+    return JobEnd(
+        row[0], state, row[3], json_value(row[4]) or {}, json_value(row[5]) or {}, rfc3339(row[6]), finished, documents
+    )
 
 
 def close_job(session: Session, end: JobEnd) -> None:
@@ -171,16 +173,3 @@ def fold_totals(session: Session, jobs: Sequence[str]) -> None:
 def fold_running(session: Session) -> None:
     """Sum up every running job that nobody else holds."""
     fold_totals(session, [row[0] for row in _RUNNING_JOBS.run(session)])
-
-
-def _value(stored: Any) -> dict[str, Any] | None:
-    value: dict[str, Any] | None = orjson.loads(stored) if isinstance(stored, str) else stored
-    return value
-
-
-def _iso(stored: Any) -> str:
-    """A timestamp as RFC 3339, from either database's own form."""
-    if isinstance(stored, str):
-        return stored.replace(" ", "T") + "Z"
-    text: str = stored.strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return text[:-3] + "Z"

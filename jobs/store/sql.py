@@ -91,6 +91,12 @@ def _parameter(value: Any) -> Any:
     return value
 
 
+def json_value(stored: Any) -> dict[str, Any] | None:
+    """A JSON column of a statement's row: parsed already on PostgreSQL, text on SQLite."""
+    value: dict[str, Any] | None = orjson.loads(stored) if isinstance(stored, str) else stored
+    return value
+
+
 def grouped(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
     """Values by key, in order of first appearance."""
     groups: dict[str, list[Any]] = {}
