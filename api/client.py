@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api.shapes import DocumentList, JobList, PageList, ServiceInfo, WorkerList
-from jobs.errors import InternalError, PagemillError, Problem, ServiceError
+from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
 from jobs.models import DocumentPublic, JobPublic, PagePublic, State, WorkerPublic
 from jobs.options import JobOptions
 from jobs.results import PageEntry, PageResult
@@ -87,7 +87,9 @@ class Client:
     # --- jobs
 
     def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
-        """Send files as one job. They are read while they are sent, one at a time."""
+        """Send files as one job. They are read while they are sent, one at a time. Raises OSError for those."""
+        if not uploads:
+            raise InvalidRequest("a job needs at least one file", where="file")
         parts: list[tuple[str, tuple[str | None, Any, str]]] = []
         if options is not None:
             parts.append(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -111,8 +112,8 @@ def stored_problem(problem: Problem) -> Response:
 
 
 def _response(problem: Problem, headers: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Response:
-    body = problem if not extra else ProblemBody.model_construct(**problem.model_dump()).model_copy(update=dict(extra))
-    return Response(body.model_dump_json(), problem.status, dict(headers), MEDIA_TYPE)
+    body = problem.model_dump() | dict(extra or {})
+    return Response(orjson.dumps(body), problem.status, dict(headers), MEDIA_TYPE)
 
 
 def _retry_after(error: PagemillError) -> int | None:

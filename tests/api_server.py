@@ -33,6 +33,8 @@ class ApiServer(Service):
     def __init__(self, database_url: str, **settings: object) -> None:
         super().__init__(free_port())
         self.database_url = database_url
+        self.scratch = self.directory / "scratch"
+        self.scratch.mkdir()
         self.settings = {
             "database_url": database_url,
             "store_url": f"file:{self.directory / 'objects'}",
@@ -46,7 +48,7 @@ class ApiServer(Service):
     def _command(self) -> list[str]:
         env = [f"PAGEMILL_{name.upper()}={value}" for name, value in self.settings.items()]
         return [
-            "/usr/bin/env", f"PYTHONPATH={ROOT}", "PYTHONSAFEPATH=1", *env,
+            "/usr/bin/env", f"PYTHONPATH={ROOT}", "PYTHONSAFEPATH=1", f"TMPDIR={self.scratch}", *env,
             sys.executable, "-c", "from api.main import serve; serve()",
         ]  # fmt: skip
 

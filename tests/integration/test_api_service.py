@@ -1,0 +1,82 @@
+"""What the server says of itself, and how it answers when its database is away."""
+
+import httpx
+import pytest
+
+from tests.api_server import PDF, ApiServer, files
+from tests.services import Postgres
+
+
+@pytest.fixture
+def server(sqlite_url, broker_url):
+    api = ApiServer(sqlite_url, broker_url=broker_url, max_pages=77, secret_key="x" * 40)
+    database = api.database()
+    database.migrate()
+    database.dispose()
+    with api:
+        yield api
+
+
+def test_info_health_and_workers(server):
+    info = httpx.get(f"{server.url}/v1").json()
+    assert (info["name"], info["engine"], info["passwords"]) == ("pagemill", "echo", True)
+    assert info["limits"]["max_pages"] == 77
+    assert "echo" in info["engines"]
+    with server.client() as http:
+        assert http.get("health/live").json()["status"] == "live"
+        ready = http.get("health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert ready.json()["checks"] == {"broker": "ok", "database": "ok", "store": "ok"}
+        assert http.get("workers").json() == {"items": []}
+        assert http.get("openapi.json").json()["openapi"].startswith("3.1")
+
+
+def test_a_server_without_a_broker_is_ready(sqlite_url):
+    with ApiServer(sqlite_url) as server:
+        database = server.database()
+        database.migrate()
+        database.dispose()
+        with server.client() as http:
+            ready = http.get("health/ready")
+            assert (ready.status_code, ready.json()["checks"]["broker"]) == (200, "unavailable")
+            assert http.post("jobs", files=files(PDF)).status_code == 202
+
+
+def test_a_database_that_dies_and_comes_back():
+    with Postgres() as postgres, ApiServer(postgres.create_database("api")) as server, server.client() as http:
+        database = server.database()
+        database.migrate()
+        job = http.post("jobs", files=files(PDF)).json()["id"]
+        before = server.objects()
+        postgres.kill()
+        answers = [http.get(f"jobs/{job}"), http.get("jobs"), http.get("health/ready"), http.delete(f"jobs/{job}")]
+        answers.append(http.post("jobs", files=files(PDF)))
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["retry-after"]) > 0
+            assert answer.json()["retryable"] is True
+        assert http.get("health/live").status_code == 200
+        postgres.restart()
+        assert http.get(f"jobs/{job}").json()["id"] == job
+        assert len(http.get("jobs").json()["items"]) == 1
+        assert set(before) <= set(server.objects())
+        database.dispose()
+
+
+def test_a_database_that_was_never_migrated_is_no_secret_of_ours(sqlite_url):
+    """An unexpected error: the log has it all, the client nothing."""
+    with ApiServer(sqlite_url) as server, server.client() as http:
+        answer = http.get("jobs")
+        assert answer.status_code in (500, 503)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "SELECT" not in answer.text
+        assert "no such table" in server.log_text()
+
+
+@pytest.mark.parametrize(("name", "value"), [("no_such_setting", "1"), ("max_pages", "many"), ("secret_key", "short")])
+def test_a_wrong_setting_ends_the_start_with_its_name(sqlite_url, name, value):
+    server = ApiServer(sqlite_url, **{name: value})
+    with pytest.raises(Exception, match=f"PAGEMILL_{name.upper()}"):
+        server.start()
+    server.remove()
