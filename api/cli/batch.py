@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.vault import Vault
-
 from api.cli.bars import OpenDocument, Progress
 from api.cli.output import Recipe, Staging, Target, is_done
 from api.cli.plan import Failure, Plan, Source
+from api.cli.report import document_failures
 from api.intake import IncomingFile
 from jobs import lifecycle
 from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
@@ -31,6 +30,7 @@ from jobs.options import JobOptions
 from jobs.settings import LimitSettings
 from jobs.store import reading
 from jobs.store.database import Database
+from jobs.vault import Vault
 
 WINDOW = 64
 """Documents open at once: as many as an engine may have pages in flight."""
@@ -296,29 +296,18 @@ def _figures(ground: Ground, document: DocumentPublic) -> Iterator[tuple[str, st
 
 def _failures(ground: Ground, job: JobPublic, document: DocumentPublic, source: Source) -> list[Failure]:
     """The document's own error, or its failed pages by what ails them."""
-    where = str(source.path)
-    by_reason: dict[tuple[str, str, str | None], list[int]] = {}
     with ground.database.read() as session:
-        for page in reading.all_finished_pages(session, document.id) if document.pages.failed else ():
-            if page.state is PageState.FAILED and page.error is not None:
-                problem = Problem.model_validate(page.error)
-                key = (problem.code, problem.detail, _limit(problem))
-                by_reason.setdefault(key, []).append(page.number)
-    if by_reason:
-        return [
-            Failure(where, code, detail, limit, pages=page_list(numbers))
-            for (code, detail, limit), numbers in by_reason.items()
+        pages = reading.all_finished_pages(session, document.id) if document.pages.failed else ()
+        failed = [
+            (page.number, Problem.model_validate(page.error))
+            for page in pages
+            if page.state is PageState.FAILED and page.error is not None
         ]
-    error = document.error or job.error
-    return [_failure(where, error)] if error is not None else []
+    return document_failures(str(source.path), failed, document.error or job.error)
 
 
 def _failure(where: str, problem: Problem) -> Failure:
-    return Failure(where, problem.code, problem.detail, _limit(problem))
-
-
-def _limit(problem: Problem) -> str | None:
-    return None if problem.limit is None else str(problem.limit)
+    return Failure(where, problem.code, problem.detail, problem.limit)
 
 
 def _os_failure(where: str, error: OSError, *, writing: bool = False) -> Failure:
@@ -331,14 +320,3 @@ def _os_failure(where: str, error: OSError, *, writing: bool = False) -> Failure
     else:
         code = "source_unreachable"
     return Failure(where, code, error.strerror or str(error))
-
-
-def page_list(numbers: list[int]) -> str:
-    """`[3, 7, 8, 9]` -> `"3,7-9"`."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ",".join("-".join(str(number) for number in part) for part in parts)

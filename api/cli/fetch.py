@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.cli.batch import page_list
 from api.cli.output import Staging, Target
 from api.cli.plan import Failure
-from api.cli.report import failure_line
+from api.cli.report import document_failures, failure_line
 from api.client import Client
 from api.names import UniqueNames, archive_name
 from jobs.errors import InvalidRequest
@@ -89,7 +87,7 @@ def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[F
     for document in client.documents(job_id):
         # The name comes from whoever submitted: it stays below OUT, and two equal ones do not meet.
         target = Target(out / names.take(archive_name(document.name)))
-        failures += list(document_failures(client, document))
+        failures += failures_of(client, document)
         if document.state in (State.SUCCEEDED, State.PARTIAL):
             _fetch_document(client, document, target, wanted)
         elif document.state not in FINAL:
@@ -136,14 +134,8 @@ def _unpack(client: Client, document: DocumentPublic, target: Target) -> None:
     typer.echo(target.markdown)
 
 
-def document_failures(client: Client, document: DocumentPublic) -> Iterator[Failure]:
-    reasons: dict[tuple[str, str, str | None], list[int]] = {}
-    for page in client.pages(document.job_id, document.id) if document.pages.failed else ():
-        if page.state is PageState.FAILED and page.error is not None:
-            limit = None if page.error.limit is None else str(page.error.limit)
-            reasons.setdefault((page.error.code, page.error.detail, limit), []).append(page.number)
-    for (code, detail, limit), numbers in reasons.items():
-        yield Failure(document.name, code, detail, limit, page_list(numbers))
-    if not reasons and document.error is not None:
-        limit = None if document.error.limit is None else str(document.error.limit)
-        yield Failure(document.name, document.error.code, document.error.detail, limit)
+def failures_of(client: Client, document: DocumentPublic) -> list[Failure]:
+    """The document's own error, or its failed pages by what ails them."""
+    pages = client.pages(document.job_id, document.id) if document.pages.failed else ()
+    failed = [(p.number, p.error) for p in pages if p.state is PageState.FAILED and p.error is not None]
+    return document_failures(document.name, failed, document.error)

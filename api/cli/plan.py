@@ -36,7 +36,7 @@ class Failure:
     where: str
     code: str
     detail: str
-    limit: str | None = None
+    limit: float | str | None = None
     pages: str | None = None
     """The page numbers it is about, as `3,7-9`; None for the whole file."""
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.bars import Bars, OpenDocument, Progress, clock
-from api.cli.fetch import JobArgument, document_failures, open_client
+from api.cli.fetch import JobArgument, failures_of, open_client
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
 from api.cli.plan import Failure, Plan, make_plan
 from api.cli.report import print_failures
@@ -128,7 +128,9 @@ def jobs(
     if as_json:
         _print_json(found)
         return
-    table = Table("job", "state", "documents", "pages", "engine", "created", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("job", "state", "documents", "pages", "engine", "created"):
+        table.add_column(name, no_wrap=True, min_width=36 if name == "job" else None)  # an id cut off is no id
     for job in found:
         done = job.documents.total - job.documents.queued
         table.add_row(
@@ -260,7 +262,7 @@ def _counted(counts: BaseModel, names: Sequence[str]) -> str:
 def _failures(client: Client, job: JobPublic) -> Iterator[Failure]:
     for document in client.documents(job.id):
         if document.state in (State.FAILED, State.PARTIAL):
-            yield from document_failures(client, document)
+            yield from failures_of(client, document)
 
 
 def _colour(state: State) -> str:

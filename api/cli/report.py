@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from api.cli.plan import Failure
-from jobs.errors import PagemillError
+from jobs.errors import PagemillError, Problem
 
 
 def print_failures(console: Console, failures: Sequence[Failure]) -> None:
@@ -25,14 +25,45 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
             failure.pages or "",
             Text(failure.code, style="red"),
             Text(failure.detail),
-            failure.limit or "",
+            number(failure.limit),
         )
     console.print(table)
 
 
+def document_failures(where: str, pages: Iterable[tuple[int, Problem]], error: Problem | None) -> list[Failure]:
+    """What ails a document: its failed pages by code, or else its own error."""
+    by_code: dict[tuple[str, float | str | None], list[tuple[int, Problem]]] = {}
+    for page, problem in pages:
+        by_code.setdefault((problem.code, problem.limit), []).append((page, problem))
+    if not by_code:
+        return [Failure(where, error.code, error.detail, error.limit)] if error is not None else []
+    failures = []
+    for (code, limit), found in by_code.items():
+        details = {problem.detail for _, problem in found}
+        detail = found[0][1].detail + (" (and similar)" if len(details) > 1 else "")
+        failures.append(Failure(where, code, detail, limit, page_list([page for page, _ in found])))
+    return failures
+
+
+def page_list(numbers: Iterable[int]) -> str:
+    """`[3, 7, 8, 9]` -> `"3,7-9"`."""
+    parts: list[list[int]] = []
+    for page in sorted(numbers):
+        if parts and page == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], page]
+        else:
+            parts.append([page])
+    return ",".join("-".join(str(page) for page in part) for part in parts)
+
+
+def number(limit: float | str | None) -> str:
+    """A limit worth showing: one that is a text (a list of types) stands in the detail already."""
+    return str(limit) if isinstance(limit, int | float) else ""
+
+
 def failure_line(failure: Failure) -> str:
     pages = f" pages {failure.pages}" if failure.pages else ""
-    limit = f" (limit {failure.limit})" if failure.limit else ""
+    limit = f" (limit {number(failure.limit)})" if number(failure.limit) else ""
     return f"failed: {shown(failure.where)}{pages}: {failure.code}: {failure.detail}{limit}"
 
 
@@ -44,10 +75,10 @@ def shown(name: str) -> str:
 def one_line(error: PagemillError) -> str:
     """`code: detail (where; limit N)`: how the command says an error."""
     facts = [error.where or ""]
-    if error.limit is not None:
+    if number(error.limit):
         facts.append(f"limit {error.limit}")
-    if error.actual is not None:
-        facts.append(f"found {error.actual}")
+        if isinstance(error.actual, int | float):
+            facts.append(f"found {error.actual}")
     inside = "; ".join(fact for fact in facts if fact and fact not in error.detail)
     text = f"{error.code}: {error.detail}" + (f" ({inside})" if inside else "")
     return " ".join(text.split())

@@ -180,7 +180,9 @@ class PrivateStack:
         self._database.migrate()
         if not embedded.wait_for(self._broker, lambda: broker_state(broker) == "ok", 20, lambda: signals.stopped):
             return None
+        (folder / "tmp").mkdir()
         env = self._environment() | {
+            "TMPDIR": str(folder / "tmp"),  # so that nothing of a worker stays behind
             "PAGEMILL_DATABASE_URL": database_url,
             "PAGEMILL_BROKER_URL": broker,
             "PAGEMILL_STORE_URL": store_url,
@@ -199,8 +201,9 @@ class PrivateStack:
                 self.ready = any(w.state == WorkerState.ALIVE for w in reading.list_workers(session))
         for child, status in self._stack.watch():
             if not self.ready and child is not self._broker:
-                words = " | ".join(line.strip() for line in child.last_lines(1)) or "it said nothing"
-                raise EngineUnavailable(f"the engine {self._engine} did not start: {words}")
+                words = (child.last_lines(1) or ["it said nothing"])[0].strip()
+                reason = words.removeprefix("pagemill worker: engine_unavailable: ")
+                raise EngineUnavailable(f"the engine {self._engine} did not start: {reason}")
             say(f"{self._stack.describe(child, status)}; it is started again")
 
     def _environment(self) -> dict[str, str]:

@@ -191,8 +191,8 @@ class Stack:
     def describe(self, child: Child, status: int) -> str:
         """One line about a death."""
         how = f"ended by {_signal_name(-status)}" if status < 0 else f"ended with exit status {status}"
-        lines = child.last_lines(1)
-        why = f": {lines[0].strip()}" if lines and status != 0 else ""
+        lines = child.last_lines(1) if status > 0 else []  # who was killed had no time to say why
+        why = f": {lines[0].strip()}" if lines else ""
         return f"{child.name} {how}{why}"
 
     def _write_record(self) -> None:

@@ -281,7 +281,7 @@ def _secret(path: Path) -> str:
 def _held(data: Path) -> Iterator[Path]:
     """The data folder, made and held for one `up`. The kernel lets go of it however this process ends."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = data.resolve()
         lock = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

@@ -7,7 +7,6 @@ import io
 from rich.console import Console
 
 from api.cli.bars import Bars, OpenDocument, Progress, Speed, clock, line, picture
-from api.cli.batch import page_list
 
 PROGRESS = Progress(
     documents=60, finished=12, failed=1, pages=345, pages_ahead=100.0, open=[OpenDocument("sub/x.pdf", 40, 10)]
@@ -62,7 +61,3 @@ def test_bars_off_a_terminal_write_no_control_characters():
         bars.say("a line")
         bars.show(PROGRESS)
     assert out.getvalue() == "a line\n"  # the first line of progress comes after ten seconds
-
-
-def test_pages_are_told_as_ranges():
-    assert page_list([9, 3, 7, 8, 11, 12, 1]) == "1,3,7-9,11-12"
