@@ -46,7 +46,7 @@ class Vault:
         """The sealed text. Raises InternalError when the token was sealed with another key, or is damaged."""
         try:
             return self._fernet.decrypt(token).decode("utf-8", "surrogatepass")
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # ValueError: not even ASCII
             raise InternalError(
                 "a stored secret cannot be opened: PAGEMILL_SECRET_KEY is not the key it was sealed with"
             ) from None

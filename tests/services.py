@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -182,11 +183,6 @@ class Postgres(Service):
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _create_bucket(client: S3Client, name: str) -> None:
-    with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-        client.create_bucket(Bucket=name)
-
-
 class SeaweedFS(Service):
     """SeaweedFS: master, volume server, filer and S3 gateway in one process."""
 
@@ -232,6 +228,7 @@ class SeaweedFS(Service):
             "s3.localSocket": self.directory / "s3.sock",
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
+            "s3.autoCreateBucket": "false",  # as on every other S3
             "filer.localSocket": self.directory / "filer.sock",
             "master.telemetry": "false",
             "master.electionTimeout": "1s",
@@ -245,17 +242,15 @@ class SeaweedFS(Service):
 
     def _ready(self) -> bool:
         # The gateway answers before the volume server has a place for the first object.
-        client = self.client(timeout=5.0)
         try:
-            _create_bucket(client, "ready")
-            client.put_object(Bucket="ready", Key="ready", Body=b"ready")
+            self.create_bucket("ready")
+            self.client.put_object(Bucket="ready", Key="ready", Body=b"ready")
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
             return False
-        finally:
-            client.close()
         return True
 
-    def client(self, timeout: float = 20.0) -> S3Client:
+    @cached_property
+    def client(self) -> S3Client:
         """A plain boto3 client, to look behind the back of what is tested."""
         return boto3.session.Session().client(
             "s3",
@@ -263,16 +258,17 @@ class SeaweedFS(Service):
             region_name="us-east-1",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=botocore.config.Config(
-                connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1}
-            ),
+            config=botocore.config.Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1}),
         )
+
+    def remove(self) -> None:
+        self.client.close()
+        super().remove()
 
     def create_bucket(self, name: str) -> str:
         """The bucket's name; it may exist already."""
-        client = self.client()
-        _create_bucket(client, name)
-        client.close()
+        with contextlib.suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
+            self.client.create_bucket(Bucket=name)
         return name
 
     def settings(self, bucket: str, prefix: str = "", **values: Any) -> BlobSettings:

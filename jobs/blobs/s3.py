@@ -79,11 +79,13 @@ class S3Store:
             raise InvalidRequest("a store in S3 needs a bucket: s3://BUCKET/PREFIX", where="PAGEMILL_STORE_URL")
         self._bucket = bucket
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
-        self._client = _client(settings, settings.s3_endpoint)
+        # A session of our own: creating clients from boto3's default one is not thread-safe.
+        session = boto3.session.Session()
+        self._client = _client(session, settings, settings.s3_endpoint)
         self._public = self._client
         if settings.s3_public_endpoint and settings.s3_public_endpoint != settings.s3_endpoint:
             # The host is part of a link's signature, so a link cannot be rewritten afterwards.
-            self._public = _client(settings, settings.s3_public_endpoint)
+            self._public = _client(session, settings, settings.s3_public_endpoint)
 
     # --- writing
 
@@ -281,7 +283,7 @@ def _abort(client: S3Client, bucket: str, name: str, upload: str) -> None:
         client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
 
 
-def _client(settings: BlobSettings, endpoint: str | None) -> S3Client:
+def _client(session: boto3.session.Session, settings: BlobSettings, endpoint: str | None) -> S3Client:
     secret = settings.s3_secret_key
     config = Config(
         signature_version="s3v4",
@@ -294,8 +296,7 @@ def _client(settings: BlobSettings, endpoint: str | None) -> S3Client:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # A session of its own: creating clients from boto3's default session is not thread-safe.
-    return boto3.session.Session().client(
+    return session.client(
         "s3",
         endpoint_url=endpoint,
         region_name=settings.s3_region,
