@@ -15,8 +15,9 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from jobs.blobs import BlobMissing
 from jobs.errors import (
@@ -25,9 +26,11 @@ from jobs.errors import (
     EngineUnavailable,
     PageError,
     PagemillError,
+    PageRenderFailed,
     PageTimeout,
     ServiceError,
 )
+from jobs.results import PageOutput
 from jobs.settings import LimitSettings
 from jobs.store import claiming, ringing
 from jobs.store.claiming import ClaimedPage, PageRef
@@ -42,6 +45,8 @@ from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
 from workers.sources import Sources
+
+Reader = asyncio.Task[PageOutput | Outcome]
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +71,34 @@ class Reading:
     on_engine_death: Callable[[EngineUnavailable], None]
 
 
+class Countdown:
+    """Waits until so many things have ended. Cheaper than a future for each."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._left = count
+        self._zero = threading.Event()
+        if not count:
+            self._zero.set()
+
+    def down(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._zero.set()
+
+    def wait(self) -> None:
+        self._zero.wait()
+
+
 class Recognizer:
     """Runs `recognize` messages. Thread-safe; one per worker process."""
 
     def __init__(self, parts: Reading) -> None:
         self._parts = parts
         self._lock = threading.Lock()
-        self._running: dict[asyncio.Task[None], ClaimedPage] = {}
-        self._dropped: set[asyncio.Task[None]] = set()
+        self._running: dict[Reader, ClaimedPage] = {}
+        self._dropped: set[Reader] = set()
         self._draining = False
 
     def run(self, refs: Sequence[PageRef]) -> int:
@@ -86,7 +111,9 @@ class Recognizer:
         with parts.db.write() as session:
             claimed = claiming.claim_pages(session, parts.worker_id(), refs)
         parts.hands.take(claimed)
-        wait([parts.loop.submit(self._run_page(page)) for page in claimed])
+        ended = Countdown(len(claimed))
+        parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
+        ended.wait()
         return len(claimed)
 
     def drain(self) -> None:
@@ -113,35 +140,21 @@ class Recognizer:
         for task in tasks:
             self._parts.loop.loop.call_soon_threadsafe(task.cancel)
 
-    async def _run_page(self, page: ClaimedPage) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        with self._lock:
-            self._running[task] = page
-        try:
-            outcome = await self._outcome(page)
-            if task not in self._dropped:
-                # From here on a cancel changes nothing: the result is stored and waits for its commit.
-                await asyncio.shield(asyncio.wrap_future(self._record(outcome)))
-        except asyncio.CancelledError:
-            log.debug("page %s/%d ended while it was being recorded", page.document.id, page.number)
-        finally:
+    # --- on the loop: reading
+
+    def _begin(self, claimed: list[ClaimedPage], ended: Countdown) -> None:
+        for page in claimed:
+            task = asyncio.get_running_loop().create_task(self._read(page))
             with self._lock:
-                del self._running[task]
-                self._dropped.discard(task)
-            self._parts.hands.put_down([page])
+                self._running[task] = page
+            task.add_done_callback(partial(self._end, page, ended))
 
-    def _record(self, outcome: Outcome) -> Future[bool]:
-        return self._parts.recorder.add(outcome)
-
-    async def _outcome(self, page: ClaimedPage) -> Outcome:
-        """Read and store the page. Never raises: whatever happens is an outcome."""
+    async def _read(self, page: ClaimedPage) -> PageOutput | Outcome:
+        """What the engine makes of the page, or how it ended otherwise. Never raises."""
         handle = self._handle(page)
         try:
             async with asyncio.timeout(self._parts.limits.page_timeout):
-                output = await self._parts.engine.recognize(handle)
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._parts.threads, self._parts.writer.put_page, page, output)
+                return await self._parts.engine.recognize(handle)
         except TimeoutError:
             limit = self._parts.limits.page_timeout
             return self._failed(page, PageTimeout(f"not read within {limit:g} seconds", limit=limit))
@@ -153,15 +166,51 @@ class Recognizer:
         except (PageError, DocumentError) as error:
             return self._failed(page, error)
         except ServiceError as error:
-            return Outcome(page, "pending", error=_problem(error), delay=self._parts.backoff.first)
+            return self._put_off(page, error)
         except BlobMissing as error:
-            return self._failed(page, PageError(f"the source is gone from the store: {error}"))
+            return self._failed(page, PageRenderFailed(f"the source is gone from the store: {error}"))
         except Exception as error:
             log.exception("engine %s raised", self._parts.engine.info.name, extra=_names(page))
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
         finally:
             await handle.release()
-        return Outcome(page, "succeeded")
+
+    def _end(self, page: ClaimedPage, ended: Countdown, task: Reader) -> None:
+        with self._lock:
+            del self._running[task]
+            dropped = task in self._dropped
+            self._dropped.discard(task)
+        if dropped or task.cancelled():
+            self._settle(page, ended)
+            return
+        result = task.result()
+        if isinstance(result, Outcome):
+            self._record(result, ended)
+        else:
+            self._parts.threads.submit(self._store, page, result, ended)
+
+    # --- on a thread of the store: keeping
+
+    def _store(self, page: ClaimedPage, output: PageOutput, ended: Countdown) -> None:
+        """From here on a cancel changes nothing: the result is put and waits for its commit, whose guard decides."""
+        try:
+            self._parts.writer.put_page(page, output)
+            outcome = Outcome(page, "succeeded")
+        except ServiceError as error:
+            outcome = self._put_off(page, error)
+        except Exception as error:
+            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=_names(page))
+            outcome = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+        self._record(outcome, ended)
+
+    def _record(self, outcome: Outcome, ended: Countdown) -> None:
+        self._parts.recorder.add(outcome, partial(self._settle, outcome.page, ended))
+
+    def _settle(self, page: ClaimedPage, ended: Countdown) -> None:
+        self._parts.hands.put_down([page])
+        ended.down()
+
+    # --- what becomes of a page
 
     def _handle(self, page: ClaimedPage) -> WorkerPage:
         parts = self._parts
@@ -173,6 +222,10 @@ class Recognizer:
         if not error.retryable or self._parts.backoff.exhausted(page.errors):
             return Outcome(page, "failed", error=problem, errors=1)
         return Outcome(page, "pending", error=problem, errors=1, delay=self._parts.backoff.after(page.errors))
+
+    def _put_off(self, page: ClaimedPage, error: PagemillError) -> Outcome:
+        """A part of the service is away: back with the page, uncounted, for a while."""
+        return Outcome(page, "pending", error=_problem(error), delay=self._parts.backoff.first)
 
 
 def _problem(error: PagemillError) -> dict[str, object]:

@@ -6,7 +6,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from jobs.errors import DatabaseUnavailable
 from jobs.store import recording
@@ -22,7 +21,7 @@ RETRY_EVERY = 0.5
 
 
 class Recorder:
-    """One thread that records. `add` returns at once; its future is done when the outcome is committed or given up."""
+    """One thread that records. `add` returns at once and tells later, from that thread, that the outcome is settled."""
 
     def __init__(
         self,
@@ -40,18 +39,16 @@ class Recorder:
         self._patience = patience
         self._on_assemblies = on_assemblies
         self._on_recorded = on_recorded
-        self._queue: queue.SimpleQueue[tuple[Outcome, Future[bool]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Outcome, Callable[[], None]] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def add(self, outcome: Outcome) -> Future[bool]:
-        """The future's result: whether the outcome reached the database (dropped late results count as reached)."""
-        done: Future[bool] = Future()
-        self._queue.put((outcome, done))
-        return done
+    def add(self, outcome: Outcome, settled: Callable[[], None]) -> None:
+        """`settled` is called when the outcome is committed, dropped as too late, or given up."""
+        self._queue.put((outcome, settled))
 
     def stop(self) -> None:
         """Record what was added and end. A database that is away is asked no longer."""
@@ -74,10 +71,16 @@ class Recorder:
             if ended:
                 return
 
-    def _commit(self, group: list[tuple[Outcome, Future[bool]]]) -> None:
-        recorded = self._record([outcome for outcome, _ in group])
-        for _, done in group:
-            done.set_result(recorded is not None)
+    def _commit(self, group: list[tuple[Outcome, Callable[[], None]]]) -> None:
+        try:
+            recorded = self._record([outcome for outcome, _ in group])
+        except Exception:
+            # The edge of this thread, which must outlive what it did not expect: the pages are held by nobody's hands
+            # from here on, and the heartbeat hands them back.
+            log.exception("cannot record %d pages", len(group), extra={"action": "record_failed"})
+            recorded = None
+        for _, settled in group:
+            settled()
         if recorded is None:
             return
         if recorded.assemblies:
