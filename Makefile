@@ -1,0 +1,46 @@
+# pagemill. `make help` lists what there is.
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+EXTRAS ?= cpu,local,dev
+STAMP   = $(VENV)/.installed
+OUT    ?= out/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos bench schemas openapi clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv and install everything that runs without a GPU
+
+# Two wheels of the CPU engine ask for opencv-python, which needs libGL; the headless build is put back last.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), "pagemill needs Python 3.11 or 3.12"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps -c constraints.txt opencv-python-headless
+	@touch $@
+
+demo: install ## Read the documents under examples/ into out/demo
+	$(BIN)/pagemill run examples --out $(OUT)
+
+test: install ## Lint, types, import contracts and every test tier that needs no GPU
+	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos
+
+lint types imports unit integration acceptance ocr chaos: install ## One part of `make test`
+	$(BIN)/python -m tests.tiers $@
+
+bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
+	$(BIN)/python -m tests.bench $(ONLY)
+
+schemas: install ## Write jobs/schemas/*.json from the models
+	$(BIN)/python -m jobs.schemas
+
+openapi: install ## Write api/openapi.json from the app
+	$(BIN)/python -m api.openapi
+
+clean: ## Remove the environment and everything made
+	rm -rf $(VENV) out pagemill-data .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,78 @@
+"""`python -m tests.tiers NAME…`: run parts of the suite one after the other and count what ran.
+
+Every part runs even when an earlier one failed, so that one run tells everything; the exit status is 1 when any failed.
+A tier in which no test ran has failed: a tier that cannot run must not look like one that passed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+REPOSITORY = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+CHECKS: dict[str, list[list[str]]] = {
+    "lint": [[str(BIN / "ruff"), "check", "."], [str(BIN / "ruff"), "format", "--check", "."]],
+    "types": [[str(BIN / "mypy")]],
+    "imports": [[str(BIN / "lint-imports")]],
+}
+TIERS = ("unit", "integration", "acceptance", "ocr", "chaos")
+
+
+def main(names: list[str]) -> int:
+    """Run the named parts. Returns the exit status."""
+    counts: Counter[str] = Counter()
+    failed = []
+    for name in names:
+        started = time.monotonic()
+        print(f"=== {name}", flush=True)
+        passed = _check(name) if name in CHECKS else _tier(name, counts)
+        print(f"=== {name}: {'ok' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s\n", flush=True)
+        if not passed:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    if counts:
+        print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if failed else 0
+
+
+def _check(name: str) -> bool:
+    return all([subprocess.run(command, cwd=REPOSITORY).returncode == 0 for command in CHECKS[name]])
+
+
+def _tier(name: str, counts: Counter[str]) -> bool:
+    if name not in TIERS:
+        print(f"there is no part {name!r}; known: {', '.join([*CHECKS, *TIERS])}")
+        return False
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        command = [sys.executable, "-m", "pytest", f"tests/{name}", "-q", f"--junit-xml={report}", "--durations=5"]
+        status = subprocess.run(command, cwd=REPOSITORY).returncode
+        ran = _count(report, counts)
+    if not ran:
+        print(f"no test of tier {name!r} ran")
+    return status == 0 and ran > 0
+
+
+def _count(report: Path, counts: Counter[str]) -> int:
+    """Add the report's numbers; returns how many tests ran and were not skipped."""
+    if not report.exists():
+        counts["failed"] += 1
+        return 0
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    counts.update(passed=total - skipped - failed, failed=failed, skipped=skipped)
+    return total - skipped
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
