@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
 
 REPOSITORY = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -44,7 +44,8 @@ def main(names: list[str]) -> int:
 
 
 def _check(name: str) -> bool:
-    return all([subprocess.run(command, cwd=REPOSITORY).returncode == 0 for command in CHECKS[name]])
+    statuses = [subprocess.run(command, cwd=REPOSITORY).returncode for command in CHECKS[name]]
+    return not any(statuses)
 
 
 def _tier(name: str, counts: Counter[str]) -> bool:
@@ -66,7 +67,7 @@ def _count(report: Path, counts: Counter[str]) -> int:
     if not report.exists():
         counts["failed"] += 1
         return 0
-    suite = ElementTree.parse(report).getroot().find("testsuite")
+    suite = ET.parse(report).getroot().find("testsuite")
     assert suite is not None
     total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
     failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))

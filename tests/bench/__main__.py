@@ -1,0 +1,32 @@
+"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md. Without names, all of them."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench import control_plane, cpu_engine
+from tests.bench.machine import describe
+
+BENCHMARKS = {
+    "echo-100": lambda: control_plane.run(documents=100, pages=100),
+    "echo-1": lambda: control_plane.run(documents=3000, pages=1),
+    "echo-100-s3": lambda: control_plane.run(documents=50, pages=100, s3=True),
+    "echo-1-s3": lambda: control_plane.run(documents=1000, pages=1, s3=True),
+    "rapidocr": cpu_engine.run,
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
+        return 2
+    print(describe())
+    for name in names or BENCHMARKS:
+        print(f"\n## {name}", flush=True)
+        print(BENCHMARKS[name](), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
