@@ -47,6 +47,7 @@ def arrange(lines: Sequence[Line], regions: Sequence[Region], *, number: int, he
     `number`: the page's (only page 1 has a document title), `height`: of its image in pixels. Every line is in exactly
     one piece; regions without text vanish, but for figures.
     """
+    lines = sorted(lines, key=lambda line: (line.box, line.text))
     unit = line_height(lines)
     settled = settle(regions, lines, unit)
     held, loose = assign(lines, settled)
@@ -65,7 +66,7 @@ def _ordered(pieces: Sequence[Piece], unit: float, height: float) -> list[Piece]
     head: list[Piece] = []
     body: list[Piece] = []
     foot: list[Piece] = []
-    for piece in pieces:
+    for piece in sorted(pieces, key=lambda p: (p.box, p.label, p.content)):
         middle = (piece.box.y0 + piece.box.y1) / 2
         part = body if piece.label not in _RUNNING else head if middle < 0.5 * height else foot
         part.append(piece)
@@ -76,7 +77,7 @@ def settle(regions: Sequence[Region], lines: Sequence[Line], unit: float) -> lis
     """Regions without those inside a table or figure that is surer, and without figures that are text."""
     page_area = union([*(r.box for r in regions), *(line.box for line in lines)]).area if regions else 0.0
     kept: list[Region] = []
-    for region in sorted(regions, key=lambda r: (-r.score, r.box)):
+    for region in sorted(regions, key=lambda r: (-r.score, r.box, r.label)):
         if region.label == "image" and _is_text(region.box, lines, page_area):
             continue
         if any(k.label in ("table", "image") and region.box.inside(k.box) > 0.8 for k in kept):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -79,4 +80,4 @@ def mean_score(lines: Sequence[Line]) -> float | None:
     letters = sum(len(line.text) for line in lines)
     if not letters:
         return None
-    return sum(line.score * len(line.text) for line in lines) / letters
+    return math.fsum(line.score * len(line.text) for line in lines) / letters

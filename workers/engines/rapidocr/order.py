@@ -27,7 +27,10 @@ SHRINK = (0.0, 0.4, 0.8)
 
 def reading_order(boxes: Sequence[Box], unit: float) -> list[int]:
     """Indices of `boxes` in reading order, each once. `unit` is the page's typical line height in pixels."""
-    return _order(boxes, sorted(range(len(boxes)), key=lambda i: (boxes[i], i)), max(unit, 1.0))
+    # Ties are broken by the place in this list, so that the answer does not depend on the order boxes were given in.
+    given = sorted(range(len(boxes)), key=lambda i: boxes[i])
+    order = _order([boxes[i] for i in given], list(range(len(given))), max(unit, 1.0))
+    return [given[i] for i in order]
 
 
 def _order(boxes: Sequence[Box], indices: list[int], unit: float) -> list[int]:
@@ -70,7 +73,7 @@ def _cut(boxes: dict[int, Box], indices: list[int], *, axis: int, gap: float) ->
     """Groups along an axis (0: x, 1: y) with at least `gap` pixels between them."""
     groups: list[list[int]] = []
     end = 0.0
-    for i in sorted(indices, key=lambda i: (boxes[i][axis], boxes[i], i)):
+    for i in sorted(indices, key=lambda i: (boxes[i][axis], i)):
         start, stop = boxes[i][axis], boxes[i][axis + 2]
         if groups and start < end + gap:
             groups[-1].append(i)
