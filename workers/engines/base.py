@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.options import PageOptions
 from jobs.results import EngineInfo, PageImage, PageOutput
+from jobs.settings import EngineSettings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +40,8 @@ class RenderedPage:
 
 class PageHalf(Protocol):
     """Runs in a render process. Raise `jobs.errors.PageError` for a page that cannot be read."""
+
+    def __init__(self, settings: EngineSettings) -> None: ...
 
     def start(self) -> None:
         """Load models. Called once, before the first page, outside any page's deadline."""

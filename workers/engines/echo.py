@@ -27,6 +27,9 @@ _NOTHING_SET = EchoOptions()
 class EchoPageHalf:
     """Tells what was rendered, or dies of it."""
 
+    def __init__(self, _settings: EngineSettings) -> None:
+        """Nothing can be set."""
+
     def start(self) -> None:
         """There is no model."""
 

@@ -16,7 +16,7 @@ from PIL import Image
 from jobs.errors import EngineError
 from jobs.options import PageOptions
 from jobs.results import Block, PageImage, PageOutput, PageResult, Warning_
-from jobs.settings import EngineSettings, load
+from jobs.settings import EngineSettings
 from workers.engines.base import RenderedPage
 from workers.engines.rapidocr.arrange import Piece, arrange
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
@@ -68,10 +68,12 @@ class _Stopwatch:
 class RapidOcrPageHalf:
     """One instance per render process, with its own sessions."""
 
+    def __init__(self, settings: EngineSettings) -> None:
+        self._threads = threads_per_process(settings.render_processes)
+
     def start(self) -> None:
         """Load the models and run each once. Raises EngineUnavailable."""
-        settings = load(EngineSettings)
-        self._models: Models = open_models(threads_per_process(settings.render_processes))
+        self._models: Models = open_models(self._threads)
         self._info = engine_info()
 
     def recognize(self, rendered: RenderedPage, options: PageOptions) -> PageOutput:
