@@ -188,7 +188,7 @@ class LocalStore:
                 ]
         except _ABSENT:
             return iter(())
-        return iter(sorted(names, key=os.fsencode))
+        return iter(sorted(names))  # by code point, which is the order of UTF-8 too
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -93,6 +93,15 @@ def test_an_object_cannot_be_a_folder(local):
     assert [found.key for found in local.list("")] == ["a/b"]
 
 
+def test_a_directory_lists_in_the_order_of_whole_keys(local):
+    # "-" and "." come before "/": folder by folder, as the names stand on the disk, would be another order.
+    keys = ["a", "b-", "b.c", "b/1", "b/c-d", "b/c/d", "b0"]
+    for key in keys:
+        local.put(key, b"1")
+    assert [found.key for found in local.list("")] == keys
+    assert [found.key for found in local.list("b/")] == keys[3:6]
+
+
 def test_deleting_leaves_no_empty_directories(local, tmp_path):
     for key in ("jobs/1/a/b/c", "jobs/1/d", "jobs/2/a"):
         local.put(key, b"1")
@@ -100,6 +109,32 @@ def test_deleting_leaves_no_empty_directories(local, tmp_path):
     local.delete_prefix("jobs/1/")
     local.delete(["jobs/2/a"])
     assert [path.name for path in (tmp_path / "objects").iterdir()] == [".pagemill-tmp"]
+
+
+_PRUNE = """
+import os, sys
+print("pruning", flush=True)
+while os.getppid() == int(sys.argv[2]):
+    for folder in ("a/b", "a"):
+        try:
+            os.rmdir(os.path.join(sys.argv[1], folder))
+        except OSError:
+            pass
+"""
+
+
+def test_a_new_folder_may_be_pruned_before_the_object_is_in_it(local, tmp_path):
+    # Another process deletes the last object of a folder and prunes it, just after this one made it for a new object.
+    command = [sys.executable, "-c", _PRUNE, str(tmp_path / "objects"), str(os.getpid())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as pruning:
+        try:
+            assert pruning.stdout.readline() == b"pruning\n"
+            for number in range(120):
+                local.put(f"a/b/{number}", b"1")
+                local.delete([f"a/b/{number}"])
+        finally:
+            pruning.kill()
+    assert list(local.list("")) == []
 
 
 def test_opening_sweeps_what_killed_writers_left_a_day_ago(local, tmp_path):
