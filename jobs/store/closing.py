@@ -31,15 +31,36 @@ _FINISH = Sql(
               error = {json:f.error}, result_attempt = CASE WHEN f.with_result THEN f.a ELSE NULL END
        FROM {list:f(d text, w text, a int, state text, with_result boolean, error text)}
        WHERE document.id = f.d AND document.worker = f.w AND document.attempt = f.a AND document.state = 'running'
-       RETURNING id"""
+       RETURNING id, pending + running"""
+)
+_END_PAGES = Sql(
+    """UPDATE page SET state = 'failed', rung_at = NULL, finished_at = {now},
+              error = (SELECT error FROM document WHERE document.id = page.document_id)
+       WHERE document_id IN (SELECT id FROM {list:ids(id text)}) AND state IN ('pending', 'running')"""
+)
+_COUNT_ENDED_PAGES = Sql(
+    """UPDATE document SET failed = failed + pending + running, pending = 0, running = 0
+       WHERE id IN (SELECT id FROM {list:ids(id text)})"""
 )
 
 
 def finish_documents(session: Session, finishes: Sequence[Finish]) -> list[str]:
     """End claimed documents. Returns the ids that were still ours."""
     lock_documents(session, (f.claim.document.id for f in finishes))
-    rows = _FINISH.run(session, f=[_bound(f) for f in finishes])
+    rows = _FINISH.run(session, f=[_bound(f) for f in finishes]).all()
+    end_pages(session, [row[0] for row in rows if row[1]])
     return [row[0] for row in rows]
+
+
+def end_pages(session: Session, documents: Sequence[str]) -> None:
+    """Fail what is left to run of documents that failed while they were being split: nobody would run it any more.
+
+    Their rows are locked, and say why they failed.
+    """
+    if documents:
+        ids = [{"id": document} for document in documents]
+        _END_PAGES.run(session, ids=ids)
+        _COUNT_ENDED_PAGES.run(session, ids=ids)
 
 
 def _bound(finish: Finish) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from jobs.errors import PageCrashed
+from jobs.store.closing import end_pages
 from jobs.store.locks import lock_documents
 from jobs.store.recording import count_ended
 from jobs.store.sql import Sql
@@ -42,7 +43,7 @@ _TAKE_DOCUMENTS = Sql(
 _FAIL_DOCUMENTS = Sql(
     """UPDATE document SET state = 'failed', sealed = true, finished_at = {now}, error = {json:CAST(:error AS text)}
        WHERE id IN (SELECT id FROM {list:ids(id text)}) AND state = 'running' AND worker IS NULL
-         AND crashes >= :limit"""
+         AND crashes >= :limit RETURNING id, pending + running"""
 )
 
 
@@ -69,7 +70,8 @@ def take_back_documents(session: Session, max_crashes: int) -> int:
     rows = [{"id": i} for i in ids]
     taken = _TAKE_DOCUMENTS.run(session, ids=rows).rowcount
     error = _crashed(f"{max_crashes} workers died while they opened or assembled this document", max_crashes)
-    _FAIL_DOCUMENTS.run(session, limit=max_crashes, ids=rows, error=error)
+    failed = _FAIL_DOCUMENTS.run(session, limit=max_crashes, ids=rows, error=error).all()
+    end_pages(session, [row[0] for row in failed if row[1]])
     return taken
 
 

@@ -97,12 +97,22 @@ def forget(session: Session, age: float) -> None:
     _FORGET.run(session, age=age)
 
 
-_HELD_PAGES = Sql("SELECT document_id, number, attempt FROM page WHERE worker = :worker AND state = 'running'")
-_HELD_DOCUMENTS = Sql("SELECT id, 0, attempt FROM document WHERE worker = :worker AND state IN ('queued', 'running')")
+_HELD_PAGES = Sql(
+    """SELECT document_id, number, attempt FROM page WHERE worker = :worker AND state = 'running'
+       UNION ALL
+       SELECT document_id, number, attempt FROM page
+       WHERE worker IS NOT NULL AND worker = :worker AND state = 'canceled'"""
+)
+_HELD_DOCUMENTS = Sql("SELECT id, 0, attempt FROM document WHERE worker = :worker")
 _RELEASE_PAGES = Sql(
     """UPDATE page SET state = 'pending', rung_at = NULL FROM {list:refs(d text, n int, a int)}
        WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a AND page.worker = :worker
          AND page.state = 'running' RETURNING document_id, page.state"""
+)
+_LET_GO_PAGES = Sql(
+    """UPDATE page SET worker = NULL FROM {list:refs(d text, n int, a int)}
+       WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a AND page.worker = :worker
+         AND page.state = 'canceled'"""
 )
 _RELEASE_DOCUMENTS = Sql(
     """UPDATE document SET worker = NULL, rung_at = NULL FROM {list:refs(d text, a int)}
@@ -111,18 +121,22 @@ _RELEASE_DOCUMENTS = Sql(
 
 
 def held_by(session: Session, worker: str) -> set[tuple[str, int, int]]:
-    """What the database says this worker holds: (document, page number or 0 for the document itself, attempt)."""
+    """What the database says this worker holds: (document, page number or 0 for the document itself, attempt).
+
+    What was canceled in its hands is among it: until it lets go, a deleted job cannot be purged.
+    """
     rows = [*_HELD_PAGES.run(session, worker=worker), *_HELD_DOCUMENTS.run(session, worker=worker)]
     return {(row[0], row[1], row[2]) for row in rows}
 
 
 def release_held(session: Session, worker: str, holds: Sequence[tuple[str, int, int]]) -> None:
-    """Hand back claims that nobody works on, uncounted."""
+    """Hand back claims that nobody works on, uncounted; let go of those that were canceled."""
     lock_documents(session, (document for document, _, _ in holds))
     pages = [{"d": d, "n": n, "a": a} for d, n, a in holds if n]
     documents = [{"d": d, "a": a} for d, n, a in holds if not n]
     if pages:
         released = _RELEASE_PAGES.run(session, worker=worker, refs=pages)
         count_ended(session, [(row[0], row[1]) for row in released])
+        _LET_GO_PAGES.run(session, worker=worker, refs=pages)
     if documents:
         _RELEASE_DOCUMENTS.run(session, worker=worker, refs=documents)
