@@ -141,7 +141,7 @@ def finish(server: ApiServer, job_id: str, states: list[PageState] | None = None
         queued = [d.id for d in _documents(session, job_id) if d.state == State.QUEUED]
     for document_id in queued:
         write_pages(server, job_id, document_id, states or [PageState.SUCCEEDED])
-        for name, content in (("md", f"# {document_id}\n"), ("json", f'{{"id":"{document_id}"}}'), ("txt", "text\n")):
+        for name, content in (("md", f"# {document_id}\n"), ("json", f'{{"id":"{document_id}"}}')):
             blobs.put(result_key(job_id, document_id, 3, f"document.{name}"), content.encode())
         blobs.put(figure_key(job_id, document_id, 1, 2, "page-0001-figure-1.jpg"), b"\xff\xd8winner")
         blobs.put(figure_key(job_id, document_id, 1, 1, "page-0001-figure-1.jpg"), b"\xff\xd8late loser")

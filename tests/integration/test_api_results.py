@@ -51,7 +51,7 @@ def one_finished(server, http, name="contract.pdf", states=None):
     [
         ("", "*/*", "text/markdown; charset=utf-8; variant=GFM", "# {document}\n"),
         ("", "application/json", "application/json", '{{"id":"{document}"}}'),
-        ("?format=text", "application/json", "text/plain; charset=utf-8", "text\n"),
+        ("?format=text", "application/json", "text/plain; charset=utf-8", "page 1\n"),
         ("?format=json", "*/*", "application/json", '{{"id":"{document}"}}'),
     ],
 )
@@ -64,6 +64,12 @@ def test_a_document_as_the_client_likes_it(server, http, place, query, accept, k
     assert response.headers["vary"] == "Accept"
     assert response.headers["content-location"].startswith(f"/v1/jobs/{job}/documents/{document}/result?format=")
     assert response.headers["content-disposition"].startswith('inline; filename="contract.pdf.')
+
+
+def test_text_tells_which_pages_are_missing(server, http):
+    job, document = one_finished(server, http, states=[DONE, BAD, DONE])
+    text = http.get(f"jobs/{job}/documents/{document}/result?format=text").text
+    assert text == "page 1\n\n[page 2 failed: page_timeout]\n\npage 3\n"
 
 
 def test_nothing_is_ever_html(server, http):
