@@ -13,7 +13,7 @@ from api.deps import Api
 from api.names import UniqueNames, archive_name
 from api.negotiate import JSON, MARKDOWN, TEXT, Representation
 from api.problems import StoredProblem
-from api.text import document_text
+from api.text import stored_text
 from jobs.blobs import BlobMissing, figure_key, job_prefix, manifest_key, result_key
 from jobs.errors import InternalError, NotFound, ResultNotReady
 from jobs.models import FINAL, DocumentPublic, JobPublic, PageState
@@ -111,7 +111,7 @@ def _guarded(api: Api, job_id: str, read: Callable[[], T]) -> T:
 def open_result(api: Api, finished: Finished, representation: Representation) -> Iterator[bytes]:
     document = finished.document
     if representation is TEXT:
-        return _guarded(api, document.job_id, lambda: primed(document_text(api, document.job_id, document.id)))
+        return _guarded(api, document.job_id, lambda: primed(stored_text(api, document.job_id, document.id)))
     filename = FILENAMES[representation.format]
     return open_blob(api, document.job_id, result_key(document.job_id, document.id, finished.attempt, filename))
 

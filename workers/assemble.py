@@ -18,6 +18,7 @@ import orjson
 from jobs import lifecycle
 from jobs.blobs import BlobMissing, BlobStore, BlobWriter, page_key, result_key
 from jobs.errors import DatabaseUnavailable, InternalError, PagemillError, Problem
+from jobs.markdown import document_markdown
 from jobs.models import PageState, State, close_state
 from jobs.results import DocumentResult, PageEntry, PageResult, SourceInfo
 from jobs.store import assembling, claiming, closing
@@ -27,7 +28,6 @@ from jobs.store.closing import Finish
 from jobs.store.database import Database
 from jobs.store.reading import FinishedPage
 from workers.hands import Hands
-from workers.markdown import document_markdown
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
 

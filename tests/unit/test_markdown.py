@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from jobs.errors import PageTimeout
 from jobs.results import Block, EngineInfo, PageEntry, PageResult
-from workers.markdown import (
+from jobs.markdown import (
     clean_table,
     document_markdown,
     document_text,
