@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from jobs import dispatch
 from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
-from jobs.errors import DatabaseUnavailable
+from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.queue import Doorbell
 from jobs.settings import TimerSettings
 from jobs.store import leases
 from jobs.store.database import Database
+from jobs.sweep import sweep_uploads
 
 log = logging.getLogger(__name__)
 
 LEASE = "tick"
 LEASE_SECONDS = 6.0
+SWEEP_EVERY = 6 * 3600.0
 BREATH = 0.02
 """Seconds between rounds that were asked for by `wake`, so that a burst of finished pages is one round."""
 
@@ -57,6 +59,7 @@ class Tick:
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
+        self._sweep = _Every(SWEEP_EVERY)
         self._reached_since: float | None = None
         self._reached_last = 0.0
         self._held = False
@@ -125,6 +128,14 @@ class Tick:
         dispatch.close_ended(self._db, self._blobs)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.forget_workers(self._db)
+        if self._sweep.due(now):
+            self._sweep_uploads()
+
+    def _sweep_uploads(self) -> None:
+        try:
+            sweep_uploads(self._db, self._blobs)
+        except (StorageUnavailable, StorageFull) as error:
+            log.warning("uploads are not swept: %s", error, extra={"action": "sweep_failed"})
 
     def _give_back(self) -> None:
         if not self._held:

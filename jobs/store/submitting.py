@@ -145,3 +145,11 @@ def insert_and_seal(session: Session, worker: str, splits: Sequence[Split]) -> l
 def json_text(value: dict[str, Any] | None) -> str | None:
     """A problem as it is bound to a statement's list."""
     return None if value is None else orjson.dumps(value).decode()
+
+
+_EXISTING = Sql("SELECT j.id FROM job j JOIN {list:ids(id text)} ON j.id = ids.id")
+
+
+def existing_jobs(session: Session, ids: Sequence[str]) -> set[str]:
+    """Which of these jobs were ever entered, deleted ones included."""
+    return {row[0] for row in _EXISTING.run(session, ids=[{"id": i} for i in ids])}
