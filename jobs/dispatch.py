@@ -34,6 +34,7 @@ ASSEMBLE_CHUNK = 4
 ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
+PURGE_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +201,13 @@ def close_ended(db: Database, blobs: BlobStore) -> int:
 
 
 def ring_purges(db: Database, bell: Doorbell) -> None:
-    """Ask for the purge of deleted jobs of which something is left."""
+    """Ask for the purge of deleted jobs of which something is left, a few at a time: purging may take long."""
     with db.read() as session:
-        jobs = ending.jobs_to_purge(session)
+        jobs = ending.jobs_to_purge(session, PURGE_BATCH)
     try:
-        for job in jobs:
-            bell.ring_purge(job)
+        if jobs and bell.lengths(["deliver"])["deliver"] == 0:
+            for job in jobs:
+                bell.ring_purge(job)
     except BROKER_ERRORS as error:
         log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
 

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from jobs import lifecycle
 from jobs.blobs import open_store
 from jobs.errors import EngineUnavailable
 from jobs.ids import new_worker_id
@@ -26,6 +25,7 @@ from jobs.store.workers import Registration
 from jobs.vault import open_vault
 from workers.assemble import Assembler, AssemblyLine
 from workers.config import Settings
+from workers.deliver import Purger
 from workers.engines import build_engine
 from workers.engines.base import Engine
 from workers.hands import Hands
@@ -218,7 +218,7 @@ class WorkerProcess:
             recognize=self.recognizer.run if self.recognizer else _refuse,
             split=splitter.run,
             assemble=assembler.run,
-            purge=lambda job: lifecycle.purge(self.db, self.blobs, job),
+            purge=Purger(self.db, self.blobs).run,
         )
 
 

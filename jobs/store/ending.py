@@ -92,7 +92,7 @@ def reopen(session: Session, job: str, documents: list[str]) -> None:
 
 
 _MARK_DELETED = Sql("UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job")
-_TO_PURGE = Sql("""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 100""")
+_TO_PURGE = Sql("""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT :limit""")
 _SOURCES = Sql("SELECT source_key FROM document WHERE job_id = :job AND source_key <> ''")
 _HELD = Sql(
     """SELECT 1 FROM document d JOIN worker w ON w.id = d.worker AND w.state IN ('alive', 'draining')
@@ -112,8 +112,9 @@ def mark_deleted(session: Session, job: str) -> None:
     _MARK_DELETED.run(session, job=job)
 
 
-def jobs_to_purge(session: Session) -> list[str]:
-    return [row[0] for row in _TO_PURGE.run(session)]
+def jobs_to_purge(session: Session, limit: int = 100) -> list[str]:
+    """Deleted jobs of which something is left, oldest first."""
+    return [row[0] for row in _TO_PURGE.run(session, limit=limit)]
 
 
 def source_keys(session: Session, job: str) -> list[str]:
