@@ -98,7 +98,8 @@ class Bars:
         due = now - self._shown_at >= (_FRAME_EVERY if self._live is not None else _LINE_EVERY)
         if not due:
             return
-        self._speed.add(now, progress.pages)
+        if not progress.note:  # the engine's start is no reading: it would make the first minutes look slow
+            self._speed.add(now, progress.pages)
         self._shown_at = now
         if self._live is not None:
             self._live.update(picture(progress, self._speed.rate), refresh=True)
@@ -108,11 +109,16 @@ class Bars:
 
 def line(progress: Progress, rate: float) -> str:
     """`12/60 documents, 345 pages, 5.2 pages/s, 1 failed, 0:01:20 left`."""
-    parts = [f"{progress.finished}/{progress.documents} documents", f"{progress.pages} pages", f"{rate:.1f} pages/s"]
+    parts = [f"{progress.finished}/{progress.documents} documents", f"{progress.pages} pages", f"{speed(rate)} pages/s"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     parts.append(progress.note or f"{left(progress, rate)} left")
     return ", ".join(parts)
+
+
+def speed(rate: float) -> str:
+    """Two digits that say something, for slow and for fast engines."""
+    return f"{rate:.1f}" if rate >= 1 or not rate else f"{rate:.2f}"
 
 
 def left(progress: Progress, rate: float) -> str:
@@ -137,7 +143,7 @@ def picture(progress: Progress, rate: float) -> RenderableType:
     head.add_column(no_wrap=True, justify="right")
     counts = f"{progress.finished}/{progress.documents} documents"
     failed = Text(f" {progress.failed} failed", style="red") if progress.failed else Text()
-    facts = Text(f"{progress.pages} pages  {rate:.1f} pages/s  {left(progress, rate)} left")
+    facts = Text(f"{progress.pages} pages  {speed(rate)} pages/s  {left(progress, rate)} left")
     if progress.note:
         facts = Text(progress.note, style="dim")
     head.add_row(Text(counts, style="bold") + failed, ProgressBar(total=total, completed=progress.pages), facts)

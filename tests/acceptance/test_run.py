@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.results import DocumentResult
-from tests.acceptance.command import TIMEOUT, Place, argv
+from tests.acceptance.command import TIMEOUT, Place, argv, page_states
 from tests.processes import wait_until
 
 SLOW = '{"echo": {"seconds": {"*": 600}}}'
@@ -266,18 +266,8 @@ def test_the_console_script(place):
 
 
 def pages_running(place: Place) -> bool:
-    """Whether the private worker of a run has pages in its engine, by the run's own database."""
-    import sqlite3
-
-    for path in place.temporary.glob("pagemill-run-*/pagemill.db"):
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            return bool(connection.execute("SELECT count(*) FROM page WHERE state = 'running'").fetchone()[0])
-        except sqlite3.OperationalError:
-            return False
-        finally:
-            connection.close()
-    return False
+    """Whether a run has pages in its engine, by its own database."""
+    return any(page_states(path).get("running") for path in place.temporary.glob("pagemill-run-*/pagemill.db"))
 
 
 def read(screen: int) -> bytes:

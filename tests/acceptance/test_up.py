@@ -1,0 +1,313 @@
+"""`pagemill up` and the commands against a server: everything real, with the echo engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import zipfile
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.command import Place, Started, page_states
+from tests.processes import free_port, wait_until
+
+READY = "worker-0 is ready: echo"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A server's place. Its port is free, and the commands know it."""
+    port = free_port()
+    settings = {"PAGEMILL_ENGINE": "echo", "PAGEMILL_TIME_FACTOR": "10", "PAGEMILL_URL": f"http://127.0.0.1:{port}"}
+    return Place(tmp_path, settings | {"PAGEMILL_API_PORT": str(port)})
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One running server for the tests that do not harm it."""
+    port = free_port()
+    settings = {"PAGEMILL_ENGINE": "echo", "PAGEMILL_TIME_FACTOR": "10", "PAGEMILL_URL": f"http://127.0.0.1:{port}"}
+    place = Place(tmp_path_factory.mktemp("server"), settings | {"PAGEMILL_API_PORT": str(port)})
+    with place.started("up", "--no-flower") as up:
+        up.wait_for(READY)
+        yield place
+
+
+def seconds(each: float) -> tuple[str, str]:
+    """Options: every page takes so long."""
+    return "--options", json.dumps({"echo": {"seconds": {"*": each}}})
+
+
+def wait_for_pages(place: Place, count: int) -> None:
+    database = place.path / "pagemill-data/pagemill.db"
+    wait_until(lambda: page_states(database).get("running") == count, "the pages to be in the engine")
+
+
+def test_submit_watch_fetch_and_ctrl_c(place):
+    place.put_pdf("in/a.pdf", pages=3)
+    place.put_pdf("in/sub/b.pdf", width=300)
+    with place.started("up") as up:
+        up.wait_for(READY)
+        flower = re.search(r"Flower +(http://127.0.0.1:\d+)", up.output)
+        assert flower is not None, up.output
+        assert httpx.get(f"{flower[1]}/healthcheck", trust_env=False).text == "OK"
+
+        submitted = place.run("submit", "in", "--metadata", "customer=17", "--priority", "interactive")
+        job = submitted.stdout.strip()
+        assert re.fullmatch(r"job_[0-9a-f]{32}", job), submitted
+        done = place.json("status", job, "--watch")
+        assert (done["state"], done["metadata"], done["priority"]) == ("succeeded", {"customer": "17"}, "interactive")
+        assert done["pages"]["succeeded"] == 4
+        assert "succeeded" in place.run("status", job).stdout
+
+        fetched = place.run("fetch", job, "-o", "out")
+        assert fetched.returncode == 0, fetched
+        assert (place.path / "out/a.pdf.md").read_text().split() == ["page", "1", "page", "2", "page", "3"]
+        assert json.loads((place.path / "out/sub/b.pdf.json").read_bytes())["state"] == "succeeded"
+        plain = place.run("fetch", job, "-o", "plain", "--format", "text")
+        assert plain.returncode == 0, plain
+        assert (place.path / "plain/a.pdf.txt").exists()
+
+        again = place.run("up")
+        assert again.returncode == 1
+        assert again.stderr.startswith("pagemill: invalid_request: another pagemill up (process ")
+
+        assert up.interrupt() == 0
+        assert "Traceback" not in up.output
+    assert place.processes() == []
+
+
+def test_every_reading_command_gives_one_json_document(server):
+    server.put_pdf("a.pdf", pages=2)
+    (server.path / "empty.pdf").write_bytes(b"")
+    job = server.json("submit", "a.pdf", "empty.pdf", "--watch", status=1)
+    assert job["state"] == "partial"
+    assert job["id"] in [found["id"] for found in server.json("jobs", "--state", "partial")]
+    assert server.json("jobs", "--state", "queued") == []
+    assert server.json("cancel", job["id"])["state"] == "partial"  # it has ended: nothing to cancel
+    assert server.json("retry", job["id"], "--watch", status=1)["state"] == "partial"
+    assert "empty.pdf: empty_file" in server.run("status", job["id"]).stdout
+
+
+def test_fetch_writes_what_there_is_and_tells_the_rest(server):
+    server.put_pdf("in/b.pdf", pages=2)
+    (server.path / "in/empty.pdf").write_bytes(b"")
+    job = server.run("submit", "in").stdout.strip()
+    early = server.run("fetch", f"job_{'0' * 32}")
+    assert (early.returncode, early.stdout) == (1, "")
+    server.run("status", job, "--watch")
+    part = server.run("fetch", job, "-o", "out")
+    assert part.returncode == 1
+    assert part.stderr == "failed: empty.pdf: empty_file: The file is empty\n"
+    assert sorted(path.name for path in (server.path / "out").iterdir()) == ["b.pdf.json", "b.pdf.md"]
+    assert server.run("fetch", job, "-o", "zip", "--format", "zip").returncode == 0
+    assert zipfile.is_zipfile(server.path / f"zip/{job}.zip")
+    sole = server.run("submit", "in/b.pdf", "--watch").stdout.split()[0]
+    assert server.run("fetch", sole, "-o", "-").stdout.split() == ["page", "1", "page", "2"]
+
+
+def test_names_of_others_stay_below_out(server):
+    """A name comes from whoever submitted the file, and may be anything."""
+    body = server.put_pdf("c.pdf").read_bytes()
+    files = [("file", (name, body)) for name in ("../../evil.pdf", "/etc/evil.pdf", "c.pdf", "c.pdf")]
+    answer = httpx.post(f"{server.settings['PAGEMILL_URL']}/v1/jobs", files=files, trust_env=False)
+    assert answer.status_code == 202
+    job = answer.json()["id"]
+    server.run("status", job, "--watch")
+    before = set(server.path.parent.rglob("*.md"))
+    assert server.run("fetch", job, "-o", "below/out", "--format", "markdown").returncode == 0
+    out = server.path / "below/out"
+    written = {path.relative_to(out).as_posix() for path in set(server.path.parent.rglob("*.md")) - before}
+    assert written == {"evil.pdf.md", "etc/evil.pdf.md", "c.pdf.md", "c-2.pdf.md"}
+
+
+def test_errors_of_the_server_are_one_line(server):
+    (server.path / "bad.pdf").write_text("no document")
+    for arguments, code in (
+        (("status", f"job_{'0' * 32}"), "not_found"),
+        (("status", "nonsense"), "not_found"),
+        (("submit", "bad.pdf"), "unsupported_type"),
+        (("submit", "missing.pdf"), "invalid_request"),
+    ):
+        done = server.run(*arguments)
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert re.fullmatch(rf"pagemill: {code}: .+\n", done.stderr), done
+
+
+def test_a_password_is_never_at_rest_in_the_clear(server):
+    server.put_pdf("p.pdf")
+    job = server.json("submit", "p.pdf", "--password", "hunter2-secret", "--watch")
+    assert job["state"] == "succeeded"
+    for path in (server.path / "pagemill-data").rglob("*"):
+        if path.is_file():
+            assert b"hunter2-secret" not in path.read_bytes(), path
+
+
+def test_without_a_server_the_command_says_so(place):
+    done = place.run("jobs")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"pagemill: server_unreachable: http://127.0.0.1:\d+: .+\n", done.stderr), done
+
+
+def test_a_busy_port_is_told(place):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = place.run("up", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"pagemill: invalid_request: port {port} is in use by another program (--port)\n"
+    assert place.processes() == []
+
+
+def test_ctrl_c_drains_what_is_running(place):
+    """The pages in the engine are finished before the worker goes."""
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower", PAGEMILL_TIME_FACTOR="1") as up:
+        up.wait_for(READY)
+        place.json("submit", "a.pdf", *seconds(3))
+        wait_for_pages(place, 4)
+        assert up.interrupt() == 0
+    assert page_states(place.path / "pagemill-data/pagemill.db") == {"succeeded": 4}
+
+
+def test_kill_9_of_the_command_alone(place):
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower") as up:
+        up.wait_for(READY)
+        job = submit_and_wait_for_pages(place)
+        up.process.kill()
+        wait_until(lambda: not place.processes(), "the children to be gone")
+    finish_next_time(place, job)
+
+
+def test_kill_9_of_the_whole_tree(place):
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower") as up:
+        up.wait_for(READY)
+        job = submit_and_wait_for_pages(place)
+        for process in place.processes():
+            process.kill()
+        wait_until(lambda: not place.processes(), "everything to be gone")
+    finish_next_time(place, job)
+
+
+def submit_and_wait_for_pages(place: Place) -> str:
+    job: str = place.json("submit", "a.pdf", *seconds(3))["id"]
+    wait_for_pages(place, 4)
+    return job
+
+
+def finish_next_time(place: Place, job: str) -> None:
+    with place.started("up", "--no-flower", log="log2") as up:
+        up.wait_for(READY)
+        done = place.json("status", job, "--watch")
+        assert (done["state"], done["pages"]["succeeded"]) == ("succeeded", 4)
+        assert up.interrupt() == 0
+    assert place.processes() == []
+
+
+@pytest.mark.parametrize("victim", ["workers", "valkey-server", "api"])
+def test_a_child_that_is_killed_is_started_again_and_no_page_is_lost(place, victim):
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower") as up:
+        up.wait_for(READY)
+        job = submit_and_wait_for_pages(place)
+        name = {"workers": "worker-0", "valkey-server": "valkey", "api": "api"}[victim]
+        main_process(place, victim, up).kill()
+        up.wait_for(f"{name} ended by SIGKILL; starts again in 1 s")
+        done = place.json("status", job, "--watch") if victim != "api" else watch_through_restart(place, job)
+        assert (done["state"], done["pages"]["succeeded"]) == ("succeeded", 4)
+        assert up.interrupt() == 0
+
+
+def main_process(place: Place, victim: str, up: Started) -> psutil.Process:
+    """The direct child of `up` that runs this part."""
+
+    def runs(process: psutil.Process) -> bool:
+        return any(Path(word.split(" ")[0]).name == victim for word in process.cmdline() if word)
+
+    [found] = [process for process in place.processes() if process.ppid() == up.process.pid and runs(process)]
+    return found
+
+
+def watch_through_restart(place: Place, job: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+
+    def ended() -> bool:
+        status = place.run("status", job, "--json")
+        if status.returncode == 0:
+            found.update(json.loads(status.stdout))
+        return found.get("finished_at") is not None
+
+    wait_until(ended, "the job to end")
+    return found
+
+
+def test_a_worker_that_cannot_start_is_told_with_its_reason(place):
+    with place.started("up", "--no-flower", PAGEMILL_SCRATCH_BYTES="1") as up:
+        up.wait_for("PAGEMILL_SCRATCH_BYTES")
+        assert re.search(r"worker-0 ended with exit status 1: .*PAGEMILL_SCRATCH_BYTES.*; starts again in", up.output)
+        assert up.interrupt() == 0
+
+
+def test_two_places_beside_each_other(place, tmp_path):
+    """Ports that are not asked for give way; nothing is shared."""
+    settings = {"PAGEMILL_ENGINE": "echo", "PAGEMILL_TIME_FACTOR": "10"}
+    addresses = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = Place(tmp_path / "one", settings), Place(tmp_path / "two", settings)
+    with one.started("up") as first:
+        first.wait_for("Ctrl-C ends it.")
+        with two.started("up") as second:
+            second.wait_for("Ctrl-C ends it.")
+            for up in (first, second):
+                found = re.findall(r"http://127.0.0.1:\d+", up.output)
+                assert len(found) == 2
+                addresses += found
+            assert second.interrupt() == 0
+        assert first.interrupt() == 0
+    assert len(set(addresses)) == 4
+
+
+def test_settings_in_the_environment_win(place):
+    url = f"sqlite:///{place.path}/elsewhere.db"
+    with place.started("up", "--no-flower", PAGEMILL_DATABASE_URL=url) as up:
+        up.wait_for(READY)
+        assert up.interrupt() == 0
+    assert (place.path / "elsewhere.db").exists()
+    assert not (place.path / "pagemill-data/pagemill.db").exists()
+    secret = place.path / "pagemill-data/secret.key"
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
+def test_damaged_files_of_valkey_are_no_obstacle(place):
+    """The broker is a doorbell: what is in it can be made anew from the database."""
+    with place.started("up", "--no-flower") as up:
+        up.wait_for(READY)
+        assert up.interrupt() == 0
+    for path in (place.path / "pagemill-data/valkey/appendonlydir").iterdir():
+        path.write_bytes(b"nonsense\n" * 10)
+    with place.started("up", "--no-flower", log="log2") as up:
+        up.wait_for(READY)
+        assert "trying again with an empty one" in up.output
+        assert up.interrupt() == 0
+
+
+def test_db_upgrade_and_sigterm_of_the_api(place):
+    url = f"sqlite:///{place.path}/pagemill.db"
+    assert place.run("db", "upgrade", PAGEMILL_DATABASE_URL=url).stdout == "the database is up to date\n"
+    assert Path(place.path / "pagemill.db").exists()
+    with place.started("api", PAGEMILL_DATABASE_URL=url) as api:
+        api.wait_for("listening on http://127.0.0.1:")
+        assert place.json("jobs") == []
+        os.kill(api.process.pid, signal.SIGTERM)
+        assert api.process.wait(20) in (0, -signal.SIGTERM)
