@@ -10,19 +10,21 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
+import psutil
 from sqlalchemy import text
 
 from jobs import lifecycle
 from jobs.blobs import BlobStore, manifest_key, open_store, page_key, upload_key
 from jobs.ids import new_document_id, new_job_id
 from jobs.lifecycle import NewDocument
-from jobs.models import FINAL, JobPublic
+from jobs.models import FINAL, DocumentPublic, JobPublic, PagePublic, WorkerPublic
 from jobs.options import EchoOptions, JobOptions
 from jobs.settings import BlobSettings, DatabaseSettings, SecretSettings
 from jobs.store import reading
@@ -33,6 +35,14 @@ from tests.processes import Service, wait_until
 REPOSITORY = Path(__file__).parent.parent
 TIME_FACTOR = 10.0
 SECRET = "a long secret for tests only"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file and what the door took it for."""
+
+    data: bytes
+    media_type: str = "application/pdf"
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,13 @@ class Installation:
     def __post_init__(self) -> None:
         self.__dict__["db"] = self._open()
         self.__dict__["blobs"] = open_store(BlobSettings(**self._store_values()))
+        self.__dict__["started"] = []
         self.__dict__["vault"] = open_vault(SecretSettings(secret_key=SECRET))
 
     db: Database = field(init=False)
     blobs: BlobStore = field(init=False)
     vault: Vault = field(init=False)
+    started: list[WorkerService] = field(init=False)
 
     def _open(self) -> Database:
         db = open_database(DatabaseSettings(database_url=self.database_url))
@@ -72,6 +84,7 @@ class Installation:
             "HOME": os.environ.get("HOME", "/"),
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONWARNINGS": "default",
+            "PYTHONFAULTHANDLER": "1",  # SIGABRT shows where a stuck one hangs
             "PAGEMILL_DATABASE_URL": self.database_url,
             "PAGEMILL_BROKER_URL": self.broker_url,
             "PAGEMILL_STORE_URL": f"file:{self.root / 'objects'}",
@@ -83,44 +96,81 @@ class Installation:
         return values | self.store | self.settings | more
 
     def worker(self, **settings: str) -> WorkerService:
-        return WorkerService(self, self.environment(**settings))
+        """A worker process, not yet started. `settings`: PAGEMILL_… of this one alone."""
+        worker = WorkerService(self, self.environment(**settings))
+        self.started.append(worker)
+        return worker
 
     def submit(
-        self, *documents: bytes, echo: EchoOptions | None = None, media_type: str = "application/pdf", **options: Any
+        self,
+        *documents: bytes | Upload,
+        echo: EchoOptions | None = None,
+        media_type: str = "application/pdf",
+        engine: str = "echo",
+        **options: Any,
     ) -> str:
         """Put the documents and enter the job; returns its id."""
         job_id = new_job_id()
-        new = [self._document(job_id, number, data, media_type) for number, data in enumerate(documents)]
+        uploads = [d if isinstance(d, Upload) else Upload(d, media_type) for d in documents]
         lifecycle.submit(
             self.db,
             job_id=job_id,
             options=JobOptions(echo=echo, **options),
-            engine="echo",
-            documents=new,
+            engine=engine,
+            documents=[self._document(job_id, number, upload) for number, upload in enumerate(uploads)],
             vault=self.vault,
         )
         return job_id
 
-    def _document(self, job_id: str, number: int, data: bytes, media_type: str) -> NewDocument:
+    def _document(self, job_id: str, number: int, upload: Upload) -> NewDocument:
         document_id = new_document_id()
         key = upload_key(datetime.now(UTC).date(), job_id, document_id)
-        self.blobs.put(key, data)
-        digest = hashlib.sha256(data).hexdigest()
-        return NewDocument(document_id, f"document-{number}.pdf", key, media_type, len(data), digest)
+        self.blobs.put(key, upload.data)
+        digest = hashlib.sha256(upload.data).hexdigest()
+        return NewDocument(document_id, f"document-{number}.pdf", key, upload.media_type, len(upload.data), digest)
 
     def job(self, job_id: str) -> JobPublic:
         with self.db.read() as session:
             return reading.get_job(session, job_id)
 
+    def documents(self, job_id: str) -> list[DocumentPublic]:
+        """By position."""
+        with self.db.read() as session:
+            return reading.list_documents(session, job_id, limit=10_000)
+
+    def pages(self, job_id: str) -> list[PagePublic]:
+        """By document and number."""
+        with self.db.read() as session:
+            documents = reading.list_documents(session, job_id, limit=10_000)
+            return [page for d in documents for page in reading.list_pages(session, d.id, limit=100_000)]
+
+    def workers(self) -> list[WorkerPublic]:
+        """Every incarnation that is not forgotten, oldest first."""
+        with self.db.read() as session:
+            return reading.list_workers(session)
+
+    def manifest(self, job_id: str) -> Any:
+        """job.json as a value."""
+        return orjson.loads(self.blobs.get(manifest_key(job_id)))
+
     def wait(self, job_id: str, timeout: float = 60.0) -> JobPublic:
         """The job when it has ended and its manifest is there."""
-        wait_until(lambda: self.job(job_id).state in FINAL, f"{job_id} to end", timeout)
-        wait_until(lambda: self.blobs.stat(manifest_key(job_id)) is not None, "job.json", timeout)
+        self.until(lambda: self.job(job_id).state in FINAL, f"{job_id} to end", timeout)
+        self.until(lambda: self.blobs.stat(manifest_key(job_id)) is not None, "job.json", timeout)
         return self.job(job_id)
 
     def wait_for_pages(self, job_id: str, count: int, timeout: float = 60.0) -> None:
         """Until so many pages of the job have succeeded."""
-        wait_until(lambda: self.count(job_id)["succeeded"] >= count, f"{count} pages of {job_id}", timeout)
+        self.until(lambda: self.count(job_id)["succeeded"] >= count, f"{count} pages of {job_id}", timeout)
+
+    def until(self, condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
+        """As `wait_until`; the error shows what the workers said and what the database says of them."""
+        try:
+            wait_until(condition, what, timeout)
+        except TimeoutError as error:
+            logs = [f"--- worker {worker.directory.name}\n{worker.output()[-4000:]}" for worker in self.started]
+            rows = [f"{row.id} {row.slot} {row.state} {row.pages_running} {row.detail}" for row in self.workers()]
+            raise TimeoutError("\n".join([str(error), *rows, *logs])) from None
 
     def count(self, job_id: str) -> Counter[str]:
         """Pages by state, counted."""
@@ -180,13 +230,38 @@ class WorkerService(Service):
         return any(row.pid == self.pid and row.state == "alive" for row in rows) and " serves " in self.output()
 
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
+        """Its whole log; empty when it was never started or is removed."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def launch(self) -> Self:
+        """Start without waiting: for a worker that is not expected to serve."""
+        self._spawn()
+        return self
+
+    def incarnation(self) -> WorkerPublic:
+        """The row under which this process is known now."""
+        return [row for row in self._installation.workers() if row.pid == self.pid][-1]
+
+    def tree(self) -> list[psutil.Process]:
+        """The worker itself first, then its render processes."""
+        return self._tree()
+
+    def crash(self) -> list[psutil.Process]:
+        """SIGKILL to the worker alone, as the kernel does; returns the processes it leaves behind."""
+        assert self._process is not None
+        _, *children = self._tree()
+        self._process.kill()
+        self._process.wait()
+        return children
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit status."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(60)
+        self.send(signal.SIGTERM)
+        return self.wait()
 
     def wait(self, timeout: float = 60.0) -> int:
         """The exit status when it ends by itself."""
@@ -215,5 +290,3 @@ def ledger_errors(installation: Installation, job_id: str) -> list[str]:
         if content != f"page {number}":
             errors.append(f"{document}/{number} says {content!r}")
     return errors
-
-
