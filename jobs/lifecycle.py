@@ -96,19 +96,28 @@ def cancel(db: Database, job_id: str) -> JobPublic:
 def retry(db: Database, blobs: BlobStore, job_id: str) -> JobPublic:
     """Run the failed pages and failed documents of a job again.
 
-    job.json is deleted while the job's row is locked, and its absence is noted before: whoever dies in between leaves a
-    job whose manifest rescue writes again (docs/decisions/0002).
+    job.json is deleted while the job's row is locked, and its absence is noted and committed before: whoever dies in
+    between leaves a job whose manifest rescue writes again (docs/decisions/0002).
     """
+    while not _reopened(db, blobs, job_id):
+        pass
+    with db.read() as session:
+        return reading.get_job(session, job_id)
+
+
+def _reopened(db: Database, blobs: BlobStore, job_id: str) -> bool:
+    """One step of a retry. False where all it did was to note that job.json is about to go: the next step deletes it,
+    unless rescue was faster and wrote it again."""
     with db.write() as session:
         reading.get_job(session, job_id)
-        ending.forget_manifest(session, job_id)
-    with db.write() as session:
         documents = ending.lock_retriable(session, job_id)
-        if documents:
-            blobs.delete([manifest_key(job_id)])
-            ending.reopen(session, job_id, documents)
-        session.expire_all()
-        return reading.get_job(session, job_id)
+        if not documents:
+            return True
+        if ending.forget_manifest(session, job_id):
+            return False
+        blobs.delete([manifest_key(job_id)])
+        ending.reopen(session, job_id, documents)
+    return True
 
 
 def close(db: Database, blobs: BlobStore, job_id: str) -> bool:

@@ -115,11 +115,7 @@ def _summed(documents: list[Document]) -> list[int]:
 
 # --- every move --------------------------------------------------------------------------------------------------
 
-_COLUMNS = {
-    "page": ("document_id || '/' || {row}.number", "attempt"),
-    "document": ("id", "attempt"),
-    "job": ("id", "0"),
-}
+_NAMES = {"page": "NEW.document_id || '/' || NEW.number", "document": "NEW.id", "job": "NEW.id"}
 
 
 def watch(db: Database) -> None:
@@ -129,13 +125,11 @@ def watch(db: Database) -> None:
         connection.execute(
             text("CREATE TABLE moves (what TEXT, id TEXT, old TEXT, new TEXT, old_attempt INT, new_attempt INT)")
         )
-        for table, (id_, attempt) in _COLUMNS.items():
-            name, number = (f"NEW.{id_.format(row='NEW')}", f"{{row}}.{attempt}" if attempt != "0" else "0")
-            old, new = number.format(row="OLD"), number.format(row="NEW")
+        for table, name in _NAMES.items():
+            old, new = ("0", "0") if table == "job" else ("OLD.attempt", "NEW.attempt")
             insert = f"INSERT INTO moves VALUES ('{table}', {name}, OLD.state, NEW.state, {old}, {new});"
-            for statement in _trigger(
-                connection.dialect.name, table, f"OLD.state <> NEW.state OR {old} <> {new}", insert
-            ):
+            condition = f"OLD.state <> NEW.state OR {old} <> {new}"
+            for statement in _trigger(connection.dialect.name, table, condition, insert):
                 connection.exec_driver_sql(statement)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import text
 
@@ -24,8 +24,6 @@ from jobs.store.recording import Outcome, Recorded
 from jobs.store.submitting import Split
 from jobs.store.workers import Registration
 from tests.processes import wait_until
-
-T = TypeVar("T")
 
 PROBLEM = {"type": "urn:pagemill:error:engine_error", "title": "t", "status": 422, "detail": "d",
            "code": "engine_error", "retryable": True}  # fmt: skip
@@ -172,11 +170,7 @@ def age_heartbeat(db: Database, worker: str) -> None:
     """As if it had been silent for an hour."""
     moment = "strftime('%Y-%m-%d %H:%M:%f', 'now', '-3600 seconds')" if is_sqlite(db) else "now() - interval '1 hour'"
     with db.write() as session:
-        session.connection().exec_driver_sql(
-            f"UPDATE worker SET heartbeat_at = {moment} WHERE id = '{worker}'".replace(
-                "%", "%%" if not is_sqlite(db) else "%"
-            )
-        )
+        session.connection().exec_driver_sql(f"UPDATE worker SET heartbeat_at = {moment} WHERE id = '{worker}'")
 
 
 # --- two at once ---------------------------------------------------------------------------------------------------
@@ -212,19 +206,7 @@ def waiting(db: Database) -> int:
 
 
 @contextmanager
-def beside(db: Database, step: Callable[[], T]) -> Iterator[Beside]:
+def beside(db: Database, step: Callable[[], Any]) -> Iterator[Beside]:
     """Run the step on another thread meanwhile; on leaving it has ended."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(step())
-        except BaseException as error:
-            done.set_exception(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield Beside(db, done)
-    finally:
-        thread.join(60)
+    with ThreadPoolExecutor(1) as threads:
+        yield Beside(db, threads.submit(step))

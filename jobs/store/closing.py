@@ -111,14 +111,15 @@ _WITHOUT_MANIFEST = Sql(
        ORDER BY id LIMIT 1000"""
 )
 _JOB = Sql(
-    """SELECT id, state, sealed, engine, options, metadata, created_at, {now}, finished_at, manifest, deleted_at
+    """SELECT id, state, sealed, engine, options, metadata, created_at, manifest, deleted_at
        FROM job WHERE id = :job"""
 )
+_STAMP_END = Sql("UPDATE job SET finished_at = coalesce(finished_at, {now}) WHERE id = :job RETURNING finished_at")
 _DOCUMENTS = Sql(
     "SELECT id, name, state, total, result_attempt, error FROM document WHERE job_id = :job ORDER BY position"
 )
 _CLOSE = Sql(
-    """UPDATE job SET state = :state, manifest = true, finished_at = coalesce(finished_at, {now}),
+    """UPDATE job SET state = :state, manifest = true,
               password = CASE WHEN :keep_password THEN password ELSE NULL END WHERE id = :job"""
 )
 
@@ -138,7 +139,7 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
     if not lock_jobs(session, [job]) or has_unfinished(session, job):
         return None
     row = _JOB.run(session, job=job).one()
-    sealed, manifest, deleted_at = bool(row[2]), bool(row[9]), row[10]
+    sealed, manifest, deleted_at = bool(row[2]), bool(row[7]), row[8]
     if not sealed or manifest or deleted_at is not None:
         return None
     documents = [
@@ -146,7 +147,7 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
     ]
     was_canceled = row[1] == State.CANCELED
     state = State.CANCELED if was_canceled else _state_of([d.state for d in documents])
-    finished = rfc3339(row[8] if row[8] is not None else row[7])
+    finished = rfc3339(_STAMP_END.run(session, job=job).scalar_one())
     return JobEnd(
         row[0], state, row[3], json_value(row[4]) or {}, json_value(row[5]) or {}, rfc3339(row[6]), finished, documents
     )

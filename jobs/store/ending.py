@@ -59,14 +59,19 @@ _REOPEN_DOCUMENTS = Sql(
               sealed = (source_pages IS NOT NULL)
        WHERE id IN (SELECT id FROM {list:ids(id text)})"""
 )
-_REOPEN_JOB = Sql("""UPDATE job SET state = 'running', finished_at = NULL, manifest = false WHERE id = :job""")
-_FORGET_MANIFEST = Sql("UPDATE job SET manifest = false WHERE id = :job AND deleted_at IS NULL")
+_REOPEN_JOB = Sql(
+    """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL
+       WHERE id = :job"""
+)
+_FORGET_MANIFEST = Sql("UPDATE job SET manifest = false WHERE id = :job AND manifest")
 
 
-def forget_manifest(session: Session, job: str) -> None:
-    """job.json is about to be deleted: should we die in between, rescue writes it again."""
-    if lock_jobs(session, [job]):
-        _FORGET_MANIFEST.run(session, job=job)
+def forget_manifest(session: Session, job: str) -> bool:
+    """Note that job.json does not count any more; the job's row is locked. False where that was noted before.
+
+    Only a job.json whose absence is committed may be deleted: should we die then, rescue writes it again.
+    """
+    return _FORGET_MANIFEST.run(session, job=job).rowcount == 1
 
 
 def lock_retriable(session: Session, job: str) -> list[str]:

@@ -189,7 +189,7 @@ def test_a_split_that_fails_ends_the_document_alone(db, worker):
 
 def test_a_split_that_fails_at_its_second_try_ends_the_pages_of_the_first_too(db, worker):
     """The first splitter inserted two pieces and died; then the source was gone. Nobody would run those pages."""
-    job, [document] = submit(db)
+    _, [document] = submit(db)
     [first] = claim_splits(db, worker, [document])
     with db.write() as session:
         submitting.insert_pages(session, document, worker, first.attempt, [1, 2, 3])
@@ -207,7 +207,7 @@ def test_a_split_that_fails_at_its_second_try_ends_the_pages_of_the_first_too(db
 
 
 def test_a_document_whose_splitters_all_died_takes_its_pages_along(db):
-    job, [document] = submit(db)
+    _, [document] = submit(db)
     worker = register(db, "slot")
     [first] = claim_splits(db, worker, [document])
     with db.write() as session:
@@ -414,6 +414,6 @@ def test_a_document_born_with_an_error_fails_alone(db, worker):
 
 
 def test_more_documents_than_one_insert_takes(db):
-    job, documents = submit(db, PIECE + 1)
+    job, _ = submit(db, PIECE + 1)
     assert one(db, "SELECT count(*) FROM document WHERE job_id = :j", j=job) == PIECE + 1
     assert job_of(db, job).documents.queued == PIECE + 1

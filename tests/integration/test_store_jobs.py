@@ -1,0 +1,429 @@
+"""Jobs from submit to purge: lifecycle, totals, closing, and what people see."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from jobs import lifecycle
+from jobs.blobs import BlobMissing, manifest_key, page_key
+from jobs.errors import CorruptFile, Gone, InvalidRequest, NotFound
+from jobs.ids import new_job_id
+from jobs.lifecycle import MAX_METADATA_BYTES
+from jobs.models import PageState, State
+from jobs.options import JobOptions
+from jobs.settings import SecretSettings
+from jobs.store import closing, ending, reading
+from jobs.vault import open_vault
+from tests.ledger import assert_exact
+from tests.protocol import (
+    PROBLEM,
+    bad,
+    change,
+    claim,
+    claim_splits,
+    finish,
+    good,
+    job_of,
+    new_document,
+    one,
+    read,
+    record,
+    register,
+    rows,
+    split,
+    states,
+    submit,
+    through,
+)
+
+
+@pytest.fixture
+def worker(db):
+    return register(db)
+
+
+@pytest.fixture
+def vault():
+    return open_vault(SecretSettings(secret_key="a long random text"))
+
+
+def manifest(blobs, job):
+    return orjson.loads(blobs.get(manifest_key(job)))
+
+
+# --- submit
+
+
+def test_submit_answers_with_what_get_shows(db):
+    job = new_job_id()
+    options = JobOptions(dpi=150, priority="interactive", metadata={"case": 7})
+    public = lifecycle.submit(
+        db, job_id=job, options=options, engine="echo", documents=[new_document(), new_document(1)], vault=None
+    )
+
+    assert public == job_of(db, job)
+    assert (public.state, public.sealed, public.engine, public.priority) == (State.QUEUED, True, "echo", "interactive")
+    assert (public.documents.total, public.documents.queued, public.pages.total) == (2, 2, 0)
+    assert (public.metadata, public.options["dpi"]) == ({"case": 7}, 150)
+    assert (public.started_at, public.finished_at, public.error) == (None, None, None)
+
+
+def test_submit_refuses_what_it_cannot_keep(db, vault):
+    def refused(**values):
+        given = {"job_id": new_job_id(), "options": JobOptions(), "engine": "echo", "documents": [new_document()],
+                 "vault": vault} | values  # fmt: skip
+        with pytest.raises(InvalidRequest) as error:
+            lifecycle.submit(db, **given)
+        return error.value.where
+
+    assert refused(documents=[]) == "file"
+    assert refused(options=JobOptions(metadata={"x": "y" * MAX_METADATA_BYTES})) == "options.metadata"
+    assert refused(options=JobOptions(password="secret"), vault=None) == "options.password"
+    assert rows(db, "SELECT 1 FROM job") == []
+
+
+def test_a_password_is_encrypted_reaches_the_worker_and_ends_with_the_job(db, vault, worker, blobs):
+    job, document = new_job_id(), new_document()
+    lifecycle.submit(db, job_id=job, options=JobOptions(password="geheim"), engine="echo", documents=[document],
+                     vault=vault)  # fmt: skip
+    stored = one(db, "SELECT password FROM job")
+    assert "geheim" not in stored
+    [claimed] = claim_splits(db, worker, [document.id])
+    assert vault.open(claimed.document.password) == "geheim"
+    with db.read() as session:
+        assert reading.get_source(session, document.id).password == stored
+
+    finish(db, [claimed], State.FAILED)
+    assert lifecycle.close(db, blobs, job)
+    assert one(db, "SELECT password FROM job") == stored  # a retry may still need it
+    lifecycle.retry(db, blobs, job)
+    through(db, worker, document.id)
+    assert lifecycle.close(db, blobs, job)
+    assert one(db, "SELECT password FROM job") is None
+
+
+# --- closing
+
+
+@pytest.mark.parametrize(
+    ("ends", "state"),
+    [
+        ("ss", State.SUCCEEDED),
+        ("sf", State.PARTIAL),
+        ("sp", State.PARTIAL),
+        ("pf", State.PARTIAL),
+        ("p", State.PARTIAL),
+        ("ff", State.FAILED),
+    ],
+)
+def test_a_job_ends_as_its_documents_did(db, worker, blobs, ends, state):
+    job, documents = submit(db, len(ends))
+    for document, end in zip(documents, ends, strict=True):
+        through(db, worker, document, failed={"s": [], "p": [1], "f": [1, 2]}[end])
+
+    assert lifecycle.close(db, blobs, job)
+
+    public = job_of(db, job)
+    assert public.state is state
+    assert public.finished_at is not None
+    told = manifest(blobs, job)
+    assert (told["id"], told["state"], len(told["documents"])) == (job, state.value, len(ends))
+    assert public.pages.succeeded + public.pages.failed == public.pages.total == 2 * len(ends)
+    assert not lifecycle.close(db, blobs, job)
+
+
+def test_the_manifest_names_the_files_of_the_attempt_that_counts(db, worker, blobs):
+    job, [document] = submit(db, options=JobOptions(metadata={"a": 1}))
+    split(db, worker, [document])
+    [claimed] = read(db, worker, document)
+    finish(db, [claimed])
+    lifecycle.close(db, blobs, job)
+
+    told = manifest(blobs, job)
+    assert told["metadata"] == {"a": 1}
+    assert told["documents"] == [
+        {"id": document, "name": "0.pdf", "state": "succeeded", "pages": 3,
+         "markdown": f"{document}/result.{claimed.attempt}/document.md",
+         "json": f"{document}/result.{claimed.attempt}/document.json"}
+    ]  # fmt: skip
+
+
+def test_nothing_closes_before_it_is_sealed_and_done(db, worker, blobs):
+    job, documents = submit(db, 2)
+    assert not lifecycle.close(db, blobs, job)
+    through(db, worker, documents[0])
+    assert not lifecycle.close(db, blobs, job)
+    change(db, "UPDATE job SET sealed = :no", no=False)
+    through(db, worker, documents[1])
+    assert not lifecycle.close(db, blobs, job)
+    change(db, "UPDATE job SET sealed = :yes", yes=True)
+    assert lifecycle.close(db, blobs, job)
+    assert not lifecycle.close(db, blobs, "job_nothing")
+
+
+def test_a_job_born_failed_is_found_and_closed(db, blobs):
+    job = new_job_id()
+    broken = new_document(error=CorruptFile("no trailer"))
+    lifecycle.submit(db, job_id=job, options=JobOptions(), engine="echo", documents=[broken], vault=None)
+    with db.read() as session:
+        assert closing.jobs_to_close(session) == [job]
+
+    assert lifecycle.close(db, blobs, job)
+    assert job_of(db, job).state is State.FAILED
+    assert manifest(blobs, job)["documents"][0]["error"]["code"] == "corrupt_file"
+    with db.read() as session:
+        assert closing.jobs_to_close(session) == []
+
+
+def test_totals_are_folded_from_documents(db, worker):
+    job, documents = submit(db, 2)
+    split(db, worker, documents, pages=2)
+    record(db, good(claim(db, worker, documents[0], [1])) + bad(claim(db, worker, documents[0], [2])))
+    claim(db, worker, documents[1], [1])
+    assert job_of(db, job).pages.total == 0
+
+    with db.write() as session:
+        closing.fold_running(session)
+        closing.fold_totals(session, [])
+
+    pages = job_of(db, job).pages
+    assert (pages.total, pages.pending, pages.running, pages.succeeded, pages.failed) == (4, 1, 1, 1, 1)
+
+
+# --- cancel
+
+
+def test_cancel_ends_what_is_open_and_leaves_what_is_done(db, worker, blobs):
+    job, documents = submit(db, 3)
+    through(db, worker, documents[0])
+    split(db, worker, [documents[1]], pages=3)
+    record(db, good(claim(db, worker, documents[1], [1])))
+    claim(db, worker, documents[1], [2])
+
+    public = lifecycle.cancel(db, job)
+
+    assert public.state is State.CANCELED
+    assert (public.documents.succeeded, public.documents.canceled) == (1, 2)
+    assert (public.pages.succeeded, public.pages.canceled, public.pages.running) == (3, 2, 0)
+    assert states(db, documents[1]) == ["succeeded", "canceled", "canceled"]
+    assert lifecycle.close(db, blobs, job)
+    assert manifest(blobs, job)["state"] == "canceled"
+
+
+def test_cancel_twice_and_of_an_ended_job_changes_nothing(db, worker, blobs):
+    job, _ = submit(db)
+    assert lifecycle.cancel(db, job) == lifecycle.cancel(db, job)
+    done, [document] = submit(db)
+    through(db, worker, document)
+    lifecycle.close(db, blobs, done)
+    assert lifecycle.cancel(db, done).state is State.SUCCEEDED
+    with db.write() as session:
+        assert not ending.cancel_job(session, done)
+        assert not ending.cancel_job(session, "job_nothing")
+
+
+def test_unknown_jobs_are_not_found(db, blobs):
+    for call in (lambda: lifecycle.cancel(db, "job_nothing"), lambda: lifecycle.retry(db, blobs, "job_nothing"),
+                 lambda: lifecycle.delete(db, blobs, "job_nothing")):  # fmt: skip
+        with pytest.raises(NotFound):
+            call()
+
+
+# --- retry
+
+
+def test_retry_runs_failed_pages_again_and_nothing_else(db, worker, blobs):
+    job, documents = submit(db, 3)
+    through(db, worker, documents[0])
+    through(db, worker, documents[1], pages=3, failed=[2])
+    [claimed] = claim_splits(db, worker, documents[2:])
+    finish(db, [claimed], State.FAILED)
+    lifecycle.close(db, blobs, job)
+
+    public = lifecycle.retry(db, blobs, job)
+
+    assert (public.state, public.finished_at) == (State.RUNNING, None)
+    assert states(db, documents[1]) == ["succeeded", "pending", "succeeded"]
+    found = {r[0]: tuple(r[1:]) for r in rows(db, "SELECT id, state, sealed FROM document")}
+    assert found[documents[0]] == ("succeeded", True)
+    assert found[documents[1]] == ("running", True)
+    assert found[documents[2]] == ("running", False)  # to be split again
+    assert blobs.stat(manifest_key(job)) is None
+    assert_exact(db)
+
+    [page] = claim(db, worker, documents[1], [2])
+    assert (page.attempt, page.errors, page.crashes) == (2, 0, 0)  # the fence grows, the limits begin anew
+    finish(db, record(db, good([page]), assemble_as=worker).assemblies)
+    through(db, worker, documents[2])
+    assert lifecycle.close(db, blobs, job)
+    assert job_of(db, job).state is State.SUCCEEDED
+    assert manifest(blobs, job)["state"] == "succeeded"
+
+
+def test_retry_while_the_job_still_runs_reopens_the_failed_document(db, worker, blobs):
+    job, documents = submit(db, 2)
+    through(db, worker, documents[0], failed=[1])
+
+    assert lifecycle.retry(db, blobs, job).state is State.RUNNING
+
+    assert states(db, documents[0]) == ["pending", "succeeded"]
+    assert not lifecycle.close(db, blobs, job)
+
+
+def test_a_job_that_never_ran_has_started_when_its_retry_runs(db, blobs):
+    job = new_job_id()
+    broken = new_document(error=CorruptFile("no trailer"))
+    lifecycle.submit(db, job_id=job, options=JobOptions(), engine="echo", documents=[broken], vault=None)
+    lifecycle.close(db, blobs, job)
+    public = lifecycle.retry(db, blobs, job)
+    assert public.state is State.RUNNING
+    assert public.started_at is not None
+
+
+def test_a_document_whose_source_was_never_kept_is_not_retried(db, blobs):
+    job = new_job_id()
+    broken = new_document(error=CorruptFile("no trailer"), source_key="")
+    lifecycle.submit(db, job_id=job, options=JobOptions(), engine="echo", documents=[broken], vault=None)
+    lifecycle.close(db, blobs, job)
+    assert lifecycle.retry(db, blobs, job).state is State.FAILED
+
+
+def test_retry_with_nothing_to_do_loses_no_manifest(db, worker, blobs):
+    job, [document] = submit(db)
+    through(db, worker, document)
+    lifecycle.close(db, blobs, job)
+    before = manifest(blobs, job)
+
+    assert lifecycle.retry(db, blobs, job).state is State.SUCCEEDED
+
+    with db.read() as session:
+        for found in closing.jobs_to_close(session):
+            lifecycle.close(db, blobs, found)
+    assert manifest(blobs, job) == before
+
+
+def test_a_canceled_job_is_not_reopened(db, worker, blobs):
+    job, documents = submit(db, 2)
+    through(db, worker, documents[0], failed=[1])
+    lifecycle.cancel(db, job)
+    assert lifecycle.retry(db, blobs, job).state is State.CANCELED
+    assert states(db, documents[0]) == ["failed", "succeeded"]
+
+
+# --- delete
+
+
+def test_delete_forgets_the_job_and_purges_everything(db, worker, blobs):
+    job, documents = submit(db, 2)
+    other, _ = submit(db)
+    for document in documents:
+        blobs.put(f"uploads/{document}", b"source")
+    through(db, worker, documents[0])
+    lifecycle.close(db, blobs, job)
+    blobs.put(page_key(job, documents[0], 1, 1), b"{}")
+    blobs.put(page_key(other, "doc_x", 1, 1), b"{}")
+
+    lifecycle.delete(db, blobs, job)
+
+    with db.read() as session:
+        for read_again in (lambda: reading.get_job(session, job), lambda: reading.list_documents(session, job, limit=9),
+                           lambda: reading.get_document(session, job, documents[0])):  # fmt: skip
+            with pytest.raises(Gone):
+                read_again()
+        assert [j.id for j in reading.list_jobs(session, limit=9)] == [other]
+        assert ending.jobs_to_purge(session) == []
+    for call in (lifecycle.delete, lifecycle.retry):
+        with pytest.raises(Gone):
+            call(db, blobs, job)
+    with pytest.raises(Gone):
+        lifecycle.cancel(db, job)
+    assert [stat.key for stat in blobs.list("")] == [page_key(other, "doc_x", 1, 1)]
+    assert rows(db, "SELECT 1 FROM document WHERE job_id = :j", j=job) == []
+    assert rows(db, "SELECT 1 FROM page") == []
+
+
+def test_a_deleted_job_is_neither_closed_nor_written_again(db, blobs):
+    job, _ = submit(db)
+    lifecycle.delete(db, blobs, job)
+    with db.read() as session:
+        assert closing.jobs_to_close(session) == []
+    assert not lifecycle.close(db, blobs, job)
+    with pytest.raises(BlobMissing):
+        blobs.get(manifest_key(job))
+
+
+# --- reading
+
+
+def test_jobs_are_listed_newest_first_by_pages_and_states(db):
+    jobs = [submit(db)[0] for _ in range(4)]
+    lifecycle.cancel(db, jobs[1])
+    with db.read() as session:
+        listed = reading.list_jobs(session, limit=2)
+        assert [j.id for j in listed] == [jobs[3], jobs[2]]
+        assert [j.id for j in reading.list_jobs(session, limit=2, before=listed[-1].id)] == [jobs[1], jobs[0]]
+        assert [j.id for j in reading.list_jobs(session, limit=9, states=[State.CANCELED])] == [jobs[1]]
+        assert reading.list_jobs(session, limit=9, states=[State.FAILED]) == []
+
+
+def test_documents_and_pages_are_listed_in_order_and_in_parts(db, worker):
+    job, documents = submit(db, 3)
+    split(db, worker, documents[:1], pages=5)
+    with db.read() as session:
+        listed = reading.list_documents(session, job, limit=2)
+        assert [d.position for d in listed] == [0, 1]
+        assert [d.position for d in reading.list_documents(session, job, limit=2, after=1)] == [2]
+        assert [p.number for p in reading.list_pages(session, documents[0], limit=2)] == [1, 2]
+        assert [p.number for p in reading.list_pages(session, documents[0], limit=9, after=3)] == [4, 5]
+        assert reading.list_pages(session, "doc_nothing", limit=9) == []
+
+
+def test_a_page_is_shown_as_it_is(db, worker):
+    _, [document] = submit(db)
+    split(db, worker, [document], pages=2)
+    record(db, bad(claim(db, worker, document, [2])))
+    with db.read() as session:
+        page = reading.get_page(session, document, 2)
+        assert (page.state, page.attempt, page.errors, page.worker) == (PageState.FAILED, 1, 1, worker)
+        assert page.error.model_dump(exclude_none=True) == PROBLEM
+        assert page.finished_at is not None
+        with pytest.raises(NotFound):
+            reading.get_page(session, document, 3)
+
+
+def test_finished_pages_are_all_there_however_many(db, worker):
+    _, [document] = submit(db)
+    split(db, worker, [document], pages=7)
+    pages = claim(db, worker, document, [1, 2, 4, 6])
+    record(db, good(pages[:3]) + bad(pages[3:]))
+    with db.read() as session:
+        assert [p.number for p in reading.finished_pages(session, document, limit=2)] == [1, 2]
+        assert [p.number for p in reading.finished_pages(session, document, after=2)] == [4, 6]
+        found = list(reading.all_finished_pages(session, document))
+    assert [(p.number, p.state) for p in found] == [
+        (1, PageState.SUCCEEDED), (2, PageState.SUCCEEDED), (4, PageState.SUCCEEDED), (6, PageState.FAILED)
+    ]  # fmt: skip
+
+
+def test_what_is_not_there_is_not_found(db):
+    job, [document] = submit(db)
+    other, _ = submit(db)
+    with db.read() as session:
+        assert reading.get_document(session, job, document).id == document
+        assert reading.result_attempt(session, document) is None
+        assert reading.result_attempt(session, "doc_nothing") is None
+        for call in (lambda: reading.get_job(session, "job_nothing"),
+                     lambda: reading.get_document(session, other, document),
+                     lambda: reading.get_document(session, job, "doc_nothing"),
+                     lambda: reading.list_documents(session, "job_nothing", limit=1),
+                     lambda: reading.get_source(session, "doc_nothing")):  # fmt: skip
+            with pytest.raises(NotFound):
+                call()
+
+
+def test_the_source_of_a_document_is_told(db):
+    _, [document] = submit(db)
+    with db.read() as session:
+        source = reading.get_source(session, document)
+    assert (source.key, source.media_type, source.password) == (f"uploads/{document}", "application/pdf", None)
