@@ -29,7 +29,7 @@ class HandedPage:
     number: int
     options: PageOptions
     document_id: str = "doc_1"
-    half: EchoPageHalf = field(default_factory=EchoPageHalf)
+    half: EchoPageHalf = field(default_factory=lambda: EchoPageHalf(EngineSettings(name="echo")))
     calls: list[str] = field(default_factory=list)
 
     async def call(self, method, *args):

@@ -1,5 +1,7 @@
 """Lines and regions to blocks: order, columns, paragraphs, labels, tables. Boxes are drawn by hand, 20 px a line."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from workers.engines.rapidocr.gutters import cuts
 from workers.engines.rapidocr.labels import margin_label, title_level
 from workers.engines.rapidocr.order import reading_order, split_columns
 from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows, words_seen
+from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
 from workers.engines.rapidocr.tables import table_html
 
 UNIT = 20.0
@@ -28,7 +31,7 @@ def column(texts, x0, y0, x1, pitch=28.0):
 
 
 def read(lines, regions=(), number=2, height=2000.0):
-    return arrange(lines, list(regions), number=number, height=height)
+    return arrange(lines, list(regions), number=number, width=1000.0, height=height)
 
 
 def contents(pieces):
@@ -315,6 +318,52 @@ def test_no_page_loses_text_and_the_same_page_reads_the_same(placed, areas, rand
     random.shuffle(lines)
     random.shuffle(regions)
     assert read(lines, regions, number=1, height=1000.0) == pieces
+
+
+def test_a_stamp_on_its_side_is_neither_title_nor_text():
+    stamp = Line(Box(5, 300, 55, 1300), "arXiv:2103.15348v2 [cs.CV] 21 Jun 2021", 0.95)
+    pieces = read([*column(LEFT, 200, 100, 700), *column(RIGHT, 200, 400, 700), stamp], number=1)
+    assert [p.label for p in pieces if p.content.startswith("arXiv")] == ["aside_text"]
+    assert "doc_title" not in {p.label for p in pieces}
+
+
+# --- pages askew -----------------------------------------------------------------------------------------------------
+
+CENTRE = (500.0, 700.0)
+
+
+def leaning_corners(box, degrees):
+    around = leaning(Box(box[0], box[1], box[0], box[1]), math.radians(degrees), CENTRE)
+    end = leaning(Box(box[2], box[1], box[2], box[1]), math.radians(degrees), CENTRE)
+    return (around.x0, around.y0), (end.x0, end.y0)
+
+
+@pytest.mark.parametrize("degrees", [-4, -1, 1, 2.5])
+def test_the_skew_of_a_page_is_seen(degrees):
+    lines = [leaning_corners((100, y, 900, y + 20), degrees) for y in range(100, 400, 30)]
+    assert math.degrees(skew(lines)) == pytest.approx(degrees, abs=0.01)
+
+
+def test_short_lines_and_outliers_do_not_decide():
+    lines = [leaning_corners((100, y, 900, y + 20), 2) for y in range(100, 400, 30)]
+    lines += [((0, 0), (30, 20))] * 8
+    assert math.degrees(skew(lines)) == pytest.approx(2, abs=0.01)
+
+
+@pytest.mark.parametrize("degrees", [0, 0.2, 20, 90])
+def test_straight_pages_and_lines_turned_on_purpose_stay(degrees):
+    assert skew([leaning_corners((100, y, 900, y + 20), degrees) for y in range(100, 400, 30)]) == 0
+
+
+@given(st.floats(-0.2, 0.2), st.tuples(*[st.floats(0, 500)] * 4))
+def test_straightening_and_back_contains_the_box(angle, values):
+    box = Box(values[0], values[1], values[0] + values[2], values[1] + values[3])
+    around = leaning(box, angle, CENTRE)
+    assert around.area >= box.area * 0.99 - 1e-6
+    middle = moved(moved(box, angle, CENTRE), -angle, CENTRE)
+    assert middle == pytest.approx(box, abs=1e-6)
+    corners = [(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)]
+    assert straightened(corners, 0.0, CENTRE) == pytest.approx(box, abs=1e-6)
 
 
 # --- labels and tables -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
     geometry.py   boxes, lines, regions
     gutters.py    where lines that run into the next column are cut
     order.py      reading order by recursive XY-cut
+    skew.py       straightened boxes for pages scanned askew
     paragraphs.py lines to rows, rows to paragraphs, paragraphs to text
     labels.py     what a region or a line is, by the model's class, by position, by its text
     tables.py     rows and columns of a table by position alone

@@ -41,18 +41,21 @@ class Piece:
     row_height: float = 0.0
 
 
-def arrange(lines: Sequence[Line], regions: Sequence[Region], *, number: int, height: float) -> list[Piece]:
+def arrange(
+    lines: Sequence[Line], regions: Sequence[Region], *, number: int, width: float, height: float
+) -> list[Piece]:
     """The page's blocks in reading order.
 
-    `number`: the page's (only page 1 has a document title), `height`: of its image in pixels. Every line is in exactly
-    one piece; regions without text vanish, but for figures.
+    `number`: the page's (only page 1 has a document title), `width`, `height`: of its image in pixels. Every line is in
+    exactly one piece; regions without text vanish, but for figures.
     """
     lines = sorted(lines, key=lambda line: (line.box, line.text))
     unit = line_height(lines)
     settled = settle(regions, lines, unit)
-    held, loose = assign(lines, settled)
+    vertical = [line for line in lines if labels.is_vertical(line.box, line.text)]
+    held, loose = assign([line for line in lines if line not in vertical], settled)
     known = words_seen(lines)
-    pieces: list[Piece] = []
+    pieces = [Piece(labels.vertical_label(v.box, width), v.box, v.text, v.score) for v in vertical]
     for index, region in enumerate(settled):
         pieces += _pieces(region, held[index], known, unit)
     for group in loose_groups(loose, unit):

@@ -71,8 +71,8 @@ def union(boxes: Iterable[Box]) -> Box:
 
 
 def line_height(lines: Sequence[Line]) -> float:
-    """The page's typical line height in pixels, at least 1."""
-    return max(1.0, median(line.box.height for line in lines)) if lines else 1.0
+    """The page's typical line height in pixels, at least 1; the width of lines that run from top to bottom."""
+    return max(1.0, median(min(line.box.height, line.box.width) for line in lines)) if lines else 1.0
 
 
 def mean_score(lines: Sequence[Line]) -> float | None:

@@ -25,6 +25,7 @@ CDLA: Final[dict[str, Label]] = {
 # The part of the page's height at its top and bottom where heads and feet stand; page numbers may be further in.
 MARGIN = 0.06
 NUMBER_MARGIN = 0.2
+SIDE = 0.08
 # A title of more letters is a paragraph, unless it is set larger than the text.
 LONGEST_TITLE = 150
 
@@ -61,6 +62,16 @@ def margin_label(text: str, box: Box, height: float, gap: float, unit: float, *,
     if gap < 1.5 * unit or min(above, below) >= MARGIN:
         return None
     return "header" if above < below else "footer"
+
+
+def is_vertical(box: Box, text: str) -> bool:
+    """Whether a line runs from top to bottom or was turned on its side."""
+    return len(text) > 1 and box.height >= 1.5 * box.width
+
+
+def vertical_label(box: Box, width: float) -> Label:
+    """A vertical line at the page's very side is a stamp or a running title."""
+    return "aside_text" if box.x1 < SIDE * width or box.x0 > (1 - SIDE) * width else "vertical_text"
 
 
 def title_level(text: str) -> int:

@@ -6,9 +6,10 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,7 @@ from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
 from workers.engines.rapidocr.gutters import cuts
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.models import Models, engine_info, open_models, threads_per_process
+from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +51,9 @@ WINDOW = 3.0
 # Wider lines are squeezed: the recogniser's cost grows with the square of the width.
 LINE_RATIO = 60
 SMALLEST_SIDE = 16
+# Of 255: what a blank page may vary, and what differs from the paper enough to be ink.
+NOISE = 8
+INK = 60
 JPEG_QUALITY = 85
 
 
@@ -63,6 +68,18 @@ class _Stopwatch:
         start = perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+class _Reading(NamedTuple):
+    """What is on a page, on boxes straightened by `skew` radians around the page's middle."""
+
+    regions: list[Region]
+    lines: list[Line]
+    skew: float
+
+    @property
+    def score(self) -> float | None:
+        return mean_score(self.lines)
 
 
 class RapidOcrPageHalf:
@@ -81,15 +98,15 @@ class RapidOcrPageHalf:
         watch = _Stopwatch()
         watch.seconds["render"] = rendered.render_seconds
         try:
-            turn, pixels, regions, lines = self._upright(rendered.pixels, watch)
+            turn, pixels, reading = self._upright(rendered.pixels, watch)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"page {rendered.number}: {error}") from error
         with watch.step("arrange"):
-            pieces = arrange(lines, regions, number=rendered.number, height=pixels.height)
+            pieces = _arranged(reading, pixels, rendered.number)
         with watch.step("figures"):
             blocks, figures = _blocks(pieces, pixels, rendered.number, figures=options.figures)
         image = _turned_image(rendered.info, pixels, turn)
-        score = mean_score(lines)
+        score = reading.score
         result = PageResult(
             number=rendered.number,
             image=image,
@@ -101,33 +118,34 @@ class RapidOcrPageHalf:
         )
         return PageOutput(result=result, figures=figures)
 
-    def _upright(self, pixels: Image.Image, watch: _Stopwatch) -> tuple[Turn, Image.Image, list[Region], list[Line]]:
+    def _upright(self, pixels: Image.Image, watch: _Stopwatch) -> tuple[Turn, Image.Image, _Reading]:
         """The page set upright and what is on it; a turn that does not read well must read better than none."""
         with watch.step("orient"):
             turn = self._turn(_bgr(pixels))
         turned = _turned(pixels, turn)
-        regions, lines = self._read(_bgr(turned), watch)
-        if turn == 0 or (mean_score(lines) or 0.0) >= GOOD_READING:
-            return turn, turned, regions, lines
-        as_it_was, lines_as_it_was = self._read(_bgr(pixels), watch)
-        if (mean_score(lines_as_it_was) or 0.0) >= (mean_score(lines) or 0.0):
-            return 0, pixels, as_it_was, lines_as_it_was
-        return turn, turned, regions, lines
+        reading = self._read(_bgr(turned), watch)
+        if turn == 0 or (reading.score or 0.0) >= GOOD_READING:
+            return turn, turned, reading
+        as_it_was = self._read(_bgr(pixels), watch)
+        if (as_it_was.score or 0.0) >= (reading.score or 0.0):
+            return 0, pixels, as_it_was
+        return turn, turned, reading
 
-    def _read(self, image: Pixels, watch: _Stopwatch) -> tuple[list[Region], list[Line]]:
+    def _read(self, image: Pixels, watch: _Stopwatch) -> _Reading:
+        if _is_blank(image):
+            return _Reading([], [], 0.0)
         with watch.step("layout"):
             regions = self._regions(image)
         with watch.step("detect"):
             quads = _cut(self._detect(image), regions)
         if not len(quads):
-            return regions, []
+            return _Reading(regions, [], 0.0)
         with watch.step("recognize"):
             reader = self._models.reader
             read = reader.recognize_txt([_squeezed(crop) for crop in reader.crop_text_regions(image, quads)])
         found = zip(quads, read.txts, read.scores, strict=True)
-        return regions, [
-            Line(_box(quad), text, float(score)) for quad, text, score in found if score >= LEAST_SCORE and text.strip()
-        ]
+        kept = [(quad, text, float(score)) for quad, text, score in found if score >= LEAST_SCORE and text.strip()]
+        return _reading(regions, kept, image)
 
     def _turn(self, image: Pixels) -> Turn:
         """Degrees clockwise that set the page upright; 0 where the model is not sure."""
@@ -145,13 +163,13 @@ class RapidOcrPageHalf:
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             return np.empty((0, 4, 2), np.float32)
-        found = [self._detect_window(image, top, bottom) for top, bottom in _windows(height, width)]
+        found = [self._detect_window(image, window) for window in _windows(height, width)]
         return np.concatenate(found).astype(np.float32)
 
-    def _detect_window(self, image: Pixels, top: int, bottom: int) -> NDArray[np.float32]:
+    def _detect_window(self, image: Pixels, part: _Window) -> NDArray[np.float32]:
         import cv2
 
-        window = image[top:bottom]
+        window = image[part.top : part.bottom]
         height, width = window.shape[:2]
         scale = _detection_scale(width, height)
         size = (max(32, round(width * scale)), max(32, round(height * scale)))
@@ -159,10 +177,9 @@ class RapidOcrPageHalf:
         boxes = self._models.detector(small).boxes
         if boxes is None:
             return np.empty((0, 4, 2), np.float32)
-        quads = np.asarray(boxes, np.float32) * (width / size[0], height / size[1]) + (0, top)
-        own_top, own_bottom = _own_part(top, bottom, image.shape[0])
+        quads = np.asarray(boxes, np.float32) * (width / size[0], height / size[1]) + (0, part.top)
         centres = quads[:, :, 1].mean(axis=1)
-        own: NDArray[np.float32] = quads[(centres >= own_top) & (centres < own_bottom)]
+        own: NDArray[np.float32] = quads[(centres >= part.own_top) & (centres < part.own_bottom)]
         return own
 
     def _regions(self, image: Pixels) -> list[Region]:
@@ -180,6 +197,27 @@ _TURNS: dict[int, Turn] = {0: 0, 90: 90, 180: 180, 270: 270}
 _TRANSPOSE = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 
 
+def _reading(
+    regions: Sequence[Region], found: Sequence[tuple[NDArray[np.float32], str, float]], image: Pixels
+) -> _Reading:
+    corners = [[(float(x), float(y)) for x, y in quad] for quad, _, _ in found]
+    centre = (image.shape[1] / 2, image.shape[0] / 2)
+    angle = skew((quad[0], quad[1]) for quad in corners)
+    lines = [
+        Line(straightened(quad, angle, centre), text, score)
+        for quad, (_, text, score) in zip(corners, found, strict=True)
+    ]
+    return _Reading([replace(r, box=moved(r.box, -angle, centre)) for r in regions], lines, angle)
+
+
+def _arranged(reading: _Reading, pixels: Image.Image, number: int) -> list[Piece]:
+    """The blocks in order, with boxes on the page as it is."""
+    pieces = arrange(reading.lines, reading.regions, number=number, width=pixels.width, height=pixels.height)
+    centre = (pixels.width / 2, pixels.height / 2)
+    upright = {"image", "table"}
+    return [replace(p, box=(moved if p.label in upright else leaning)(p.box, reading.skew, centre)) for p in pieces]
+
+
 def _bgr(pixels: Image.Image) -> Pixels:
     return np.ascontiguousarray(np.asarray(pixels)[:, :, ::-1])
 
@@ -193,12 +231,16 @@ def _turned_image(info: PageImage, pixels: Image.Image, turn: Turn) -> PageImage
     return info.model_copy(update={"width": pixels.width, "height": pixels.height, "rotation": rotation})
 
 
+def _is_blank(image: Pixels) -> bool:
+    """One colour all over, but for the noise of a JPEG."""
+    return bool((np.ptp(image, axis=(0, 1)) <= NOISE).all())
+
+
 def _content(image: Pixels) -> Pixels | None:
-    """The part of the page that has ink on it, with a little air; None for a page without."""
-    grey = image.min(axis=2)
-    paper = float(np.percentile(grey[::4, ::4], 90))
-    dark = grey < paper - 60
-    ys, xs = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+    """The part of the page that stands out from its paper, with a little air; None where nothing does."""
+    grey = image.min(axis=2).astype(np.int16)
+    ink = np.abs(grey - int(np.median(grey[::4, ::4]))) > INK
+    ys, xs = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not len(ys) or min(image.shape[:2]) < SMALLEST_SIDE:
         return None
     air = max(8, min(image.shape[:2]) // 50)
@@ -224,20 +266,27 @@ def _detection_scale(width: int, height: int) -> float:
     return min(scale, math.sqrt(DETECT_PIXELS / (width * height)))
 
 
-def _windows(height: int, width: int) -> list[tuple[int, int]]:
-    """Top and bottom of the windows of a very long page, overlapping by an eighth of a window."""
+class _Window(NamedTuple):
+    """A part of a very long page; it answers for the lines whose middle lies in its own part."""
+
+    top: int
+    bottom: int
+    own_top: float
+    own_bottom: float
+
+
+def _windows(height: int, width: int) -> list[_Window]:
+    """Windows that overlap by an eighth; their own parts meet within the overlaps, so that no line is read twice."""
     window = int(WINDOW * width)
     if height <= window * 1.25:
-        return [(0, height)]
-    step = window - window // 8
-    tops = range(0, max(1, height - window // 8), step)
-    return [(top, min(height, top + window)) for top in tops]
-
-
-def _own_part(top: int, bottom: int, height: int) -> tuple[float, float]:
-    """The part of a window whose lines it answers for, so that no line of an overlap is read twice."""
-    half = (bottom - top) / 16
-    return (0 if top == 0 else top + half), (math.inf if bottom == height else bottom - half)
+        return [_Window(0, height, 0, math.inf)]
+    overlap = window // 8
+    tops = range(0, height - overlap, window - overlap)
+    inner = [top + overlap / 2 for top in tops[1:]]
+    return [
+        _Window(top, min(height, top + window), own_top, own_bottom)
+        for top, own_top, own_bottom in zip(tops, [0.0, *inner], [*inner, math.inf], strict=True)
+    ]
 
 
 def _cut(quads: NDArray[np.float32], regions: Sequence[Region]) -> NDArray[np.float32]:
