@@ -2,6 +2,9 @@
 
 `rung_at` is the stamp of a message on its way. The window is the number of stamped, unclaimed rows; it bounds what
 Redis holds whatever the backlog. Stamps are set and cleared under one lock, one dispatcher at a time (rule 2).
+
+These statements touch pages of all jobs and then documents, which is against the lock order of everybody else. So they
+wait for nobody: a row that is locked is changing hands just now and is left for the next round.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ _WINDOW = Sql(
        WHERE p.state = 'pending' AND p.rung_at IS NOT NULL GROUP BY d.engine"""
 )
 _STAMP_PAGES = Sql(
-    """UPDATE page SET rung_at = {now}
-       FROM (SELECT p.document_id AS d, p.number AS n, doc.priority AS pr
-             FROM document doc JOIN page p ON p.document_id = doc.id
-             WHERE doc.engine = :engine AND doc.state = 'running' AND doc.pending > 0
-               AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at <= {now}
-             ORDER BY doc.priority, doc.id, p.number LIMIT :free) AS chosen
+    """WITH chosen AS MATERIALIZED (
+         SELECT p.document_id AS d, p.number AS n
+         FROM document doc JOIN page p ON p.document_id = doc.id
+         WHERE doc.engine = :engine AND doc.state = 'running' AND doc.pending > 0
+           AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at <= {now}
+         ORDER BY doc.priority, doc.id, p.number LIMIT :free {skip_locked_p})
+       UPDATE page SET rung_at = {now} FROM chosen
        WHERE page.document_id = chosen.d AND page.number = chosen.n
        RETURNING document_id, number, attempt, crashes"""
 )
@@ -34,32 +38,46 @@ _DOCUMENT_WINDOW = Sql(
     "SELECT sealed, count(*) FROM document WHERE rung_at IS NOT NULL AND worker IS NULL GROUP BY sealed"
 )
 _STAMP_SPLITS = Sql(
-    """UPDATE document SET rung_at = {now} WHERE id IN (
+    """WITH chosen AS MATERIALIZED (
          SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL
-           AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free)
-       RETURNING id, attempt"""
+           AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free {skip_locked})
+       UPDATE document SET rung_at = {now} FROM chosen WHERE document.id = chosen.id
+       RETURNING document.id, attempt"""
 )
 _STAMP_ASSEMBLIES = Sql(
-    """UPDATE document SET rung_at = {now} WHERE id IN (
+    """WITH chosen AS MATERIALIZED (
          SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0
-           AND worker IS NULL AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free)
-       RETURNING id, attempt"""
+           AND worker IS NULL AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free {skip_locked})
+       UPDATE document SET rung_at = {now} FROM chosen WHERE document.id = chosen.id
+       RETURNING document.id, attempt"""
 )
 _CLEAR_PAGES = Sql(
-    """UPDATE page SET rung_at = NULL WHERE state = 'pending' AND rung_at IS NOT NULL AND rung_at < {later:-:age}
-       AND (:engine = '' OR document_id IN (SELECT id FROM document WHERE engine = :engine AND state = 'running'))"""
+    """WITH old AS MATERIALIZED (
+         SELECT document_id AS d, number AS n FROM page
+         WHERE state = 'pending' AND rung_at IS NOT NULL AND rung_at < {later:-:age}
+           AND (:engine = '' OR document_id IN (SELECT id FROM document WHERE engine = :engine AND state = 'running'))
+         {skip_locked})
+       UPDATE page SET rung_at = NULL FROM old WHERE page.document_id = old.d AND page.number = old.n
+       RETURNING page.number"""
 )
 _CLEAR_DOCUMENTS = Sql(
-    """UPDATE document SET rung_at = NULL WHERE rung_at IS NOT NULL AND worker IS NULL AND rung_at < {later:-:age}
-       AND (CAST(:sealed AS boolean) IS NULL OR sealed = CAST(:sealed AS boolean))"""
+    """WITH old AS MATERIALIZED (
+         SELECT id FROM document WHERE rung_at IS NOT NULL AND worker IS NULL AND rung_at < {later:-:age}
+           AND (CAST(:sealed AS boolean) IS NULL OR sealed = CAST(:sealed AS boolean)) {skip_locked})
+       UPDATE document SET rung_at = NULL FROM old WHERE document.id = old.id RETURNING document.id"""
 )
 _UNRING_PAGES = Sql(
-    """UPDATE page SET rung_at = NULL FROM {list:refs(d text, n int, a int)}
-       WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a AND page.state = 'pending'"""
+    """WITH unsent AS MATERIALIZED (
+         SELECT p.document_id AS d, p.number AS n FROM page p JOIN {list:refs(d text, n int, a int)}
+           ON p.document_id = refs.d AND p.number = refs.n AND p.attempt = refs.a
+         WHERE p.state = 'pending' {skip_locked_p})
+       UPDATE page SET rung_at = NULL FROM unsent WHERE page.document_id = unsent.d AND page.number = unsent.n"""
 )
 _UNRING_DOCUMENTS = Sql(
-    """UPDATE document SET rung_at = NULL FROM {list:refs(d text, a int)}
-       WHERE document.id = refs.d AND document.attempt = refs.a AND document.worker IS NULL"""
+    """WITH unsent AS MATERIALIZED (
+         SELECT p.id FROM document p JOIN {list:refs(d text, a int)} ON p.id = refs.d AND p.attempt = refs.a
+         WHERE p.worker IS NULL {skip_locked_p})
+       UPDATE document SET rung_at = NULL FROM unsent WHERE document.id = unsent.id"""
 )
 
 
@@ -105,12 +123,12 @@ def stamp_assemblies(session: Session, free: int) -> list[DocumentRef]:
 
 def clear_page_stamps(session: Session, age: float, engine: str = "") -> int:
     """Forget rings older than `age` seconds, of one engine where given. Returns how many."""
-    return _CLEAR_PAGES.run(session, age=age, engine=engine).rowcount
+    return len(_CLEAR_PAGES.run(session, age=age, engine=engine).all())
 
 
 def clear_document_stamps(session: Session, age: float, sealed: bool | None = None) -> int:
     """Forget rings of documents older than `age` seconds: of splits (False), assemblies (True) or both (None)."""
-    return _CLEAR_DOCUMENTS.run(session, age=age, sealed=sealed).rowcount
+    return len(_CLEAR_DOCUMENTS.run(session, age=age, sealed=sealed).all())
 
 
 def unring_pages(session: Session, refs: list[PageRef]) -> None:

@@ -8,6 +8,7 @@ compiled per call. Fragments in braces are filled per database:
     {later:x}        `x` seconds from now, x an SQL expression
     {json:x}         the text x as a JSON value
     {share} {update} {update_of_d}   row locks; nothing on SQLite, where the transaction itself is the lock
+    {skip_locked} {skip_locked_p}    the same for who must not wait: rows locked by others are left out
     {list:name(a text, b int)}       the JSON parameter :name as rows
 """
 
@@ -32,6 +33,7 @@ _POSTGRESQL = {
     "{update}": "FOR UPDATE",
     "{update_of_d}": "FOR UPDATE OF d",
     "{skip_locked}": "FOR UPDATE SKIP LOCKED",
+    "{skip_locked_p}": "FOR UPDATE OF p SKIP LOCKED",
 }
 _SQLITE = {
     "{now}": f"strftime('{_TIME}', 'now')",
@@ -39,6 +41,7 @@ _SQLITE = {
     "{update}": "",
     "{update_of_d}": "",
     "{skip_locked}": "",
+    "{skip_locked_p}": "",
 }
 
 
