@@ -267,6 +267,11 @@ def test_a_title_as_long_as_a_paragraph_is_one():
     assert read(lines, [Region("paragraph_title", Box(0, 90, 900, 300), 0.9)])[0].label == "text"
 
 
+def test_a_table_of_one_column_is_text():
+    pieces = read(column(LEFT, 0, 100, 400), [Region("table", Box(0, 90, 400, 200), 0.9)])
+    assert [(p.label, p.content) for p in pieces] == [("text", " ".join(LEFT))]
+
+
 def test_a_page_taken_for_one_figure_keeps_its_text():
     lines = column(LEFT + RIGHT, 0, 100, 400)
     pieces = read(lines, [Region("image", Box(0, 90, 420, 280), 0.95)])

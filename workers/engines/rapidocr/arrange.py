@@ -177,6 +177,8 @@ def _pieces(region: Region, lines: Sequence[Line], known: frozenset[str], unit: 
     if not lines:
         return []
     label = labels.corrected(region.label, _plain(lines, " "))
+    if label == "table" and all(len(row.lines) == 1 for row in rows(lines)):
+        label = "text"  # one column: the model takes notes below a table for one
     box = union(line.box for line in lines)
     if label == "table":
         return [Piece("table", union([box, region.box]), table_html(lines), mean_score(lines))]
