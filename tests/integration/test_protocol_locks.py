@@ -132,11 +132,13 @@ def test_documents_are_locked_in_ascending_order(pg, step):
         with pg.write() as session:
             return run(session)
 
-    with pg.write() as session, holding(session, scene.low), beside(pg, in_a_transaction) as other:
-        other.waits()
-        take(session, scene.high)
-        session.commit()
-        assert other.result() is not False
+    with pg.write() as session:
+        take(session, scene.low)
+        with beside(pg, in_a_transaction) as other:
+            other.waits()
+            take(session, scene.high)
+            session.commit()
+            assert other.result() is not False
 
 
 def test_unordered_updates_do_deadlock(pg):
