@@ -28,8 +28,8 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The schema as it is committed: of the JSON that is written, keys sorted, a newline at the end."""
-    schema = MODELS[name].model_json_schema(by_alias=True, mode="serialization")
+    """The schema as it is committed, keys sorted, a newline at the end. What is null is left out of the JSON."""
+    schema = MODELS[name].model_json_schema(by_alias=True, mode="validation")
     body = {"$schema": DIALECT, "$id": f"urn:pagemill:schema:{name}:1", **schema}
     return json.dumps(body, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 

@@ -73,7 +73,7 @@ def validator(name):
 
 
 def stored(model):
-    return json.loads(model.model_dump_json(by_alias=True))
+    return json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
 
 
 def test_the_committed_schemas_are_the_models():
