@@ -16,7 +16,7 @@ from jobs.blobs import BlobStore
 from jobs.errors import StorageFull, StorageUnavailable
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.store import closing, ending, rescue, ringing, workers
-from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.claiming import SUSPICIOUS, DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
 from jobs.store.workers import Capacity
@@ -90,8 +90,8 @@ def choose(db: Database) -> Choice | None:
 
 def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:
     """Pages that were there when a worker died travel alone, so that they take fewer neighbours with them."""
-    calm = [r.ref for r in rung if r.crashes < 2]
-    return list(_chunks(calm, chunk_size(capacity.largest))) + [[r.ref] for r in rung if r.crashes >= 2]
+    calm = [r.ref for r in rung if r.crashes < SUSPICIOUS]
+    return list(_chunks(calm, chunk_size(capacity.largest))) + [[r.ref] for r in rung if r.crashes >= SUSPICIOUS]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:

@@ -210,6 +210,7 @@ class WorkerProcess:
                     threads,
                     settings.limits,
                     backoff,
+                    settings.worker.max_crashes,
                     lambda: self.worker_id,
                     self._on_engine_death,
                 )

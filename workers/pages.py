@@ -15,6 +15,7 @@ from jobs.options import PageOptions, page_options
 from jobs.results import PageOutput, PageResult
 from jobs.store.claiming import ClaimedPage, DocumentSource
 from jobs.vault import Vault
+from workers.deadline import Deadline
 from workers.render.lazy import LazyPool
 from workers.render.pool import PoolPage
 from workers.sources import Sources
@@ -29,18 +30,23 @@ def password_of(document: DocumentSource, vault: Vault | None) -> str | None:
     return vault.open(document.password) if document.password and vault else None
 
 
+class PoolLost(EngineUnavailable):
+    """The render processes cannot be started any more: the worker's end, and no page's fault."""
+
+
 class WorkerPage:
     """The `PageHandle` of a claimed page. Fetches and renders on the first `call`; `release` gives everything back."""
 
     def __init__(
         self, page: ClaimedPage, pool: LazyPool | None, sources: Sources, vault: Vault | None, default_dpi: int,
-        threads: Executor,
+        threads: Executor, deadline: Deadline,
     ) -> None:  # fmt: skip
         self._page = page
         self._pool = pool
         self._sources = sources
         self._vault = vault
         self._threads = threads
+        self._deadline = deadline
         self._options = page_options(page.document.options)
         self._dpi = self._options.dpi or default_dpi
         self._rendered: PoolPage | None = None
@@ -59,20 +65,40 @@ class WorkerPage:
         return self._options
 
     async def call(self, method: str, *args: Any) -> Any:
-        if self._rendered is None:
-            async with self._opening:
-                self._rendered = self._rendered or await self._open()
-        return await self._rendered.call(method, *args)
+        with self._deadline.paused():
+            try:
+                if self._rendered is None:
+                    async with self._opening:
+                        self._rendered = self._rendered or await self._open()
+                return await self._rendered.call(method, *args)
+            except EngineUnavailable as error:
+                raise PoolLost(error.detail, where=error.where) from error
 
     async def _open(self) -> PoolPage:
+        """On a thread: the file may have to be fetched and the processes to be started."""
+        opening = asyncio.get_running_loop().run_in_executor(self._threads, self._take)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on without us, and what it takes must be given back.
+            opening.add_done_callback(self._give_back)
+            raise
+
+    def _take(self) -> PoolPage:
         if self._pool is None:
             raise EngineUnavailable("this worker has no render processes")
         document = self._page.document
-        loop = asyncio.get_running_loop()
-        path = await loop.run_in_executor(self._threads, self._sources.take, document.source_key)
-        await loop.run_in_executor(self._threads, self._pool.start)
-        password = password_of(document, self._vault)
-        return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
+        path = self._sources.take(document.source_key)
+        try:
+            password = password_of(document, self._vault)
+            return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
+        except BaseException:
+            self._sources.give_back(document.source_key)
+            raise
+
+    def _give_back(self, opened: asyncio.Future[PoolPage]) -> None:
+        if opened.exception() is None:
+            self._sources.give_back(self._page.document.source_key)
 
     async def release(self) -> None:
         if self._rendered is not None:

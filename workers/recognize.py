@@ -24,6 +24,7 @@ from jobs.errors import (
     DocumentError,
     EngineError,
     EngineUnavailable,
+    PageCrashed,
     PageError,
     PagemillError,
     PageRenderFailed,
@@ -37,10 +38,12 @@ from jobs.store.claiming import ClaimedPage, PageRef
 from jobs.store.database import Database
 from jobs.store.recording import Outcome
 from jobs.vault import Vault
+from workers.deadline import Deadline
 from workers.engines.base import Engine
+from workers.gate import Gate
 from workers.hands import Hands
 from workers.loop import EngineLoop
-from workers.pages import ResultWriter, WorkerPage
+from workers.pages import PoolLost, ResultWriter, WorkerPage
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
@@ -67,6 +70,7 @@ class Reading:
     threads: Executor
     limits: LimitSettings
     backoff: Backoff
+    max_crashes: int
     worker_id: Callable[[], str]
     on_engine_death: Callable[[EngineUnavailable], None]
 
@@ -99,17 +103,31 @@ class Recognizer:
         self._lock = threading.Lock()
         self._running: dict[Reader, ClaimedPage] = {}
         self._dropped: set[Reader] = set()
+        self._gate = Gate()
         self._draining = False
+        self._handing_back = False
 
     def run(self, refs: Sequence[PageRef]) -> int:
         """Claim and read these pages; returns how many were ours when all have ended. Raises DatabaseUnavailable."""
+        with self._gate.together():
+            claimed = self._claim_and_read(refs)
+        if claimed == len(refs) or self._draining:
+            return claimed
+        with self._parts.db.read() as session:
+            suspects = claiming.suspects_among(session, refs)
+        for ref in suspects:
+            with self._gate.alone():
+                claimed += self._claim_and_read([ref], suspect=True)
+        return claimed
+
+    def _claim_and_read(self, refs: Sequence[PageRef], *, suspect: bool = False) -> int:
         parts = self._parts
         if self._draining:
             with parts.db.write() as session:
                 ringing.unring_pages(session, list(refs))
             return 0
         with parts.db.write() as session:
-            claimed = claiming.claim_pages(session, parts.worker_id(), refs)
+            claimed = claiming.claim_pages(session, parts.worker_id(), refs, suspects=suspect)
         parts.hands.take(claimed)
         ended = Countdown(len(claimed))
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
@@ -125,7 +143,8 @@ class Recognizer:
         self._cancel(lambda page: page.document.id in documents, drop=False)
 
     def hand_back_all(self) -> None:
-        """Abort everything and give the pages back, uncounted."""
+        """Abort everything and give the pages back, uncounted; also those that were claimed a moment ago."""
+        self._handing_back = True
         self._cancel(lambda _page: True, drop=False)
 
     def drop_all(self) -> None:
@@ -144,6 +163,9 @@ class Recognizer:
 
     def _begin(self, claimed: list[ClaimedPage], ended: Countdown) -> None:
         for page in claimed:
+            if self._handing_back:
+                self._record(Outcome(page, "pending"), ended)
+                continue
             task = asyncio.get_running_loop().create_task(self._read(page))
             with self._lock:
                 self._running[task] = page
@@ -151,18 +173,15 @@ class Recognizer:
 
     async def _read(self, page: ClaimedPage) -> PageOutput | Outcome:
         """What the engine makes of the page, or how it ended otherwise. Never raises."""
-        handle = self._handle(page)
         try:
-            async with asyncio.timeout(self._parts.limits.page_timeout):
-                return await self._parts.engine.recognize(handle)
+            return await self._recognize(page)
         except TimeoutError:
             limit = self._parts.limits.page_timeout
             return self._failed(page, PageTimeout(f"not read within {limit:g} seconds", limit=limit))
         except asyncio.CancelledError:
             return Outcome(page, "pending")
         except EngineUnavailable as error:
-            self._parts.on_engine_death(error)
-            return Outcome(page, "pending", error=_problem(error), crashes=1)
+            return self._engine_died(page, error)
         except (PageError, DocumentError) as error:
             return self._failed(page, error)
         except ServiceError as error:
@@ -172,6 +191,16 @@ class Recognizer:
         except Exception as error:
             log.exception("engine %s raised", self._parts.engine.info.name, extra=_names(page))
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+
+    async def _recognize(self, page: ClaimedPage) -> PageOutput:
+        parts = self._parts
+        deadline = Deadline(parts.limits.page_timeout)
+        handle = WorkerPage(
+            page, parts.pool, parts.sources, parts.vault, parts.engine.default_dpi, parts.threads, deadline
+        )
+        try:
+            async with deadline:
+                return await parts.engine.recognize(handle)
         finally:
             await handle.release()
 
@@ -212,16 +241,23 @@ class Recognizer:
 
     # --- what becomes of a page
 
-    def _handle(self, page: ClaimedPage) -> WorkerPage:
-        parts = self._parts
-        return WorkerPage(page, parts.pool, parts.sources, parts.vault, parts.engine.default_dpi, parts.threads)
-
     def _failed(self, page: ClaimedPage, error: PagemillError) -> Outcome:
         """A permanent error ends the page; a retryable one puts it off until it has had its tries."""
         problem = _problem(error.at(f"page {page.number}"))
         if not error.retryable or self._parts.backoff.exhausted(page.errors):
             return Outcome(page, "failed", error=problem, errors=1)
         return Outcome(page, "pending", error=problem, errors=1, delay=self._parts.backoff.after(page.errors))
+
+    def _engine_died(self, page: ClaimedPage, error: EngineUnavailable) -> Outcome:
+        """Back with the page, for which this counts as a crash where it was inside; the last one ends it."""
+        self._parts.on_engine_death(error)
+        if isinstance(error, PoolLost):
+            return Outcome(page, "pending", error=_problem(error))
+        limit = self._parts.max_crashes
+        if page.crashes + 1 < limit:
+            return Outcome(page, "pending", error=_problem(error), crashes=1)
+        crashed = PageCrashed(f"{limit} engines or workers died while they read this page", limit=limit, actual=limit)
+        return Outcome(page, "failed", error=_problem(crashed.at(f"page {page.number}")), crashes=1)
 
     def _put_off(self, page: ClaimedPage, error: PagemillError) -> Outcome:
         """A part of the service is away: back with the page, uncounted, for a while."""

@@ -73,8 +73,14 @@ _CLAIM_PAGES = Sql(
     """UPDATE page SET state = 'running', worker = :worker, attempt = page.attempt + 1, rung_at = NULL
        FROM {list:refs(d text, n int, a int)}
        WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a
-         AND page.state = 'pending' AND page.ready_at <= {now}
+         AND page.state = 'pending' AND page.ready_at <= {now} AND (page.crashes >= :suspicious) = :suspects
        RETURNING document_id, number, attempt, errors, crashes"""
+)
+_SUSPECTS = Sql(
+    """SELECT document_id, number, attempt FROM page JOIN {list:refs(d text, n int, a int)}
+         ON page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a
+       WHERE page.state = 'pending' AND page.ready_at <= {now} AND page.crashes >= :suspicious
+       ORDER BY document_id, number"""
 )
 _COUNT_CLAIMED = Sql(
     """UPDATE document SET pending = pending - counts.n, running = running + counts.n
@@ -82,21 +88,34 @@ _COUNT_CLAIMED = Sql(
 )
 
 
-def claim_pages(session: Session, worker: str, refs: Sequence[PageRef]) -> list[ClaimedPage]:
-    """Make these pages ours, in ascending order; empty when we are not alive in the table (rule 4)."""
+SUSPICIOUS = 2
+"""Crashes from which on a page is claimed alone, by a worker that holds nothing else (rule 7)."""
+
+
+def claim_pages(session: Session, worker: str, refs: Sequence[PageRef], *, suspects: bool = False) -> list[ClaimedPage]:
+    """Make these pages ours, in ascending order; empty when we are not alive in the table (rule 4).
+
+    Takes either the suspects among them or the others, never both: the caller makes sure that a suspect is alone.
+    """
     if not refs or not share_worker(session, worker):
         return []
     sources = _lock_sources(session, {ref.document for ref in refs})
     wanted = [{"d": r.document, "n": r.number, "a": r.attempt} for r in refs if r.document in sources]
     if not wanted:
         return []
-    rows = _CLAIM_PAGES.run(session, worker=worker, refs=wanted).all()
+    rows = _CLAIM_PAGES.run(session, worker=worker, refs=wanted, suspicious=SUSPICIOUS, suspects=suspects).all()
     counts = grouped((row[0], row) for row in rows)
     _COUNT_CLAIMED.run(session, counts=[{"d": d, "n": len(pages)} for d, pages in counts.items()])
     return sorted(
         (ClaimedPage(sources[row[0]], row[1], worker, row[2], row[3], row[4]) for row in rows),
         key=lambda page: (page.document.id, page.number),
     )
+
+
+def suspects_among(session: Session, refs: Sequence[PageRef]) -> list[PageRef]:
+    """Those of these pages that wait to be claimed alone."""
+    wanted = [{"d": r.document, "n": r.number, "a": r.attempt} for r in refs]
+    return [PageRef(row[0], row[1], row[2]) for row in _SUSPECTS.run(session, refs=wanted, suspicious=SUSPICIOUS)]
 
 
 def _lock_sources(session: Session, ids: Iterable[str]) -> dict[str, DocumentSource]:
