@@ -10,14 +10,9 @@ import sys
 
 from jobs.errors import PagemillError
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may keep the interpreter from another (5 ms by default): pages pass through six threads that mostly
-wait for the network, and each return from a wait had to queue for that long."""
-
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     from workers.config import load_settings
     from workers.consumer import Consumer
 
