@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
+from sqlmodel import Session
 
 from jobs import lifecycle
+from jobs.blobs.local import LocalStore
 from jobs.ids import new_document_id, new_job_id, new_worker_id
 from jobs.lifecycle import NewDocument
 from jobs.models import JobPublic, State
@@ -84,16 +87,16 @@ def split(db: Database, worker: str, documents: Sequence[str], pages: int = 3) -
         assert submitting.insert_and_seal(session, worker, splits) == sorted(documents)
 
 
-def claim(db: Database, worker: str, document: str, numbers: Sequence[int] | None = None) -> list[ClaimedPage]:
+def claim(
+    db: Database, worker: str, document: str, numbers: Sequence[int] | None = None, *, suspects: bool = False
+) -> list[ClaimedPage]:
     """Claim these pages, or all, as a message sent now would."""
-    refs = page_refs(db, document, numbers)
-    with db.write() as session:
-        return claiming.claim_pages(session, worker, refs)
+    return claim_refs(db, worker, page_refs(db, document, numbers), suspects=suspects)
 
 
-def claim_refs(db: Database, worker: str, refs: Sequence[PageRef]) -> list[ClaimedPage]:
+def claim_refs(db: Database, worker: str, refs: Sequence[PageRef], *, suspects: bool = False) -> list[ClaimedPage]:
     with db.write() as session:
-        return claiming.claim_pages(session, worker, refs)
+        return claiming.claim_pages(session, worker, refs, suspects=suspects)
 
 
 def record(db: Database, outcomes: Sequence[Outcome], assemble_as: str | None = None) -> Recorded:
@@ -167,8 +170,10 @@ def is_sqlite(db: Database) -> bool:
 
 
 def age_heartbeat(db: Database, worker: str) -> None:
-    """As if it had been silent for an hour."""
-    moment = "strftime('%Y-%m-%d %H:%M:%f', 'now', '-3600 seconds')" if is_sqlite(db) else "now() - interval '1 hour'"
+    """As if it had been silent for ten minutes."""
+    moment = (
+        "strftime('%Y-%m-%d %H:%M:%f', 'now', '-600 seconds')" if is_sqlite(db) else "now() - interval '10 minutes'"
+    )
     with db.write() as session:
         session.connection().exec_driver_sql(f"UPDATE worker SET heartbeat_at = {moment} WHERE id = '{worker}'")
 
@@ -210,3 +215,47 @@ def beside(db: Database, step: Callable[[], Any]) -> Iterator[Beside]:
     """Run the step on another thread meanwhile; on leaving it has ended."""
     with ThreadPoolExecutor(1) as threads:
         yield Beside(db, threads.submit(step))
+
+
+# --- stores that notice, and stores that break ------------------------------------------------------------------------
+
+
+class Noticing(LocalStore):
+    """A local store that tells of every write before and after it happens; what it tells may raise."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.before: Callable[[str, str], None] = _ignore
+        self.after: Callable[[str, str], None] = _ignore
+        self.calls: list[tuple[str, str]] = []
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        self._around("put", key, lambda: super(Noticing, self).put(key, data, content_type))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._around("delete", key, lambda key=key: super(Noticing, self).delete([key]))
+
+    def _around(self, verb: str, key: str, call: Callable[[], None]) -> None:
+        self.before(verb, key)
+        call()
+        self.calls.append((verb, key))
+        self.after(verb, key)
+
+
+def _ignore(_verb: str, _key: str) -> None:
+    pass
+
+
+class Interrupted(Database):
+    """A database that lets somebody else act after each of our commits."""
+
+    def __init__(self, db: Database, after_commit: Callable[[], None]) -> None:
+        super().__init__(db.engine)
+        self._after_commit = after_commit
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with super().write() as session:
+            yield session
+        self._after_commit()

@@ -119,7 +119,7 @@ def test_rows_of_the_dead_are_forgotten_when_old_and_empty_handed(db):
         age_heartbeat(db, worker)
 
     with db.write() as session:
-        workers.forget(session, 1800.0)
+        workers.forget(session, 300.0)
 
     assert {r[0] for r in rows(db, "SELECT id FROM worker")} == {alive, young, holder, splitter}
 
