@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from jobs.blobs import BlobMissing
@@ -20,6 +22,7 @@ from jobs.vault import Vault
 from workers.hands import Hands
 from workers.pages import password_of
 from workers.render.lazy import LazyPool
+from workers.render.messages import Inspection
 from workers.retries import Backoff
 from workers.sources import Sources
 
@@ -47,16 +50,29 @@ class Splitter:
         """Split these documents; returns how many were ours. Raises DatabaseUnavailable."""
         with self.db.write() as session:
             claims = claiming.claim_splits(session, self.worker_id(), refs)
-        with self.hands.holding(claims):
-            found = [split for claim in claims if (split := self._open(claim)) is not None]
+        with self.hands.holding(claims), ExitStack() as sources:
+            # All are asked for before the first answer is awaited: the subprocess never waits for us in between.
+            asked = [(claim, self._ask(claim, sources)) for claim in claims]
+            found = [split for claim, answer in asked if (split := self._found(claim, answer)) is not None]
             if self._insert(found) < len(found):
                 self._let_go(claims)
         return len(claims)
 
-    def _open(self, claim: ClaimedDocument) -> Split | None:
+    def _ask(self, claim: ClaimedDocument, sources: ExitStack) -> Future[Inspection]:
+        """Fetch the document and have it opened. Whatever goes wrong is in the future."""
+        document = claim.document
+        try:
+            path = sources.enter_context(self.sources.hold(document.source_key))
+            return self.pool.inspecting(path, document.media_type, password_of(document, self.vault))
+        except (BlobMissing, PagemillError) as error:
+            failed: Future[Inspection] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _found(self, claim: ClaimedDocument, answer: Future[Inspection]) -> Split | None:
         """The document's pages; None where it failed, was put off, or is no longer ours."""
         try:
-            return self._inspect(claim)
+            return self._selected(claim, answer.result())
         except DocumentError as error:
             self._fail(claim, error)
         except BlobMissing as error:
@@ -65,19 +81,12 @@ class Splitter:
             self._put_off(claim, error)
         return None
 
-    def _inspect(self, claim: ClaimedDocument) -> Split:
-        document = claim.document
-        with self.sources.hold(document.source_key) as path:
-            inspection = self.pool.inspect(path, document.media_type, password_of(document, self.vault))
-        count = inspection.page_count
+    def _selected(self, claim: ClaimedDocument, inspection: Inspection) -> Split:
+        """Raises InvalidPageRange, TooManyPages."""
+        document, count = claim.document, inspection.page_count
         numbers = select_pages(document.options.get("pages"), count)
         if len(numbers) > self.limits.max_pages:
-            raise TooManyPages(
-                f"{len(numbers)} pages selected",
-                where="options.pages",
-                limit=self.limits.max_pages,
-                actual=len(numbers),
-            )
+            raise TooManyPages(f"{len(numbers)} pages are selected", limit=self.limits.max_pages, actual=len(numbers))
         return Split(document.id, claim.attempt, count, numbers)
 
     def _insert(self, found: Sequence[Split]) -> int:

@@ -45,8 +45,9 @@ def figure_key(job_id: str, document_id: str, number: int, attempt: int, name: s
 
 
 def result_key(job_id: str, document_id: str, attempt: int, filename: str) -> str:
-    """`filename`: document.md, document.json or document.txt."""
-    return f"jobs/{job_id}/{document_id}/result.{attempt}/{filename}"
+    """`filename`: document.md or document.json. No folder of its own: making one costs as much as the file."""
+    stem, _, extension = filename.rpartition(".")
+    return f"jobs/{job_id}/{document_id}/{stem}.{attempt}.{extension}"
 
 
 def check_key(key: str) -> str:

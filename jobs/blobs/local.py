@@ -14,6 +14,7 @@ come at a few hundred a second at most.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
 import time
@@ -45,6 +46,8 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._temporary = self._root / f"{RESERVED}tmp"
+        self._name = secrets.token_hex(8)
+        self._numbers = itertools.count()
         with disk_errors(_DISK):
             self._temporary.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -68,7 +71,7 @@ class LocalStore:
 
     def _create(self) -> tuple[Path, int]:
         """A new temporary file, open for writing."""
-        path = self._temporary / secrets.token_hex(16)
+        path = self._temporary / f"{self._name}-{next(self._numbers)}"
         return path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
 
     def _publish(self, temporary: Path, path: Path) -> None:

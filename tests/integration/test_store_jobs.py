@@ -144,8 +144,8 @@ def test_the_manifest_names_the_files_of_the_attempt_that_counts(db, worker, blo
     assert told["metadata"] == {"a": 1}
     assert told["documents"] == [
         {"id": document, "name": "0.pdf", "state": "succeeded", "pages": 3,
-         "markdown": f"{document}/result.{claimed.attempt}/document.md",
-         "json": f"{document}/result.{claimed.attempt}/document.json"}
+         "markdown": f"{document}/document.{claimed.attempt}.md",
+         "json": f"{document}/document.{claimed.attempt}.json"}
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 from jobs.options import PageOptions
@@ -34,9 +35,9 @@ class LazyPool:
         """As `RenderPool.page`. Blocks while the first page starts the processes."""
         return self.start().page(path, media_type, number, options, dpi, password)
 
-    def inspect(self, path: Path, media_type: str, password: str | None = None) -> Inspection:
-        """As `RenderPool.inspect`."""
-        return self.start().inspect(path, media_type, password)
+    def inspecting(self, path: Path, media_type: str, password: str | None = None) -> Future[Inspection]:
+        """As `RenderPool.inspecting`. Blocks while the first document starts the processes."""
+        return self.start().inspecting(path, media_type, password)
 
     def close(self) -> None:
         with self._lock:

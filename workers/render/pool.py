@@ -16,6 +16,7 @@ import itertools
 import logging
 import threading
 from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -128,13 +129,16 @@ class RenderPool:
         return PoolPage(self, source, options)
 
     def inspect(self, path: Path, media_type: str, password: str | None = None) -> Inspection:
-        """Open a document and count its pages. Blocks.
+        """Open a document and count its pages. Blocks. Raises what the future of `inspecting` raises."""
+        return self.inspecting(path, media_type, password).result()
 
-        Raises CorruptFile, PasswordRequired, PasswordIncorrect, UnsupportedType; DeadlineExceeded after
+    def inspecting(self, path: Path, media_type: str, password: str | None = None) -> Future[Inspection]:
+        """Have a document opened and its pages counted, in turn with others.
+
+        The future raises CorruptFile, PasswordRequired, PasswordIncorrect, UnsupportedType; DeadlineExceeded after
         `split_timeout`; StorageUnavailable when the file itself cannot be read.
         """
-        inspection: Inspection = self.submit(InspectCall(Source(str(path), media_type, password))).result()
-        return inspection
+        return self.submit(InspectCall(Source(str(path), media_type, password)))
 
     def submit(self, call: PageCall | InspectCall) -> PendingCall:
         """Queue a call; the future gives its result or error."""
