@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +60,11 @@ class WorkerProcess:
         self._stack = ExitStack()
         self.stopping = threading.Event()
         """Set when we end: nobody is patient any more."""
+        self.idle = threading.Event()
+        """Set when nothing runs any more and closing begins."""
+        self.closed = threading.Event()
         self.hands = Hands()
+        self.engine: Engine | None = None
         self.recognizer: Recognizer | None = None
 
     def __enter__(self) -> Self:
@@ -75,7 +80,9 @@ class WorkerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stopping.set()
+        self.idle.set()
         self._stack.close()
+        self.closed.set()
 
     @property
     def worker_id(self) -> str:
@@ -88,10 +95,11 @@ class WorkerProcess:
             self.recognizer.drain()
 
     def hand_back(self) -> None:
-        """The grace time is over: give back what runs."""
+        """The grace time is over: give back what runs. Blocks until documents being opened are given up."""
         self.stopping.set()
         if self.recognizer is not None:
             self.recognizer.hand_back_all()
+        self.inspections.close()
 
     def _start(self) -> None:
         settings = self.settings
@@ -101,8 +109,7 @@ class WorkerProcess:
         self.blobs = open_store(settings.blobs)
         self.slot = take_slot(settings.worker.host, settings.engine.device, settings.worker.slot, settings.scope)
         stack.callback(self.slot.release)
-        self.engine = build_engine(settings.engine) if "recognize" in settings.purposes else None
-        pool = self._start_engine(self.engine) if self.engine is not None else None
+        pool = self._start_engine() if "recognize" in settings.purposes else None
         self._register()
         self.celery = make_app(settings.broker)
         stack.callback(self.celery.close)
@@ -120,26 +127,40 @@ class WorkerProcess:
         stack.callback(self.tick.stop)
         self.tick.start()
 
-    def _start_engine(self, engine: Engine) -> LazyPool | None:
+    def _start_engine(self) -> LazyPool | None:
         """Load and warm up; where that fails, leave a row that says why this worker takes no work."""
-        settings = self.settings
         try:
-            engine.start()
-            self._stack.callback(engine.close)
-            if engine.page_half is None:
-                return None
-            processes = settings.engine.render_processes or len(os.sched_getaffinity(0))
-            pool = LazyPool(processes, engine.page_half, settings.engine, settings.limits)
-            self._stack.callback(pool.close)
-            if engine.renders_always:
-                pool.start()
+            return self._load_engine()
         except EngineUnavailable as error:
-            registration = self._registration()
-            with self.db.write() as session:
-                worker_rows.register(session, registration)
-                worker_rows.set_state(session, registration.id, "stopped", str(error))
+            self._leave_reason(error)
             raise
+        except Exception as error:
+            # The edge of foreign code: whatever a model's libraries raise means that there is no engine.
+            log.exception("the engine cannot start", extra={"action": "engine_failed"})
+            unavailable = EngineUnavailable(f"{type(error).__name__}: {error}", where="PAGEMILL_ENGINE")
+            self._leave_reason(unavailable)
+            raise unavailable from error
+
+    def _load_engine(self) -> LazyPool | None:
+        settings = self.settings
+        engine = build_engine(settings.engine)
+        engine.start()
+        self._stack.callback(engine.close)
+        self.engine = engine
+        if engine.page_half is None:
+            return None
+        processes = settings.engine.render_processes or len(os.sched_getaffinity(0))
+        pool = LazyPool(processes, engine.page_half, settings.engine, settings.limits)
+        self._stack.callback(pool.close)
+        if engine.renders_always:
+            pool.start()
         return pool
+
+    def _leave_reason(self, error: EngineUnavailable) -> None:
+        registration = replace(self._registration(), engine=self.settings.engine.name, capacity=0)
+        with self.db.write() as session:
+            worker_rows.register(session, registration)
+            worker_rows.set_state(session, registration.id, "stopped", str(error))
 
     def _registration(self) -> Registration:
         return Registration(
@@ -186,10 +207,10 @@ class WorkerProcess:
         )
         stack.callback(recorder.stop)
         recorder.start()
-        inspections = LazyPool(1, None, settings.engine, settings.limits)
-        stack.callback(inspections.close)
+        self.inspections = LazyPool(1, None, settings.engine, settings.limits)
+        stack.callback(self.inspections.close)
         splitter = Splitter(
-            self.db, inspections, sources, vault, settings.limits, backoff, self.hands, lambda: self.worker_id,
+            self.db, self.inspections, sources, vault, settings.limits, backoff, self.hands, lambda: self.worker_id,
             on_split=self.tick.wake, on_ended=assembler.close,
         )  # fmt: skip
         if self.engine is not None:

@@ -83,11 +83,13 @@ class Consumer:
             return
         process.drain()
         grace = self._settings.timers.scaled("grace")
-        if not process.stopping.wait(grace):
+        if not process.idle.wait(grace):
             log.warning("grace time of %g s is over, handing pages back", grace, extra={"action": "grace_over"})
             process.hand_back()
-            if not process.stopping.wait(HANDING_BACK):
-                os._exit(0)
+        if not process.closed.wait(HANDING_BACK):
+            log.warning("something does not end, leaving it", extra={"action": "left"})
+            process.incarnation.set_state("stopped", "something did not end within the grace time")
+            os._exit(0)
 
     def _engine_died(self, error: EngineUnavailable) -> None:
         """From the engine's loop: give everything back and leave."""
