@@ -52,7 +52,16 @@ def running(processes=1, half=HALF, device="cpu", held_pages=3, **values):
 
 
 def children():
-    return psutil.Process().children(recursive=True)
+    """Render processes of this one; services of other tests may live beside them."""
+    mine = psutil.Process().children()
+    return [child for child in mine if any("workers.render" in part for part in _command(child))]
+
+
+def _command(process):
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def until(condition, seconds=30.0):
