@@ -171,9 +171,8 @@ def is_sqlite(db: Database) -> bool:
 
 def age_heartbeat(db: Database, worker: str) -> None:
     """As if it had been silent for ten minutes."""
-    moment = (
-        "strftime('%Y-%m-%d %H:%M:%f', 'now', '-600 seconds')" if is_sqlite(db) else "now() - interval '10 minutes'"
-    )
+    sqlite, postgresql = "strftime('%Y-%m-%d %H:%M:%f', 'now', '-600 seconds')", "now() - interval '10 minutes'"
+    moment = sqlite if is_sqlite(db) else postgresql
     with db.write() as session:
         session.connection().exec_driver_sql(f"UPDATE worker SET heartbeat_at = {moment} WHERE id = '{worker}'")
 

@@ -17,7 +17,7 @@ _CANCEL_PAGES = Sql(
 _CANCEL_DOCUMENTS = Sql(
     """UPDATE document SET state = 'canceled', sealed = true, canceled = canceled + pending + running, pending = 0,
               running = 0, rung_at = NULL, finished_at = {now}
-       WHERE id IN (SELECT id FROM {list:ids(id text)})"""
+       WHERE id IN (SELECT id FROM {list:ids(id text)}) AND state IN ('queued', 'running')"""
 )
 _CANCEL_JOB = Sql(
     """UPDATE job SET state = 'canceled', sealed = true, cancel_requested = true, password = NULL,
@@ -29,7 +29,8 @@ _STATE = Sql("SELECT state, deleted_at FROM job WHERE id = :job")
 def cancel_job(session: Session, job: str) -> bool:
     """End everything of the job that is still pending or running, in this one transaction (rule 9).
 
-    Finished pages stay. Late results fail the guard. False where the job had ended already.
+    Finished pages stay, and documents that end while we wait for their rows. Late results fail the guard. False where
+    the job had ended already.
     """
     if not lock_jobs(session, [job]):
         return False
@@ -107,6 +108,7 @@ _HELD = Sql(
          JOIN worker w ON w.id = p.worker AND w.state IN ('alive', 'draining')
        WHERE d.job_id = :job AND p.state = 'canceled' LIMIT 1"""
 )
+_ALL_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job")
 _DROP_DOCUMENTS = Sql("DELETE FROM document WHERE job_id = :job")
 _MARK_PURGED = Sql("UPDATE job SET purged_at = {now} WHERE id = :job")
 
@@ -134,5 +136,6 @@ def is_held(session: Session, job: str) -> bool:
 def drop_rows(session: Session, job: str) -> None:
     """Delete documents and pages; the job's row stays and says that it is gone."""
     if lock_jobs(session, [job]):
+        lock_documents(session, [row[0] for row in _ALL_DOCUMENTS.run(session, job=job)])
         _DROP_DOCUMENTS.run(session, job=job)
         _MARK_PURGED.run(session, job=job)
