@@ -119,5 +119,8 @@ def page_refs(pages: dict[str, list[list[int]]]) -> list[PageRef]:
 def __getattr__(name: str) -> Any:
     # `celery -A jobs.queue:app flower` wants a module attribute; nothing else does, and imports have no effects.
     if name == "app":
-        return make_app(load(BrokerSettings))
+        app = make_app(load(BrokerSettings))
+        # Flower's inspectors each hold one connection while they ask for a second: with four of them it never starts.
+        app.conf.broker_pool_limit = 64
+        return app
     raise AttributeError(name)

@@ -19,6 +19,7 @@ _WINDOW = 30.0
 """Seconds over which the speed is taken: long enough for a slow engine, short enough to follow a change."""
 _LINE_EVERY = 10.0
 _FRAME_EVERY = 0.2
+_SAMPLE_EVERY = 0.5
 _ROWS = 6
 """Documents shown at once."""
 
@@ -76,6 +77,7 @@ class Bars:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._speed = Speed()
         self._shown_at = 0.0
+        self._sampled_at = 0.0
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -95,11 +97,12 @@ class Bars:
 
     def show(self, progress: Progress) -> None:
         now = time.monotonic()
-        due = now - self._shown_at >= (_FRAME_EVERY if self._live is not None else _LINE_EVERY)
-        if not due:
-            return
-        if not progress.note:  # the engine's start is no reading: it would make the first minutes look slow
+        # The engine's start is no reading: it would make the first minutes look slow.
+        if not progress.note and now - self._sampled_at >= _SAMPLE_EVERY:
             self._speed.add(now, progress.pages)
+            self._sampled_at = now
+        if now - self._shown_at < (_FRAME_EVERY if self._live is not None else _LINE_EVERY):
+            return
         self._shown_at = now
         if self._live is not None:
             self._live.update(picture(progress, self._speed.rate), refresh=True)

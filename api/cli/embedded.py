@@ -137,7 +137,7 @@ def flower(env: dict[str, str], port: int, folder: Path, logs: Path) -> Command:
     folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "celery", "-A", "jobs.queue:app", "flower"]
     options = [f"--address={LOOPBACK}", f"--port={port}", "--read_only=true", "--max_tasks=20000"]
-    return Command("flower", argv + options, env, logs / "flower.log", cwd=folder)
+    return Command("flower", argv + options, env, logs / "flower.log", cwd=folder, grace=3.0)
 
 
 # --- waiting

@@ -18,7 +18,7 @@ from api.cli.bars import Bars, OpenDocument, Progress, clock
 from api.cli.fetch import JobArgument, failures_of, open_client
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
 from api.cli.plan import Failure, Plan, make_plan
-from api.cli.report import print_failures
+from api.cli.report import counted, print_failures
 from api.client import Client, Upload
 from jobs.errors import InvalidRequest, ServiceError
 from jobs.models import FINAL, JobPublic, State
@@ -154,7 +154,7 @@ def _plan(paths: Sequence[Path], client: Client) -> Plan:
         first = plan.failures[0]
         raise InvalidRequest(f"{first.where}: {first.detail}", where=first.where)
     if plan.skipped:
-        typer.echo(f"skipped {len(plan.skipped)} files that are no documents", err=True)
+        typer.echo(f"skipped {counted(len(plan.skipped), 'file')} that cannot be read as documents", err=True)
     if not plan.sources:
         raise InvalidRequest("no documents found", where=", ".join(map(str, paths)))
     limits = client.info().limits

@@ -61,6 +61,11 @@ def number(limit: float | str | None) -> str:
     return str(limit) if isinstance(limit, int | float) else ""
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 page`, `2 pages`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def failure_line(failure: Failure) -> str:
     pages = f" pages {failure.pages}" if failure.pages else ""
     limit = f" (limit {number(failure.limit)})" if number(failure.limit) else ""

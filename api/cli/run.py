@@ -26,7 +26,7 @@ from api.cli.batch import Batch, Ground, Tally, Todo
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
 from api.cli.output import Recipe
 from api.cli.plan import Plan, make_plan
-from api.cli.report import print_failures, shown
+from api.cli.report import counted, print_failures, shown
 from api.cli.stack import Child, Signals, Stack
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable, EngineUnavailable, InvalidRequest, PagemillError
@@ -70,8 +70,9 @@ def run(
 ) -> None:
     """Read documents on this machine: PATHS in, Markdown and JSON below OUT.
 
-    OUT mirrors the folders: x.pdf becomes x.pdf.md, x.pdf.json and x.pdf.figures/. What is done already is
-    skipped, what failed is tried again. Exit status 0, or 1 with a table of what failed and why.
+    OUT mirrors the folders: x.pdf becomes x.pdf.md, x.pdf.json, x.pdf.figures/.
+    What is done already is skipped, what failed is tried again.
+    Exit status 0, or 1 with a table of what failed and why.
 
     Examples:
 
@@ -294,11 +295,14 @@ def _summary(plan: Plan, tally: Tally, seconds: float, error: PagemillError | No
 def _tell(console: Console, plan: Plan, tally: Tally, seconds: float) -> None:
     if plan.skipped:
         some = shown(", ".join(plan.skipped[:3])) + (", …" if len(plan.skipped) > 3 else "")
-        console.print(Text(f"skipped {len(plan.skipped)} files that are no documents: {some}", style="dim"))
+        console.print(
+            Text(f"skipped {counted(len(plan.skipped), 'file')} that cannot be read as documents: {some}", style="dim")
+        )
     if tally.failures:
         print_failures(console, tally.failures)
     read = tally.succeeded + tally.partial
-    parts = [f"{read} documents read", f"{tally.pages - tally.pages_failed} pages in {clock(seconds)}"]
+    pages = counted(tally.pages - tally.pages_failed, "page")
+    parts = [f"{counted(read, 'document')} read", f"{pages} in {clock(seconds)}"]
     if tally.done_before:
         parts.append(f"{tally.done_before} done before")
     if tally.partial:

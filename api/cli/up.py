@@ -22,6 +22,7 @@ import typer
 from api.broker import broker_state
 from api.cli import embedded
 from api.cli.options import Engine
+from api.cli.report import counted
 from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file
 from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.models import WorkerState
@@ -47,8 +48,9 @@ def up(
 ) -> None:
     """Run the whole service here: Valkey, API, workers and Flower, until Ctrl-C.
 
-    What was running when it was killed goes on when it is started again. PAGEMILL_DATABASE_URL, PAGEMILL_BROKER_URL and
-    PAGEMILL_STORE_URL, where set, take the place of the embedded parts.
+    Killed in the middle, it goes on where it was when it is started again.
+    PAGEMILL_DATABASE_URL, PAGEMILL_BROKER_URL and PAGEMILL_STORE_URL, where
+    set, take the place of the embedded parts.
 
     Examples:
 
@@ -59,7 +61,7 @@ def up(
     with Signals() as signals, _held(data) as folder:
         ended = end_leftovers(folder / "children.json")
         if ended:
-            _say(f"ended {ended} processes that an earlier pagemill up had left running")
+            _say(f"ended what an earlier pagemill up had left running ({ended})")
         service = Service(folder, signals, engine, workers)
         try:
             service.start(port, with_flower=not no_flower)
@@ -242,7 +244,7 @@ class Service:
             if row.detail:
                 self._tell(name, f"takes no work: {row.detail}")
             elif row.state == WorkerState.ALIVE:
-                self._tell(name, f"is ready: {row.engine}, {row.capacity} pages at a time")
+                self._tell(name, f"is ready: {row.engine}, up to {counted(row.capacity, 'page')} at a time")
 
     def _tell(self, name: str, line: str) -> None:
         if self._told.get(name) != line:

@@ -246,7 +246,7 @@ def test_bars_on_a_terminal(place):
     assert "a.pdf" in seen
     assert "/40" in seen
     assert "empty_file" in seen
-    assert "1 documents read, 40 pages" in seen
+    assert "1 document read, 40 pages" in seen
 
 
 @pytest.mark.parametrize("name", ["run", "up", "submit", "status", "fetch", "cancel", "retry", "jobs", "api", "worker"])

@@ -56,7 +56,7 @@ def test_submit_watch_fetch_and_ctrl_c(place):
         up.wait_for(READY)
         flower = re.search(r"Flower +(http://127.0.0.1:\d+)", up.output)
         assert flower is not None, up.output
-        assert httpx.get(f"{flower[1]}/healthcheck", trust_env=False).text == "OK"
+        wait_until(lambda: flower_workers(flower[1]), "Flower to see the worker")
 
         submitted = place.run("submit", "in", "--metadata", "customer=17", "--priority", "interactive")
         job = submitted.stdout.strip()
@@ -81,6 +81,11 @@ def test_submit_watch_fetch_and_ctrl_c(place):
         assert up.interrupt() == 0
         assert "Traceback" not in up.output
     assert place.processes() == []
+
+
+def flower_workers(address: str) -> list[object]:
+    found: list[object] = httpx.get(f"{address}/workers", params={"json": "1"}, trust_env=False).json()["data"]
+    return found
 
 
 def test_every_reading_command_gives_one_json_document(server):
@@ -311,3 +316,17 @@ def test_db_upgrade_and_sigterm_of_the_api(place):
         assert place.json("jobs") == []
         os.kill(api.process.pid, signal.SIGTERM)
         assert api.process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_worker_takes_the_place_of_the_command_and_drains(place, broker_url):
+    url = f"sqlite:///{place.path}/pagemill.db"
+    place.run("db", "upgrade", PAGEMILL_DATABASE_URL=url)
+    settings = {"PAGEMILL_DATABASE_URL": url, "PAGEMILL_BROKER_URL": broker_url, "PAGEMILL_ENGINE": "rapidocr"}
+    with place.started("worker", "--engine", "echo", "--slot", "mine", **settings) as worker:
+        worker.wait_for("ready.")
+        assert psutil.Process(worker.process.pid).cmdline()[-2:] == ["-m", "workers"]
+        second = place.run("worker", "--engine", "echo", "--slot", "mine", **settings)
+        assert second.returncode == 1
+        assert "slot 'mine'" in second.stderr
+        worker.process.terminate()
+        assert worker.process.wait(60) == 0
