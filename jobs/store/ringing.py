@@ -32,7 +32,8 @@ _STAMP_PAGES = Sql(
          ORDER BY doc.priority, doc.id, p.number LIMIT :free {skip_locked_p})
        UPDATE page SET rung_at = {now} FROM chosen
        WHERE page.document_id = chosen.d AND page.number = chosen.n
-       RETURNING document_id, number, attempt, crashes"""
+       RETURNING document_id, number, attempt, crashes,
+                 (SELECT priority FROM document WHERE document.id = page.document_id)"""
 )
 _DOCUMENT_WINDOW = Sql(
     "SELECT sealed, count(*) FROM document WHERE rung_at IS NOT NULL AND worker IS NULL GROUP BY sealed"
@@ -104,7 +105,8 @@ def page_window(session: Session) -> dict[str, int]:
 def stamp_pages(session: Session, engine: str, free: int) -> list[Rung]:
     """Choose up to `free` pages and stamp them, in order of class, then document (age), then page."""
     rows = _STAMP_PAGES.run(session, engine=engine, free=free)
-    return sorted((Rung(PageRef(row[0], row[1], row[2]), row[3]) for row in rows), key=lambda rung: rung.ref)
+    ordered = sorted(rows, key=lambda row: (row[4], row[0], row[1]))
+    return [Rung(PageRef(row[0], row[1], row[2]), row[3]) for row in ordered]
 
 
 def document_window(session: Session) -> tuple[int, int]:

@@ -1,0 +1,145 @@
+"""The schema: what migrations make is what the models say, on both databases, however many start at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlmodel import SQLModel
+
+import jobs.models  # noqa: F401 - fills the metadata
+from jobs.migrations import config
+from jobs.settings import DatabaseSettings
+from jobs.store.database import open_database
+from tests.protocol import rows
+
+
+@pytest.fixture
+def empty(database_url):
+    found = open_database(DatabaseSettings(database_url=database_url))
+    yield found
+    found.dispose()
+
+
+def tables(db):
+    return set(inspect(db.engine).get_table_names())
+
+
+def test_an_empty_database_gets_every_table(empty):
+    empty.migrate()
+    assert tables(empty) == set(SQLModel.metadata.tables) | {"alembic_version"}
+
+
+def test_migrating_twice_changes_nothing(empty):
+    empty.migrate()
+    before = rows(empty, "SELECT version_num FROM alembic_version")
+    empty.migrate()
+    assert rows(empty, "SELECT version_num FROM alembic_version") == before
+
+
+def migrate(url, start):
+    db = open_database(DatabaseSettings(database_url=url))
+    start.wait(60)
+    db.migrate()
+    db.dispose()
+
+
+def test_four_processes_may_migrate_at_once(empty, database_url):
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(4)
+    processes = [context.Process(target=migrate, args=(database_url, start)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+        process.join()
+        process.close()
+    assert codes == [0, 0, 0, 0]
+    assert len(rows(empty, "SELECT 1 FROM alembic_version")) == 1
+    assert tables(empty) >= {"job", "document", "page", "worker", "lease"}
+
+
+def test_the_migrations_make_what_the_models_say(db):
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_partial_indexes_have_the_conditions_of_the_models(db):
+    """Alembic does not compare them."""
+    found = {}
+    for table in inspect(db.engine).get_table_names():
+        for index in inspect(db.engine).get_indexes(table):
+            options = index.get("dialect_options", {})
+            found[index["name"]] = any(options.get(f"{name}_where") is not None for name in ("sqlite", "postgresql"))
+    declared = {
+        index.name: index.dialect_options["sqlite"]["where"] is not None
+        for table in SQLModel.metadata.tables.values()
+        for index in table.indexes
+    }
+    assert found == declared
+
+
+def test_back_to_nothing(empty):
+    empty.migrate()
+    with empty.engine.begin() as connection:
+        command.downgrade(config(connection), "base")
+    assert tables(empty) == {"alembic_version"}
+    empty.migrate()
+    assert "page" in tables(empty)
+
+
+def test_pages_leave_room_in_their_blocks(pg):
+    """Every page row is updated a handful of times; with room beside it no index is touched."""
+    found = dict(
+        rows(pg, "SELECT relname, reloptions[1] FROM pg_class WHERE relname IN ('page', 'document', 'worker')")
+    )
+    assert found == {"page": "fillfactor=70", "document": "fillfactor=70", "worker": "fillfactor=50"}
+
+
+def test_sqlite_survives_killed_processes(sqlite_store_url):
+    db = open_database(DatabaseSettings(database_url=sqlite_store_url))
+    with db.read() as session:
+        connection = session.connection()
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    db.dispose()
+
+
+# What the hot statements look for, and the index that must find it without reading the table.
+INDEXES = {
+    "SELECT document_id, number FROM page WHERE worker = 'w' AND state = 'running'": "ix_page_held",
+    "SELECT document_id FROM page WHERE worker IS NOT NULL AND worker = 'w' AND state = 'canceled'": (
+        "ix_page_canceled_held"
+    ),
+    "SELECT number FROM page WHERE state = 'pending' AND rung_at IS NOT NULL AND rung_at < '2000-01-01'": (
+        "ix_page_rung"
+    ),
+    "SELECT 1 FROM document WHERE job_id = 'j' AND state IN ('queued', 'running') LIMIT 1": "ix_document_unfinished",
+    "SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL AND rung_at IS NULL"
+    " ORDER BY priority, id LIMIT 5": "ix_document_split",
+    "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"
+    " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
+    "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
+    " ORDER BY id LIMIT 5": "ix_job_manifest",
+    "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
+}
+
+
+@pytest.mark.parametrize("query", INDEXES, ids=list(INDEXES.values()))
+def test_hot_statements_find_their_rows_by_an_index(db, query):
+    if db.engine.dialect.name == "sqlite":
+        plan = rows(db, f"EXPLAIN QUERY PLAN {query}")
+    else:
+        with db.read() as session:
+            # An empty table is read whole whatever indexes it has; the question is whether the index could serve.
+            session.connection().execute(text("SET LOCAL enable_seqscan = off"))
+            plan = list(session.connection().execute(text(f"EXPLAIN {query}")))
+    assert INDEXES[query] in str(plan)
