@@ -13,7 +13,7 @@ from jobs.lifecycle import MAX_METADATA_BYTES
 from jobs.models import PageState, State
 from jobs.options import JobOptions
 from jobs.settings import SecretSettings
-from jobs.store import closing, ending, reading
+from jobs.store import closing, ending, reading, submitting
 from jobs.vault import open_vault
 from tests.ledger import assert_exact
 from tests.protocol import (
@@ -420,6 +420,15 @@ def test_what_is_not_there_is_not_found(db):
                      lambda: reading.get_source(session, "doc_nothing")):  # fmt: skip
             with pytest.raises(NotFound):
                 call()
+
+
+def test_jobs_that_were_ever_entered_are_told_apart_from_those_that_never_were(db, blobs):
+    job, _ = submit(db)
+    deleted, _ = submit(db)
+    lifecycle.delete(db, blobs, deleted)
+    with db.read() as session:
+        assert submitting.existing_jobs(session, [job, deleted, "job_nothing"]) == {job, deleted}
+        assert submitting.existing_jobs(session, []) == set()
 
 
 def test_the_source_of_a_document_is_told(db):

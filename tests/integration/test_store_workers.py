@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from jobs.ids import new_worker_id
 from jobs.models import WorkerState
 from jobs.store import leases, reading, rescue, workers
+from jobs.store.workers import Registration
 from tests.protocol import (
     age_heartbeat,
     back,
@@ -21,6 +26,8 @@ from tests.protocol import (
     states,
     submit,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def workers_by_id(db):
@@ -71,6 +78,28 @@ def test_a_worker_tells_its_own_state_until_it_is_declared_dead(db):
             workers.set_state(session, worker, state, "why")
         assert one(db, "SELECT state FROM worker") == seen
     assert workers_by_id(db)[worker].detail == "why"
+
+
+def test_workers_move_as_docs_states_draws_them(db):
+    """Everything that changes a worker's state, tried from every state."""
+    section = (ROOT / "docs" / "states.md").read_text().split("\n## Workers\n")[1].split("\n## ")[0]
+    drawn = {move for move in re.findall(r"^ +(\w+) --> (\w+)", section, re.MULTILINE)}
+    steps = [
+        lambda session, worker: workers.heartbeat(session, worker),
+        lambda session, worker: workers.set_state(session, worker, "draining"),
+        lambda session, worker: workers.set_state(session, worker, "stopped"),
+        lambda session, worker: workers.declare_dead(session, -1.0),
+        lambda session, worker: workers.register(session, Registration(new_worker_id(), "host", worker, 1, "echo", 1)),
+    ]
+    moved = set()
+    for before in WorkerState:
+        for step in steps:
+            worker = register(db)
+            change(db, "UPDATE worker SET state = :s WHERE id = :w", s=before.value, w=worker)
+            with db.write() as session:
+                step(session, worker)
+            moved.add((before.value, one(db, "SELECT state FROM worker WHERE id = :w", w=worker)))
+    assert {(a, b) for a, b in moved if a != b} == drawn
 
 
 def test_only_silent_workers_are_declared_dead_each_once(db):
