@@ -83,9 +83,9 @@ def test_a_worker_tells_its_own_state_until_it_is_declared_dead(db):
 def test_workers_move_as_docs_states_draws_them(db):
     """Everything that changes a worker's state, tried from every state."""
     section = (ROOT / "docs" / "states.md").read_text().split("\n## Workers\n")[1].split("\n## ")[0]
-    drawn = {move for move in re.findall(r"^ +(\w+) --> (\w+)", section, re.MULTILINE)}
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+)", section, re.MULTILINE))
     steps = [
-        lambda session, worker: workers.heartbeat(session, worker),
+        workers.heartbeat,
         lambda session, worker: workers.set_state(session, worker, "draining"),
         lambda session, worker: workers.set_state(session, worker, "stopped"),
         lambda session, worker: workers.declare_dead(session, -1.0),
