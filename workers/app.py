@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -89,10 +91,10 @@ class WorkerProcess:
         return self.incarnation.id
 
     def drain(self) -> None:
-        """Claim nothing from now on."""
-        self.incarnation.set_state("draining")
+        """Claim nothing from now on. Waits for nobody, not even for the database that is to know it."""
         if self.recognizer is not None:
             self.recognizer.drain()
+        threading.Thread(target=self.incarnation.set_state, args=("draining",), name="draining", daemon=True).start()
 
     def hand_back(self) -> None:
         """The grace time is over: give back what runs. Blocks until documents being opened are given up."""
@@ -190,7 +192,7 @@ class WorkerProcess:
         backoff = backoff_of(settings.timers, settings.worker)
         patience = PATIENCE / settings.timers.time_factor
         vault = open_vault(settings.secrets)
-        sources = Sources(self.blobs, settings.worker.scratch, settings.worker.scratch_bytes)
+        sources = Sources(self.blobs, self._scratch(), settings.worker.scratch_bytes)
         stack.callback(sources.close)
         threads = ThreadPoolExecutor(STORE_THREADS, "store")
         stack.callback(threads.shutdown)
@@ -242,6 +244,11 @@ class WorkerProcess:
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
         )
+
+    def _scratch(self) -> Path:
+        """The slot's own directory: a new incarnation finds what a killed one left there, and no other worker does."""
+        parent = self.settings.worker.scratch or Path(tempfile.gettempdir())
+        return parent / f"pagemill-sources-{os.getuid()}-{self.slot.unique}"
 
 
 def _refuse(_refs: object) -> int:

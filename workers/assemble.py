@@ -88,8 +88,7 @@ class Assembler:
         try:
             return self._write(claim, document)
         except BlobMissing as error:
-            problem = InternalError(f"a stored page result is gone: {error}").problem().model_dump(exclude_none=True)
-            return Finish(claim, State.FAILED, with_result=False, error=problem)
+            return _broken(claim, f"a stored page result is gone: {error}")
         except PagemillError as error:
             log.warning(
                 "document %s put off: %s", document.id, error,
@@ -99,6 +98,10 @@ class Assembler:
                 if not claiming.release_document(session, claim, delay=self.backoff.first):
                     claiming.let_go(session, claim)
             return None
+        except Exception as error:
+            # The edge of one document: what is stored of it may be damaged, and its neighbours must not suffer.
+            log.exception("document %s cannot be assembled", document.id, extra={"action": "assemble_failed"})
+            return _broken(claim, f"{type(error).__name__}: {error}")
 
     def _write(self, claim: ClaimedDocument, document: Assembly) -> Finish:
         state = close_state(document.succeeded, document.failed, document.canceled)
@@ -144,6 +147,12 @@ class Assembler:
             return recent
         stored = self.blobs.get(page_key(document.job_id, document.id, page.number, page.attempt))
         return PageResult.model_validate_json(stored), stored
+
+
+def _broken(claim: ClaimedDocument, detail: str) -> Finish:
+    """No files can be written, now or later."""
+    problem = InternalError(detail).problem().model_dump(exclude_none=True)
+    return Finish(claim, State.FAILED, with_result=False, error=problem)
 
 
 MARKDOWN = "text/markdown; charset=utf-8"
@@ -244,3 +253,6 @@ class AssemblyLine:
         except DatabaseUnavailable as error:
             # The heartbeat finds the claims in the database and not in our hands, and hands them back.
             log.warning("cannot end %d documents: %s", len(claims), error, extra={"action": "assemble_failed"})
+        except Exception:
+            # The edge of this thread, which must outlive what it did not expect; the claims are handed back likewise.
+            log.exception("cannot end %d documents", len(claims), extra={"action": "assemble_failed"})

@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 from celery.signals import setup_logging, worker_shutting_down
 
@@ -32,6 +32,8 @@ STAGE_THREADS = 4
 """Threads beside those for pages: splits, assemblies, purges."""
 HANDING_BACK = 10.0
 """Seconds that handing back may take after the engine died or the grace time ended."""
+LAST_WORD = 5.0
+"""Seconds for a worker that leaves without order to say so in its row."""
 
 
 class Consumer:
@@ -88,8 +90,7 @@ class Consumer:
             process.hand_back()
         if not process.closed.wait(HANDING_BACK):
             log.warning("something does not end, leaving it", extra={"action": "left"})
-            process.incarnation.set_state("stopped", "something did not end within the grace time")
-            os._exit(0)
+            _quit(process, 0, "something did not end within the grace time")
 
     def _engine_died(self, error: EngineUnavailable) -> None:
         """From the engine's loop: give everything back and leave."""
@@ -110,8 +111,7 @@ class Consumer:
         while process.hands.holds() and waited < HANDING_BACK:
             deadline.wait(0.05)
             waited += 0.05
-        process.incarnation.set_state("stopped", reason)
-        os._exit(ENGINE_DIED)
+        _quit(process, ENGINE_DIED, reason)
 
 
 def queue_names(settings: Settings) -> list[str]:
@@ -125,6 +125,14 @@ def thread_count(capacity: int) -> int:
     if not capacity:
         return STAGE_THREADS
     return math.ceil(OVERCOMMIT * capacity / chunk_size(capacity)) + STAGE_THREADS
+
+
+def _quit(process: WorkerProcess, status: int, reason: str) -> NoReturn:
+    """End without closing anything. The row says so if the database answers soon: it may be what we are stuck on."""
+    note = threading.Thread(target=process.incarnation.set_state, args=("stopped", reason), daemon=True)
+    note.start()
+    note.join(LAST_WORD)
+    os._exit(status)
 
 
 def _exit_at_once(number: int, _frame: Any) -> None:

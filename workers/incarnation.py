@@ -72,6 +72,9 @@ class Incarnation:
                 self.beat()
             except DatabaseUnavailable as error:
                 log.warning("no heartbeat: %s", error, extra={"action": "heartbeat_failed"})
+            except Exception:
+                # The edge of this thread: without a heartbeat we would be dead and go on eating messages.
+                log.exception("the heartbeat failed", extra={"action": "heartbeat_failed"})
 
     def beat(self) -> None:
         """One heartbeat: stay alive, learn of cancels, hand back what nobody here works on."""

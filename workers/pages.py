@@ -10,9 +10,10 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from jobs.blobs import BlobStore, figure_key, page_key
-from jobs.errors import EngineUnavailable, StorageFull, StorageUnavailable
+from jobs.errors import EngineUnavailable, InternalError, StorageFull, StorageUnavailable
 from jobs.options import PageOptions, page_options
 from jobs.results import PageOutput, PageResult
+from jobs.settings import MIB
 from jobs.store.claiming import ClaimedPage, DocumentSource
 from jobs.vault import Vault
 from workers.deadline import Deadline
@@ -26,8 +27,15 @@ RETRY_EVERY = 0.5
 
 
 def password_of(document: DocumentSource, vault: Vault | None) -> str | None:
-    """The document's password in the clear, None where there is none or nothing to open it with."""
-    return vault.open(document.password) if document.password and vault else None
+    """The document's password in the clear, None where there is none.
+
+    Raises InternalError where this worker cannot open it: the document is put off for one that can.
+    """
+    if document.password is None:
+        return None
+    if vault is None:
+        raise InternalError("this worker has no PAGEMILL_SECRET_KEY to open the document's password")
+    return vault.open(document.password)
 
 
 class PoolLost(EngineUnavailable):
@@ -109,20 +117,25 @@ class WorkerPage:
 class RecentResults:
     """Results just stored, so that assembling a small document does not read them back. Bounded; thread-safe."""
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int = 16 * MIB) -> None:
+        """`limit`: bytes of results as stored; as values they take a few times as much."""
         self._limit = limit
+        self._size = 0
         self._lock = threading.Lock()
         self._results: OrderedDict[tuple[str, int, int], tuple[PageResult, bytes]] = OrderedDict()
 
     def put(self, page: ClaimedPage, result: PageResult, stored: bytes) -> None:
         with self._lock:
             self._results[page.document.id, page.number, page.attempt] = (result, stored)
-            while len(self._results) > self._limit:
-                self._results.popitem(last=False)
+            self._size += len(stored)
+            while self._size > self._limit:
+                self._size -= len(self._results.popitem(last=False)[1][1])
 
     def take(self, document: str, number: int, attempt: int) -> tuple[PageResult, bytes] | None:
         with self._lock:
-            return self._results.pop((document, number, attempt), None)
+            found = self._results.pop((document, number, attempt), None)
+            self._size -= len(found[1]) if found else 0
+            return found
 
 
 class ResultWriter:

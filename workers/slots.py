@@ -21,6 +21,8 @@ class HeldSlot:
     """A slot by name, ours until `release` or death."""
 
     name: str
+    unique: str
+    """The name among all slots of all installations that share a directory; can be a file's name."""
     _descriptor: int
 
     def release(self) -> None:
@@ -37,9 +39,10 @@ def take_slot(host: str, device: str, name: str | None, scope: str) -> HeldSlot:
     directory.mkdir(mode=0o700, exist_ok=True)
     names = [name] if name is not None else (f"{device}-{number}" for number in count())
     for candidate in names:
-        descriptor = _lock(directory / f"{scope}.{host}.{candidate}.lock".replace("/", "_"))
+        unique = f"{scope}.{host}.{candidate}".replace("/", "_")
+        descriptor = _lock(directory / f"{unique}.lock")
         if descriptor is not None:
-            return HeldSlot(candidate, descriptor)
+            return HeldSlot(candidate, unique, descriptor)
     raise InvalidRequest(f"another worker on this host holds slot {name!r}", where="PAGEMILL_SLOT", actual=name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -26,10 +25,15 @@ class _Copy:
 class Sources:
     """Local copies by object key. Where the store is a directory here, its own files are used. Thread-safe."""
 
-    def __init__(self, blobs: BlobStore, scratch: Path | None, budget: int) -> None:
-        """`scratch`: parent of the directory for copies; `budget`: bytes of copies kept beyond those in use."""
+    def __init__(self, blobs: BlobStore, directory: Path, budget: int) -> None:
+        """`directory`: for copies, ours alone; what a killed predecessor left there is removed.
+
+        `budget`: bytes of copies kept beyond those in use.
+        """
         self._blobs = blobs
-        self._directory = Path(tempfile.mkdtemp(prefix="pagemill-sources-", dir=scratch))
+        self._directory = directory
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
         self._budget = budget
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
         self._lock = threading.Lock()

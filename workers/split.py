@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from jobs.blobs import BlobMissing
-from jobs.errors import CorruptFile, DocumentError, PagemillError, TooManyPages
+from jobs.errors import CorruptFile, DocumentError, InternalError, PagemillError, TooManyPages
 from jobs.models import State
 from jobs.options import select_pages
 from jobs.settings import LimitSettings
@@ -64,7 +64,7 @@ class Splitter:
         try:
             path = sources.enter_context(self.sources.hold(document.source_key))
             return self.pool.inspecting(path, document.media_type, password_of(document, self.vault))
-        except (BlobMissing, PagemillError) as error:
+        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
             failed: Future[Inspection] = Future()
             failed.set_exception(error)
             return failed
@@ -79,6 +79,10 @@ class Splitter:
             self._fail(claim, CorruptFile(f"the source is gone from the store: {error}"))
         except PagemillError as error:
             self._put_off(claim, error)
+        except Exception as error:
+            # The edge of one document: its neighbours in the message must not suffer.
+            log.exception("document %s cannot be split", claim.document.id, extra={"action": "split_failed"})
+            self._fail(claim, InternalError(f"{type(error).__name__}: {error}"))
         return None
 
     def _selected(self, claim: ClaimedDocument, inspection: Inspection) -> Split:

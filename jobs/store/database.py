@@ -21,6 +21,8 @@ from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.settings import DatabaseSettings
 
 _WRITES = "pagemill_writes"
+_READ_ONLY = "25006"
+"""PostgreSQL's `read_only_sql_transaction`: a standby that is not promoted yet."""
 
 
 class Database:
@@ -131,7 +133,7 @@ def _mapped_errors() -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}", retry_after=5) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             raise DatabaseUnavailable(f"the database went away: {_first_line(error)}", retry_after=5) from error
         raise
 

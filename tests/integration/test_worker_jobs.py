@@ -101,8 +101,13 @@ def test_with_an_s3_store(tmp_path, sqlite_url, broker_url, seaweedfs):
         assert (job.state, job.pages.succeeded) == (State.SUCCEEDED, 158)
         copies = [path for path in scratch.rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in copies) <= 1 << 20
+        worker.crash()
+        assert any(path.is_file() for path in scratch.rglob("*"))
+        worker.start()
+        assert not any(path.is_file() for path in scratch.rglob("*")), "the next one clears what a killed one left"
+        assert ended(mill, mill.submit(pdf(1), echo=EchoOptions(render=True))).state is State.SUCCEEDED
         assert worker.terminate() == 0
-        assert list(scratch.iterdir()) == [], "an orderly end leaves no copies"
+        assert list(scratch.iterdir()) == [], "an orderly end leaves nothing"
 
 
 @pytest.mark.ocr

@@ -5,9 +5,11 @@ import signal
 import pytest
 
 from jobs import lifecycle
+from jobs.blobs import page_key
 from jobs.models import State
 from jobs.options import EchoOptions
 from tests.documents import pdf
+from tests.hostile_files import encrypted_pdf
 from tests.installation import Installation
 from tests.mill import CALM
 from tests.processes import alive, wait_until
@@ -177,6 +179,44 @@ def test_a_render_process_does_not_outlive_its_killed_worker(small_mill):
         left = worker.crash()
         assert len(left) == 3, "two that render and one that opens documents"
         wait_until(lambda: not any(map(alive, left)), "the render processes to be gone")
+
+
+# --- what is broken beside it
+
+
+def test_a_stored_result_that_is_damaged_ends_its_document_alone(mill):
+    """Small documents are assembled in groups by the worker that read them, larger ones by a task: both kinds here."""
+    with mill.worker() as worker:
+        slow = {"2": 4.0, "35": 4.0}
+        job_id = mill.submit(pdf(2), pdf(35), pdf(2), pdf(35), echo=EchoOptions(seconds=slow))
+        mill.wait_for_pages(job_id, 74 - 6)
+        worker.crash()  # what it remembers of the pages goes with it
+        damaged = [document.id for document in mill.documents(job_id)[:2]]
+        for document in damaged:
+            mill.blobs.put(page_key(job_id, document, 1, 1), b'{"number":1,"blocks":[{"lab')
+        worker.start()
+        job = ended_with_damage(mill, job_id)
+        assert [d.state for d in mill.documents(job_id)] == ["failed", "failed", "succeeded", "succeeded"]
+        assert {d.error.code for d in mill.documents(job_id)[:2]} == {"internal_error"}
+        assert (job.state, job.documents.failed) == (State.PARTIAL, 2)
+        # The worker goes on, with documents of both sizes.
+        assert ended(mill, mill.submit(pdf(1), pdf(40))).state is State.SUCCEEDED
+
+
+def ended_with_damage(mill, job_id):
+    job = mill.wait(job_id)
+    assert mill.count(job_id) == {"succeeded": 74}
+    return job
+
+
+def test_a_worker_without_the_secret_key_fails_no_document(small_mill):
+    mill = small_mill
+    with mill.worker(PAGEMILL_SECRET_KEY="") as worker:
+        job_id = mill.submit(encrypted_pdf("sesame"), password="sesame")
+        mill.until(lambda: "PAGEMILL_SECRET_KEY" in worker.output(), "the worker to say what is missing")
+        assert mill.documents(job_id)[0].state is State.RUNNING
+    with mill.worker():
+        assert ended(mill, job_id).state is State.SUCCEEDED
 
 
 # --- starts that fail
