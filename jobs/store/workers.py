@@ -22,8 +22,10 @@ _REGISTER = Sql(
 _HEARTBEAT = Sql("UPDATE worker SET heartbeat_at = {now} WHERE id = :id AND state IN ('alive', 'draining')")
 _SET_STATE = Sql("UPDATE worker SET state = :state, detail = :detail WHERE id = :id AND state IN ('alive', 'draining')")
 _DECLARE_DEAD = Sql(
-    """UPDATE worker SET state = 'dead', detail = 'no heartbeat'
-       WHERE state IN ('alive', 'draining') AND heartbeat_at < {later:-:stale} RETURNING id"""
+    """WITH silent AS MATERIALIZED (
+         SELECT id FROM worker WHERE state IN ('alive', 'draining') AND heartbeat_at < {later:-:stale} {skip_locked})
+       UPDATE worker SET state = 'dead', detail = 'no heartbeat' FROM silent WHERE worker.id = silent.id
+       RETURNING worker.id"""
 )
 _CANCELED_AMONG = Sql(
     """SELECT d.id FROM document d JOIN {list:ids(id text)} ON d.id = ids.id WHERE d.state = 'canceled'"""
@@ -68,7 +70,11 @@ def set_state(session: Session, worker: str, state: str, detail: str | None = No
 
 
 def declare_dead(session: Session, stale: float) -> list[str]:
-    """Judge every worker whose heartbeat is older than `stale` seconds. Returns their ids."""
+    """Judge every worker whose heartbeat is older than `stale` seconds. Returns their ids.
+
+    One that is just claiming holds its row and is judged next time: were it frozen in the middle of that, waiting for
+    it would stop every tick.
+    """
     return [row[0] for row in _DECLARE_DEAD.run(session, stale=stale)]
 
 

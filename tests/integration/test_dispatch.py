@@ -7,6 +7,7 @@ import json
 import logging
 
 import pytest
+from kombu import Exchange, Queue
 
 from jobs import dispatch, lifecycle
 from jobs.dispatch import ASSEMBLE_WINDOW, SPLIT_CHUNK, SPLIT_WINDOW, WINDOW, RescueRules, chunk_size
@@ -204,12 +205,22 @@ def test_after_flushall_everything_is_rung_again(db, redis):
 
 
 def test_messages_after_flushall_are_not_dropped(redis):
-    """Kombu writes bindings of named exchanges once per connection: after FLUSHALL it would send into nothing and say
-    nothing. The nameless exchange needs no binding."""
+    """The nameless exchange needs no binding."""
     redis.bell.ring_purge("job_a")
     redis.flush()
     redis.bell.ring_purge("job_b")
     assert redis.messages("deliver") == [{"job": "job_b"}]
+
+
+def test_messages_to_a_named_exchange_would_be_dropped(redis):
+    """Why: Kombu writes its bindings to Redis once per connection, then sends into nothing and says nothing."""
+    exchange = Exchange("named", type="direct")
+    queue = Queue("named", exchange=exchange, routing_key="named")
+    for expected in (1, 0):
+        with redis.app.producer_pool.acquire(block=True) as producer:
+            producer.publish({}, exchange=exchange, routing_key="named", declare=[queue])
+        assert redis.bell.lengths(["named"]) == {"named": expected}
+        redis.flush()
 
 
 def test_stamps_are_kept_while_messages_wait(db, redis):

@@ -156,7 +156,8 @@ def test_a_late_message_of_a_cleared_ring_is_as_good_as_the_new_one(db):
 
 
 def test_who_claims_is_not_declared_dead_until_the_claim_is_committed(db):
-    """The claim holds its worker's row (FOR SHARE). The judge waits, and rescue then sees the claimed pages."""
+    """The claim holds its worker's row (FOR SHARE): the judge passes it over (on SQLite it waits), so that no page is
+    claimed by somebody who is already dead. Judged later, it leaves its pages to rescue."""
     worker = register(db)
     _, [document] = submit(db)
     split(db, worker, [document], pages=2)
@@ -166,12 +167,20 @@ def test_who_claims_is_not_declared_dead_until_the_claim_is_committed(db):
     with db.write() as session:
         assert len(claiming.claim_pages(session, worker, refs)) == 2
         with beside(db, lambda: dispatch.judge(db, RULES)) as other:
-            other.waits()
+            passed_over(db, other)
             session.commit()
-            assert other.result() == [worker]
+            assert (other.result() or dispatch.judge(db, RULES)) == [worker]
 
     assert dispatch.take_back(db, RULES) == 2
     assert states(db, document) == ["pending", "pending"]
+
+
+def passed_over(db, judging):
+    """The judge beside an open claim: on PostgreSQL it is done and has judged nobody, on SQLite it waits."""
+    if is_sqlite(db):
+        judging.waits()
+    else:
+        assert judging.result() == []
 
 
 def test_who_was_declared_dead_claims_nothing(db):
@@ -205,9 +214,9 @@ def test_a_split_and_an_assembly_are_claimed_under_the_same_lock(db):
         with db.write() as session:
             assert len(claims(session, worker, refs)) == 1
             with beside(db, lambda: dispatch.judge(db, RULES)) as other:
-                other.waits()
+                passed_over(db, other)
                 session.commit()
-                assert other.result() == [worker]
+                assert (other.result() or dispatch.judge(db, RULES)) == [worker]
         assert dispatch.take_back(db, RULES) == 1
 
 

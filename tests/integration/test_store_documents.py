@@ -243,12 +243,15 @@ def test_an_unsealed_document_is_never_assembled(db, worker):
     [claimed] = claim_splits(db, worker, [document])
     with db.write() as session:
         submitting.insert_pages(session, document, worker, claimed.attempt, [1])
+    with db.write() as session:
+        claiming.release_document(session, claimed)
     recorded = record(db, good(claim(db, worker, document)), assemble_as=worker)
     assert (recorded.assemblies, recorded.ended) == ([], [])
     assert claim_assemblies(db, worker, [document]) == []
 
+    [again] = claim_splits(db, worker, [document])
     with db.write() as session:
-        submitting.seal(session, document, worker, claimed.attempt, 1)
+        submitting.seal(session, document, worker, again.attempt, 1)
     assert len(claim_assemblies(db, worker, [document])) == 1
 
 
