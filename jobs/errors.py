@@ -99,7 +99,7 @@ class PagemillError(Exception):
             type=f"urn:pagemill:error:{self.code}",
             title=self.title(),
             status=self.status,
-            detail=self.detail,
+            detail=_storable(self.detail),
             code=self.code,
             retryable=self.retryable,
             where=self.where,
@@ -112,6 +112,11 @@ class PagemillError(Exception):
         if self.where is None:
             self.where = where
         return self
+
+
+def _storable(text: str) -> str:
+    """Foreign libraries say anything; PostgreSQL takes no NUL, and no encoder half a surrogate pair."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _rebuild(

@@ -76,8 +76,12 @@ class Recorder:
             recorded = self._record([outcome for outcome, _ in group])
         except Exception:
             # The edge of this thread, which must outlive what it did not expect: the pages are held by nobody's hands
-            # from here on, and the heartbeat hands them back.
+            # from here on, and the heartbeat hands them back. One outcome that cannot be recorded is alone in that.
             log.exception("cannot record %d pages", len(group), extra={"action": "record_failed"})
+            if len(group) > 1:
+                for item in group:
+                    self._commit([item])
+                return
             recorded = None
         for _, settled in group:
             settled()
