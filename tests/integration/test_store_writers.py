@@ -16,7 +16,7 @@ from tests.protocol import claim, claim_splits, one, page_refs, register, rows, 
 from tests.writers import WEIGHTS, Plan, Writer, run, run_down
 
 PROCESSES = 8
-STEPS = 150
+STEPS = 120
 
 
 def at_once(plans):
