@@ -1,6 +1,8 @@
 # pagemill. `make help` lists what there is.
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python of a fitting version that runs (a shim of pyenv may be there and not run).
+FITS    = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= cpu,local,dev
@@ -17,7 +19,7 @@ install: $(STAMP) ## Make .venv and install everything that runs without a GPU
 
 # Two wheels of the CPU engine ask for opencv-python, which needs libGL; the headless build is put back last.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), "pagemill needs Python 3.11 or 3.12"'
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "pagemill needs Python 3.11 or 3.12; say PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
