@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
+from celery.worker.request import Request
 
 from jobs import queue
 from jobs.errors import PagemillError
@@ -26,22 +27,39 @@ class Stages:
     purge: Callable[[str], bool]
 
 
+class Unacknowledged(Request):  # type: ignore[misc]
+    """A message that nobody waits to have acknowledged (`jobs.queue.queue_named`).
+
+    Celery would acknowledge it all the same, a moment later, and where the connection broke in that moment, kombu
+    fails on the closed channel with an AttributeError that ends the worker.
+    """
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
+
+
+class Rung(Task):  # type: ignore[misc]
+    """Base of our tasks."""
+
+    Request = Unacknowledged
+
+
 def add_tasks(app: Celery, stages: Stages) -> None:
     """Register the tasks on the app. A message is only a hint: a stage that fails here is rung again by rescue."""
 
-    @app.task(name=queue.RECOGNIZE)  # type: ignore[untyped-decorator]
+    @app.task(name=queue.RECOGNIZE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def recognize(pages: dict[str, list[list[int]]]) -> None:
         _guarded(queue.RECOGNIZE, lambda: stages.recognize(queue.page_refs(pages)))
 
-    @app.task(name=queue.SPLIT)  # type: ignore[untyped-decorator]
+    @app.task(name=queue.SPLIT, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def split(documents: dict[str, int]) -> None:
         _guarded(queue.SPLIT, lambda: stages.split([DocumentRef(d, int(a)) for d, a in documents.items()]))
 
-    @app.task(name=queue.ASSEMBLE)  # type: ignore[untyped-decorator]
+    @app.task(name=queue.ASSEMBLE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def assemble(documents: dict[str, int]) -> None:
         _guarded(queue.ASSEMBLE, lambda: stages.assemble([DocumentRef(d, int(a)) for d, a in documents.items()]))
 
-    @app.task(name=queue.PURGE)  # type: ignore[untyped-decorator]
+    @app.task(name=queue.PURGE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def purge(job: str) -> None:
         _guarded(queue.PURGE, lambda: stages.purge(job))
 
