@@ -19,7 +19,7 @@ from jobs.ids import new_document_id, new_job_id, new_worker_id
 from jobs.lifecycle import NewDocument
 from jobs.models import JobPublic, State
 from jobs.options import JobOptions
-from jobs.store import claiming, reading, recording, submitting, workers
+from jobs.store import claiming, reading, recording, rescue, submitting, workers
 from jobs.store.claiming import ClaimedDocument, ClaimedPage, DocumentRef, PageRef
 from jobs.store.closing import Finish, finish_documents
 from jobs.store.database import Database
@@ -121,6 +121,20 @@ def read(db: Database, worker: str, document: str, *, failed: Sequence[int] = ()
     pages = claim(db, worker, document)
     ends = good([p for p in pages if p.number not in failed]) + bad([p for p in pages if p.number in failed])
     return record(db, ends, assemble_as=worker).assemblies
+
+
+def claim_assemblies(db: Database, worker: str, documents: Sequence[str]) -> list[ClaimedDocument]:
+    refs = document_refs(db, documents)
+    with db.write() as session:
+        return claiming.claim_assemblies(session, worker, refs)
+
+
+def take_back(db: Database, max_crashes: int = 3) -> int:
+    """One batch of everything that the dead hold."""
+    with db.write() as session:
+        pages = rescue.take_back_pages(session, max_crashes)
+    with db.write() as session:
+        return pages + rescue.take_back_documents(session, max_crashes)
 
 
 def finish(db: Database, claims: Sequence[ClaimedDocument], state: State = State.SUCCEEDED) -> list[str]:
