@@ -239,7 +239,7 @@ def test_a_closer_that_comes_while_a_retry_reopens_closes_nothing(db, blobs, par
 
 
 def test_a_retry_that_comes_while_a_closer_writes_deletes_what_it_wrote(db, worker, blobs):
-    """The plain order of rule 8 allows: closer puts job.json, retry deletes it and reopens, closer closes a running one;
+    """The plain order of rule 8 allows: closer puts job.json, retry deletes it and reopens, closer closes it again;
     Or: retry deletes, the closer's put lands after it. With the row locked during the put neither can happen."""
     job, documents = submit(db)
     through(db, worker, documents[0], failed=[1, 2])
