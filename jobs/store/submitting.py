@@ -31,6 +31,8 @@ _SEAL = Sql(
        WHERE id = :document"""
 )
 
+_END_REFUSED = Sql("UPDATE document SET finished_at = {now} WHERE job_id = :job AND state = 'failed'")
+
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
@@ -51,6 +53,8 @@ def insert_job(session: Session, job: dict[str, Any], documents: Sequence[NewRow
     rows = [_document(job, position, document) for position, document in enumerate(documents)]
     for start in range(0, len(rows), PIECE):
         session.connection().execute(insert(Document.__table__), rows[start : start + PIECE])  # type: ignore[attr-defined]
+    if any(document.error for document in documents):
+        _END_REFUSED.run(session, job=job["id"])
 
 
 def _document(job: dict[str, Any], position: int, new: NewRow) -> dict[str, Any]:

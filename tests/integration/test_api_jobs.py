@@ -113,6 +113,8 @@ def test_a_bad_file_is_its_documents_error_and_its_neighbours_go_on(server, http
     assert [d["error"] and d["error"]["code"] for d in documents] == [
         None, "unsupported_type", "empty_file", "file_too_large", None,
     ]  # fmt: skip
+    assert [d["finished_at"] is not None for d in documents] == [False, True, True, True, False]
+    assert documents[1]["finished_at"] >= documents[1]["created_at"]
     assert documents[1]["error"]["where"] == "notes.txt"
     assert documents[3]["error"]["limit"] == 1_000_000
     assert len([key for key in server.objects("uploads/") if job["id"] in key]) == 2
