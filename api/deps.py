@@ -7,7 +7,6 @@ from typing import Annotated
 
 import anyio
 from fastapi import Depends, Path, Request
-from jobs.vault import Vault
 
 from api.images import PageImages
 from jobs.blobs import BlobStore
@@ -15,6 +14,7 @@ from jobs.errors import NotFound
 from jobs.ids import is_id
 from jobs.settings import LimitSettings
 from jobs.store.database import Database
+from jobs.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Api:
     limits: LimitSettings
     engine: str
     """Of jobs that name none."""
+    engines: tuple[str, ...]
+    """What workers here serve. A job for another one would wait for ever."""
     broker_url: str
     images: PageImages
     upload_threads: anyio.CapacityLimiter

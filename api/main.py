@@ -103,6 +103,7 @@ def _opened(settings: Settings) -> Iterator[Api]:
             vault=open_vault(settings.secrets),
             limits=settings.limits,
             engine=settings.api.engine,
+            engines=settings.api.offered,
             broker_url=settings.broker.broker_url,
             images=PageImages(blobs, settings.limits),
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),

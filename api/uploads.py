@@ -17,7 +17,6 @@ from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
 from api.names import display_name
 from api.problems import invalid
-from jobs.engines import ENGINE_NAMES
 from jobs.errors import FileTooLarge, InvalidRequest, UnsupportedType, UploadIncomplete
 from jobs.ids import new_job_id
 from jobs.lifecycle import NewDocument
@@ -192,10 +191,11 @@ def parse_options(raw: bytes) -> JobOptions:
 
 def _accept_options(options: JobOptions, api: Api) -> None:
     """What only the server knows: its engines, and whether it can keep a secret."""
-    if options.engine is not None and options.engine not in ENGINE_NAMES:
-        known = ", ".join(ENGINE_NAMES)
+    if options.engine is not None and options.engine not in api.engines:
         raise InvalidRequest(
-            f"there is no engine {options.engine!r}; known: {known}", where="options.engine", actual=options.engine
+            f"there is no engine {options.engine!r} here; offered: {', '.join(api.engines)}",
+            where="options.engine",
+            actual=options.engine,
         )
     if options.password is not None and api.vault is None:
         raise InvalidRequest(

@@ -11,9 +11,10 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.engines import ENGINE_NAMES
 from jobs.errors import InvalidRequest
 
 MIB = 1024 * 1024
@@ -119,12 +120,41 @@ class WorkerSettings(_Group):
     max_crashes: int = Field(default=3, ge=1, description="Crashes after which a page or document fails.")
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """`"a, b"` -> `("a", "b")`."""
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+
+
 class ApiSettings(_Group):
     """The HTTP server."""
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8470, ge=0, le=65535)
     engine: str = Field(default="rapidocr", description="Engine of jobs that name none.")
+    engines: str = Field(
+        default=",".join(ENGINE_NAMES),
+        validate_default=True,
+        description="What workers here serve; jobs for other engines are refused.",
+    )
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The names in `engines`, each once."""
+        return _names(self.engines)
+
+    @field_validator("engines")
+    @classmethod
+    def _check_engines(cls, value: str, info: ValidationInfo) -> str:
+        names, default = _names(value), info.data.get("engine")
+        unknown = [name for name in names if name not in ENGINE_NAMES]
+        if unknown:
+            raise ValueError(f"there is no engine {unknown[0]!r}; known: {', '.join(ENGINE_NAMES)}")
+        if default not in names:
+            offered = ", ".join(names) or "none"
+            raise ValueError(
+                f"the engine of jobs that name none, {default!r} (PAGEMILL_ENGINE) is not among: {offered}"
+            )
+        return value
 
 
 class ClientSettings(_Group):
@@ -167,7 +197,7 @@ def load(group: type[S], **values: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
-        raise InvalidRequest(f"{where}: {first['msg']}", where=where) from None
+        raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}", where=where) from None
 
 
 def environment() -> dict[str, str]:

@@ -32,7 +32,6 @@ from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable, EngineUnavailable, InvalidRequest, PagemillError
 from jobs.models import WorkerState
 from jobs.settings import (
-    ApiSettings,
     BlobSettings,
     DatabaseSettings,
     EngineSettings,
@@ -81,7 +80,7 @@ def run(
       pagemill run a.pdf b.tiff -o text/ --pages 1-3 --dpi 300
     """
     options = job_options(more, pages=pages, dpi=dpi, password=password, engine=engine)
-    name = options.engine or load(ApiSettings).engine
+    name = options.engine or load(EngineSettings).name
     console = Console(stderr=as_json, highlight=False)
     started = time.monotonic()
     with _held_out(out):

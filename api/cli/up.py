@@ -26,7 +26,7 @@ from api.cli.report import counted
 from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file
 from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.models import WorkerState
-from jobs.settings import ApiSettings, DatabaseSettings, TimerSettings, environment, load
+from jobs.settings import ApiSettings, DatabaseSettings, EngineSettings, TimerSettings, environment, load
 from jobs.store import reading
 from jobs.store.database import Database, open_database
 
@@ -99,9 +99,11 @@ class Service:
         self._folder = folder
         self._signals = signals
         self._inherited = environment()
-        self._api = load(ApiSettings)
+        self._engine = engine or load(EngineSettings).name
+        # More than the one only where somebody says so: workers elsewhere may share the database.
+        self._engines = self._inherited.get("PAGEMILL_ENGINES", self._engine)
+        self._api = load(ApiSettings, engine=self._engine, engines=self._engines)
         self._grace = load(TimerSettings).scaled("grace")
-        self._engine = engine or self._api.engine
         self._count = workers
         self._stack = Stack(record=folder / "children.json")
         self._broker: Child | None = None
@@ -144,6 +146,7 @@ class Service:
         settings = {name: given.get(name, value) for name, value in settings.items()}
         settings["PAGEMILL_SECRET_KEY"] = given.get("PAGEMILL_SECRET_KEY") or _secret(self._folder / "secret.key")
         settings["PAGEMILL_ENGINE"] = self._engine
+        settings["PAGEMILL_ENGINES"] = self._engines
         return settings
 
     def _start_broker(self, remembered: int) -> tuple[int, str]:

@@ -11,7 +11,6 @@ from api.deps import Api, ApiDep
 from api.problems import documented, problem_response
 from api.shapes import Check, Health, LimitsPublic, ServiceInfo, WorkerList
 from api.version import VERSION
-from jobs.engines import ENGINE_NAMES
 from jobs.errors import ServiceError
 from jobs.store import reading
 
@@ -24,7 +23,7 @@ def service_info(api: ApiDep) -> ServiceInfo:
     return ServiceInfo(
         version=VERSION,
         engine=api.engine,
-        engines=ENGINE_NAMES,
+        engines=api.engines,
         passwords=api.vault is not None,
         limits=LimitsPublic.of(api.limits),
     )

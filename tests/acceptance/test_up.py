@@ -100,6 +100,15 @@ def test_every_reading_command_gives_one_json_document(server):
     assert "empty.pdf: empty_file" in server.run("status", job["id"]).stdout
 
 
+def test_up_takes_jobs_for_its_own_engine_only(server):
+    server.put_pdf("in/b.pdf")
+    refused = server.run("submit", "in/b.pdf", "--engine", "rapidocr")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "pagemill: invalid_request: there is no engine 'rapidocr' here; offered: echo (options.engine)\n"
+    )
+
+
 def test_fetch_writes_what_there_is_and_tells_the_rest(server):
     server.put_pdf("in/b.pdf", pages=2)
     (server.path / "in/empty.pdf").write_bytes(b"")

@@ -31,6 +31,19 @@ def test_info_health_and_workers(server):
         assert http.get("openapi.json").json()["openapi"].startswith("3.1")
 
 
+def test_an_engine_that_nobody_serves_here_is_refused(sqlite_url):
+    """Its job would wait for ever."""
+    with ApiServer(sqlite_url, engine="rapidocr", engines="rapidocr") as server, server.client() as http:
+        assert httpx.get(f"{server.url}/v1").json()["engines"] == ["rapidocr"]
+        form = [*files(PDF), ("options", (None, '{"engine": "echo"}', "application/json"))]
+        raw = http.post("jobs?engine=echo", content=PDF, headers={"Content-Type": "application/pdf"})
+        for answer in (http.post("jobs", files=form), raw):
+            body = answer.json()
+            assert (answer.status_code, body["code"], body["where"]) == (400, "invalid_request", "options.engine")
+            assert body["detail"] == "there is no engine 'echo' here; offered: rapidocr"
+        assert server.objects() == []
+
+
 def test_a_server_without_a_broker_is_ready(sqlite_url):
     with ApiServer(sqlite_url) as server:
         database = server.database()
@@ -74,7 +87,10 @@ def test_a_database_that_was_never_migrated_is_no_secret_of_ours(sqlite_url):
         assert "no such table" in server.log_text()
 
 
-@pytest.mark.parametrize(("name", "value"), [("no_such_setting", "1"), ("max_pages", "many"), ("secret_key", "short")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("no_such_setting", "1"), ("max_pages", "many"), ("secret_key", "short"), ("engines", "rapidocr")],
+)
 def test_a_wrong_setting_ends_the_start_with_its_name(sqlite_url, name, value):
     server = ApiServer(sqlite_url, **{name: value})
     with pytest.raises(Exception, match=f"PAGEMILL_{name.upper()}"):
