@@ -63,7 +63,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.SUCCEEDED, State.PARTIAL, State.FAILED, State.CANCELED}),
     State.PARTIAL: frozenset({State.RUNNING}),
     State.FAILED: frozenset({State.RUNNING}),
-    State.SUCCEEDED: frozenset({State.RUNNING}),  # a job whose failed document is retried may have succeeded parts
+    State.SUCCEEDED: frozenset(),
     State.CANCELED: frozenset(),
 }
 PAGE_TRANSITIONS: dict[PageState, frozenset[PageState]] = {

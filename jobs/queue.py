@@ -73,6 +73,7 @@ def make_app(settings: BrokerSettings) -> Celery:
             "socket_connect_timeout": 3.0,
             "socket_keepalive": True,
             "health_check_interval": 15,
+            "max_retries": 0,  # a broker that refuses connections is told at once; the next round tries again
         },
     )
     return app

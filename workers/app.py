@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from jobs import dispatch
 from jobs.blobs import open_store
 from jobs.errors import EngineUnavailable
 from jobs.ids import new_worker_id
@@ -184,6 +185,8 @@ class WorkerProcess:
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
         )
         self.incarnation.register()
+        # A predecessor in our slot is dead from now on; its pages need not wait for the next rescue (rule 6).
+        dispatch.take_back(self.db, rescue_rules(self.settings.timers, self.settings.worker.max_crashes))
         self._stack.callback(lambda: self.incarnation.set_state("stopped"))
 
     def _build_stages(self, pool: LazyPool | None) -> Stages:

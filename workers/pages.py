@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -160,11 +161,10 @@ class ResultWriter:
 
     def patiently(self, call: Callable[[], T]) -> T:
         """`call()`, again and again while the store is away, until patience or the process ends."""
-        waited = 0.0
+        ends = time.monotonic() + self._patience
         while True:
             try:
                 return call()
             except (StorageUnavailable, StorageFull):
-                if waited >= self._patience or self._stop.wait(RETRY_EVERY):
+                if time.monotonic() >= ends or self._stop.wait(RETRY_EVERY):
                     raise
-                waited += RETRY_EVERY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from jobs.errors import DatabaseUnavailable
@@ -92,13 +93,12 @@ class Recorder:
         self._on_recorded()
 
     def _record(self, outcomes: list[Outcome]) -> Recorded | None:
-        waited = 0.0
+        ends = time.monotonic() + self._patience
         while True:
             try:
                 with self._db.write() as session:
                     return recording.record(session, outcomes, assemble_as=self._worker_id())
             except DatabaseUnavailable as error:
                 log.warning("cannot record %d pages: %s", len(outcomes), error, extra={"action": "record_failed"})
-                if waited >= self._patience or self._stop.wait(RETRY_EVERY):
+                if time.monotonic() >= ends or self._stop.wait(RETRY_EVERY):
                     return None
-                waited += RETRY_EVERY

@@ -25,5 +25,6 @@ def upgrade(engine: Engine) -> None:
     """To the newest revision, in one transaction. Several processes at once wait for each other."""
     with engine.execution_options(pagemill_writes=True).begin() as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes as long as it takes
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         command.upgrade(config(connection), "head")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from jobs.results import Label
+from jobs.results import FURNITURE, Label
 from workers.engines.rapidocr import labels
 from workers.engines.rapidocr.geometry import Box, Line, Region, line_height, mean_score, union
 from workers.engines.rapidocr.order import reading_order, split_columns
@@ -61,7 +61,14 @@ def arrange(
     for group in loose_groups(loose, unit):
         pieces += _loose_pieces(group, lines, known, unit, height)
     pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
-    return _ordered(pieces, unit, height)
+    return _ordered(_with_some_text(pieces), unit, height)
+
+
+def _with_some_text(pieces: list[Piece]) -> list[Piece]:
+    """Heads, feet and numbers are left out of what is read, so where a page has no other text they are its text."""
+    if any(p.label not in FURNITURE and p.label != "image" and p.content.strip() for p in pieces):
+        return pieces
+    return [replace(p, label="text") if p.label in FURNITURE else p for p in pieces]
 
 
 def _ordered(pieces: Sequence[Piece], unit: float, height: float) -> list[Piece]:
