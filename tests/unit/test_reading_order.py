@@ -293,6 +293,30 @@ def test_page_number_and_running_head_frame_the_page():
     ]  # fmt: skip
 
 
+def head(box):
+    return Region("header", Box(*box), 0.9)
+
+
+@pytest.mark.parametrize("words", [["Potato 1"], ["7"], ["Potato 1", "7"]])
+def test_what_is_the_pages_only_text_is_no_furniture(words):
+    """A header and a page number by the layout model's word and by position."""
+    lines = [line(text, 100, y) for text, y in zip(words, (50, 1950), strict=False)]
+    pieces = read(lines, [head((90, 40, 300, 80))])
+    assert [(p.label, p.content) for p in pieces] == [("text", text) for text in words]
+
+
+def test_a_figure_alone_does_not_make_a_head_furniture():
+    """Nothing but the figure would be left in the Markdown, and the figure's own words are inside it."""
+    lines = [line("Potato 1", 100, 50), line("axis", 300, 800)]
+    pieces = read(lines, [head((90, 40, 300, 80)), Region("image", Box(100, 300, 900, 1500), 0.9)])
+    assert [(p.label, p.content) for p in pieces] == [("text", "Potato 1"), ("image", "axis")]
+
+
+def test_a_head_beside_other_text_is_furniture():
+    pieces = read([line("Potato 1", 100, 50), *column(LEFT, 100, 300, 500)], [head((90, 40, 300, 80))])
+    assert [p.label for p in pieces] == ["header", "text"]
+
+
 def test_formulas_are_valid_latex_although_nobody_can_read_them():
     pieces = read([line("E_k = 50% {x}", 0, 100)], [Region("display_formula", Box(0, 90, 400, 130), 0.9)])
     assert contents(pieces) == [r"\text{E\_k = 50\% \{x\}}"]
