@@ -227,7 +227,8 @@ class WorkerService(Service):
     def _ready(self) -> bool:
         with self._installation.db.read() as session:
             rows = reading.list_workers(session)
-        return any(row.pid == self.pid and row.state == "alive" for row in rows) and " serves " in self.output()
+        ours = [row for row in rows if row.pid == self.pid and row.state == "alive"]
+        return any(f"worker {row.id} serves" in self.output() for row in ours)
 
     def output(self) -> str:
         """Its whole log; empty when it was never started or is removed."""

@@ -1,7 +1,6 @@
 """Documents in, results out, through real worker processes: what ordinary jobs become."""
 
 import orjson
-import pytest
 
 from jobs.blobs import page_key, result_key
 from jobs.models import State
@@ -108,16 +107,3 @@ def test_with_an_s3_store(tmp_path, sqlite_url, broker_url, seaweedfs):
         assert ended(mill, mill.submit(pdf(1), echo=EchoOptions(render=True))).state is State.SUCCEEDED
         assert worker.terminate() == 0
         assert list(scratch.iterdir()) == [], "an orderly end leaves nothing"
-
-
-@pytest.mark.ocr
-def test_a_blank_page_succeeds_with_nothing_to_say(tmp_path, sqlite_url, broker_url):
-    settings = CALM | {"PAGEMILL_ENGINE": "rapidocr"}
-    with Installation(tmp_path, sqlite_url, broker_url, settings=settings) as mill, mill.worker():
-        job_id = mill.submit(pdf(1, text=""), engine="rapidocr")
-        job = mill.wait(job_id)
-        assert (job.state, job.pages.succeeded) == (State.SUCCEEDED, 1)
-        [result] = page_results(mill, job_id)
-        assert result["blocks"] == []
-        [line] = mill.manifest(job_id)["documents"]
-        assert mill.blobs.get(f"jobs/{job_id}/{line['markdown']}").strip() == b""
