@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -34,6 +34,9 @@ class Format(StrEnum):
 _ENDINGS = {Format.MARKDOWN: ".md", Format.JSON: ".json", Format.TEXT: ".txt", Format.ZIP: ".zip"}
 
 
+_READABLE = (State.SUCCEEDED, State.PARTIAL)
+
+
 def open_client() -> Client:
     """The server of PAGEMILL_URL."""
     return Client.of(load(ClientSettings))
@@ -44,9 +47,14 @@ def fetch(
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results, or - for standard output.")
     ] = Path(),
-    wanted: Annotated[Format, typer.Option("--format", help="all: Markdown, JSON and figures.")] = Format.ALL,
+    wanted: Annotated[
+        Format, typer.Option("--format", help="all: Markdown, JSON and figures; Markdown on -.")
+    ] = Format.ALL,
 ) -> None:
     """Write the results of a finished job below OUT: x.pdf.md, x.pdf.json, x.pdf.figures/.
+
+    On standard output, Markdown and text of several documents come one after the other, each below its name;
+    JSON of several documents is the list of them (job.json).
 
     Examples:
 
@@ -55,31 +63,61 @@ def fetch(
       pagemill fetch job_0199… -o - --format markdown
     """
     with open_client() as client:
-        if str(out) == "-":
-            _to_stdout(client, job_id, wanted)
-            return
-        try:
-            failures = _fetch_all(client, job_id, out, wanted)
-        except OSError as error:
-            raise InvalidRequest(f"OUT cannot be written: {error.strerror}", where=str(error.filename or out)) from None
+        failures = _to_stdout(client, job_id, wanted) if str(out) == "-" else _to_folder(client, job_id, out, wanted)
     for failure in failures:
         typer.echo(failure_line(failure), err=True)
     raise typer.Exit(1 if failures else 0)
 
 
-def _to_stdout(client: Client, job_id: str, wanted: Format) -> None:
+def _to_stdout(client: Client, job_id: str, wanted: Format) -> list[Failure]:
+    """One stream of bytes. Returns why something of several documents is missing."""
     wanted = Format.MARKDOWN if wanted is Format.ALL else wanted
     out = typer.get_binary_stream("stdout")
-    with client.result(job_id, format=wanted.value) as chunks:
-        for chunk in chunks:
-            out.write(chunk)
+    failures: list[Failure] = []
+    if wanted in (Format.JSON, Format.ZIP) or client.job(job_id).documents.total == 1:
+        _copy(client, job_id, None, wanted, out)
+    else:
+        gap = b""
+        for document in client.documents(job_id):
+            failures += _missing(client, document)
+            if document.state in _READABLE:
+                out.write(gap + heading(document.name).encode())
+                _copy(client, job_id, document.id, wanted, out)
+                gap = b"\n"
     out.flush()
+    return failures
+
+
+def heading(name: str) -> str:
+    """Which document begins here: a comment, in Markdown not seen, that no name can end early."""
+    return f"<!-- {name.replace('--', '- -')} -->\n\n"
+
+
+def _copy(client: Client, job_id: str, document: str | None, wanted: Format, out: IO[bytes]) -> None:
+    with client.result(job_id, document, format=wanted.value) as chunks:
+        out.writelines(chunks)
+
+
+def _to_folder(client: Client, job_id: str, out: Path, wanted: Format) -> list[Failure]:
+    try:
+        return _fetch_all(client, job_id, out, wanted)
+    except OSError as error:
+        raise InvalidRequest(f"OUT cannot be written: {error.strerror}", where=str(error.filename or out)) from None
+
+
+def _missing(client: Client, document: DocumentPublic) -> list[Failure]:
+    """Why a document, or some pages of it, cannot be fetched."""
+    failures = failures_of(client, document)
+    if document.state not in FINAL:
+        failures.append(Failure(document.name, "result_not_ready", f"The document is {document.state.value}"))
+    elif document.state is State.CANCELED and not failures:
+        failures.append(Failure(document.name, "canceled", "The document was canceled"))
+    return failures
 
 
 def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[Failure]:
     """Write everything there is. Returns why the rest is missing."""
     out.mkdir(parents=True, exist_ok=True)
-    job = client.job(job_id)
     if wanted is Format.ZIP:
         _save(client, job_id, None, wanted, out / f"{job_id}.zip")
         return []
@@ -87,14 +125,9 @@ def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[F
     for document in client.documents(job_id):
         # The name comes from whoever submitted: it stays below OUT, and two equal ones do not meet.
         target = Target(out / names.take(archive_name(document.name)))
-        failures += failures_of(client, document)
-        if document.state in (State.SUCCEEDED, State.PARTIAL):
+        failures += _missing(client, document)
+        if document.state in _READABLE:
             _fetch_document(client, document, target, wanted)
-        elif document.state not in FINAL:
-            detail = f"The document is {document.state.value}"
-            failures.append(Failure(document.name, "result_not_ready", detail))
-    if job.state is State.CANCELED and not failures:
-        failures.append(Failure(job_id, "canceled", "The job was canceled"))
     return failures
 
 

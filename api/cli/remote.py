@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,11 @@ import orjson
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from api.cli.bars import Bars, OpenDocument, Progress, clock
 from api.cli.fetch import JobArgument, failures_of, open_client
+from api.cli.listing import colour, plain_lines, table_lines
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
 from api.cli.plan import Failure, Plan, make_plan
 from api.cli.report import counted, print_failures
@@ -27,8 +28,6 @@ from jobs.options import Priority
 _POLL = 0.5
 _PATIENCE = 60.0
 """Seconds that a server may be away while it is watched."""
-
-_COLOURS = {State.SUCCEEDED: "green", State.FAILED: "red", State.PARTIAL: "yellow", State.RUNNING: "cyan"}
 
 Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end; exit status 1 unless all went well.")]
 
@@ -115,7 +114,9 @@ def jobs(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first.
+    """List jobs, newest first, with what is done of their documents and pages; times are UTC.
+
+    Where the output is no terminal, its columns are separated by tabs.
 
     Examples:
 
@@ -128,20 +129,13 @@ def jobs(
     if as_json:
         _print_json(found)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("job", "state", "documents", "pages", "engine", "created"):
-        table.add_column(name, no_wrap=True, min_width=36 if name == "job" else None)  # an id cut off is no id
-    for job in found:
-        done = job.documents.total - job.documents.queued
-        table.add_row(
-            job.id,
-            Text(job.state.value, style=_colour(job.state)),
-            f"{done}/{job.documents.total}",
-            f"{job.pages.succeeded + job.pages.failed}/{job.pages.total}",
-            job.engine,
-            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
-        )
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False)
+    if console.is_terminal:
+        for line in table_lines(found, console.width, datetime.now(UTC)):
+            console.print(line, soft_wrap=True)
+    else:
+        for plain in plain_lines(found):
+            typer.echo(plain)
 
 
 # --- sending
@@ -240,7 +234,7 @@ def _finish(client: Client, job: JobPublic, *, as_json: bool, judge: bool, brief
 
 def _describe(console: Console, job: JobPublic) -> None:
     counts, pages = job.documents, job.pages
-    console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=_colour(job.state)))
+    console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=colour(job.state)))
     console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'queued'))}")
     console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
     console.print(f"engine     {job.engine}")
@@ -263,12 +257,6 @@ def _failures(client: Client, job: JobPublic) -> Iterator[Failure]:
     for document in client.documents(job.id):
         if document.state in (State.FAILED, State.PARTIAL):
             yield from failures_of(client, document)
-
-
-def _colour(state: State) -> str:
-    return {State.SUCCEEDED: "green", State.FAILED: "red", State.PARTIAL: "yellow", State.RUNNING: "cyan"}.get(
-        state, "dim"
-    )
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:

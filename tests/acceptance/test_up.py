@@ -126,6 +126,29 @@ def test_fetch_writes_what_there_is_and_tells_the_rest(server):
     assert server.run("fetch", sole, "-o", "-").stdout.split() == ["page", "1", "page", "2"]
 
 
+def test_several_documents_on_standard_output(server):
+    server.put_pdf("several/a.pdf", width=310)
+    (server.path / "several/b--.pdf").write_bytes(b"")
+    server.put_pdf("several/c--.pdf", width=320)
+    job = server.run("submit", "several").stdout.strip()
+    server.run("status", job, "--watch")
+    for wanted in ((), ("--format", "markdown"), ("--format", "text")):
+        done = server.run("fetch", job, "-o", "-", *wanted)
+        assert done.stdout == "<!-- a.pdf -->\n\npage 1\n\n<!-- c- -.pdf -->\n\npage 1\n"
+        assert (done.returncode, done.stderr) == (1, "failed: b--.pdf: empty_file: The file is empty\n")
+    listed = server.run("fetch", job, "-o", "-", "--format", "json")
+    assert [document["name"] for document in json.loads(listed.stdout)["documents"]] == ["a.pdf", "b--.pdf", "c--.pdf"]
+
+
+def test_jobs_for_programs_are_columns_with_tabs(server):
+    server.put_pdf("in/b.pdf", pages=2)
+    job = server.run("submit", "in/b.pdf", "--watch").stdout.split()[0]
+    head, first, *_ = (line.split("\t") for line in server.run("jobs", COLUMNS="40").stdout.splitlines())
+    assert dict(zip(head, first, strict=True)) | {"created": ""} == {
+        "job": job, "state": "succeeded", "docs": "1/1", "pages": "2/2", "created": "", "engine": "echo",
+    }  # fmt: skip
+
+
 def test_names_of_others_stay_below_out(server):
     """A name comes from whoever submitted the file, and may be anything."""
     body = server.put_pdf("c.pdf").read_bytes()
