@@ -147,7 +147,7 @@ def judge(db: Database, rules: RescueRules) -> list[str]:
 def take_back(db: Database, rules: RescueRules) -> int:
     """Free everything that workers hold which are not alive, in pieces. Returns how much it was."""
     taken = 0
-    for step in (rescue.take_back_pages, rescue.take_back_documents):
+    for step in (rescue.take_back_documents, rescue.take_back_pages):
         while True:
             with db.write() as session:
                 piece = step(session, rules.max_crashes)

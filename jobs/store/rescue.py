@@ -37,7 +37,9 @@ _DEAD_HANDS = Sql(
 _TAKE_DOCUMENTS = Sql(
     """UPDATE document SET worker = NULL, rung_at = NULL, ready_at = {now},
               crashes = document.crashes + CASE WHEN w.died THEN 1 ELSE 0 END
-       FROM (SELECT id, state = 'dead' AS died FROM worker WHERE state IN ('dead', 'stopped')) AS w
+       FROM (SELECT id, state = 'dead' AND NOT EXISTS (
+               SELECT 1 FROM page WHERE page.worker = worker.id AND page.state = 'running') AS died
+             FROM worker WHERE state IN ('dead', 'stopped')) AS w
        WHERE document.worker = w.id AND document.id IN (SELECT id FROM {list:ids(id text)})"""
 )
 _FAIL_DOCUMENTS = Sql(
@@ -63,7 +65,12 @@ def take_back_pages(session: Session, max_crashes: int) -> int:
 
 
 def take_back_documents(session: Session, max_crashes: int) -> int:
-    """The same for documents whose splitter or assembler is not alive. A transaction of its own: rule 1's order."""
+    """The same for documents whose splitter or assembler is not alive. A transaction of its own: rule 1's order.
+
+    A death counts for them only where the worker held no page: the pages are the suspects (documents are opened in a
+    subprocess and assembled in pieces), and a document in its way each time a page kills must not fail for it. Hence
+    it comes before `take_back_pages`.
+    """
     ids = lock_documents(session, [row[0] for row in _DEAD_HANDS.run(session, batch=BATCH)])
     if not ids:
         return 0
