@@ -25,6 +25,12 @@ M = TypeVar("M", bound=BaseModel)
 TIMEOUT = httpx.Timeout(30.0, connect=10.0, read=300.0)
 
 
+class NotPagemill(ServiceError):
+    """What answers there is not pagemill."""
+
+    code, status = "not_pagemill", 502
+
+
 class ServerUnreachable(ServiceError):
     """The server cannot be reached."""
 
@@ -47,10 +53,11 @@ class Client:
     """One server. Thread-safe, as httpx is. Every call raises PagemillError; ServerUnreachable where nobody answers."""
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
+        """Raises InvalidRequest for what is no address of a server."""
         headers = {"Accept": "application/json"}
         if api_key is not None:
             headers["Authorization"] = f"Bearer {api_key}"
-        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1/", headers=headers, timeout=TIMEOUT)
+        self._http = httpx.Client(base_url=_checked_url(url) + "/v1/", headers=headers, timeout=TIMEOUT)
 
     @classmethod
     def of(cls, settings: ClientSettings) -> Client:
@@ -230,13 +237,22 @@ class _LateFile:
             self._file = None
 
 
+def _checked_url(url: str) -> str:
+    try:
+        parts = httpx.URL(url.rstrip("/"))
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in ("http", "https") or not parts.host:
+        detail = f"{url!r} is no address of a server; write it like http://127.0.0.1:8470"
+        raise InvalidRequest(detail, where="PAGEMILL_URL")
+    return str(parts)
+
+
 def _parsed(model: type[M], response: httpx.Response) -> M:
     try:
         return model.model_validate_json(response.content)
     except ValidationError:
-        raise InternalError(
-            f"this is no answer of pagemill: {response.text[:200]!r}", where=str(response.url)
-        ) from None
+        raise _not_pagemill(response) from None
 
 
 def _checked(response: httpx.Response) -> httpx.Response:
@@ -245,9 +261,21 @@ def _checked(response: httpx.Response) -> httpx.Response:
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:
-        detail = f"{response.status_code} without a problem: {response.text[:200]!r}"
-        raise InternalError(detail, where=str(response.url)) from None
+        raise _not_pagemill(response) from None
     raise _error(problem, response.headers.get("retry-after", ""))
+
+
+def _not_pagemill(response: httpx.Response) -> ServiceError:
+    """An answer without our words in it. Those of gateways (502 to 504) say that the server behind them is away."""
+    request = response.request
+    address, answer = (
+        request.url.copy_with(raw_path=b"/"),
+        f"{response.status_code} to {request.method} {request.url.path}",
+    )
+    if response.status_code in (502, 503, 504):
+        return ServerUnreachable(f"{address}: a gateway answers {answer}")
+    elsewhere = f"; it points to {response.headers.get('location', '')[:200]}" if response.is_redirect else ""
+    return NotPagemill(f"{address} is not a pagemill server: it answers {answer}{elsewhere}", where="PAGEMILL_URL")
 
 
 def _error(problem: Problem, retry_after: str) -> PagemillError:

@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         separate_input_output_schemas=False,
     )
+    app.include_router(service.root)
     for module in (service, jobs, documents, pages, results):
         app.include_router(module.router, prefix="/v1")
     problems.install(app)

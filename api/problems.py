@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from api.complaints import complaint
 from jobs.errors import InternalError, InvalidRequest, NotFound, PagemillError, Problem, RequestError, ResultNotReady
 
 logger = logging.getLogger(__name__)
@@ -132,10 +133,7 @@ def invalid(error: ValidationError, where: str) -> InvalidRequest:
 def _first_complaint(complaints: Sequence[Any], where: str) -> InvalidRequest:
     first = complaints[0]
     place = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "there is no such field"
-    return InvalidRequest(f"{place}: {message}", where=place)
+    return InvalidRequest(f"{place}: {complaint(first)}", where=place)
 
 
 def install(app: FastAPI) -> None:

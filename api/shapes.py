@@ -52,6 +52,15 @@ class LimitsPublic(BaseModel):
         return cls.model_validate(limits.model_dump(include=set(cls.model_fields)))
 
 
+class Signpost(BaseModel):
+    """Paths on this server."""
+
+    name: Literal["pagemill"] = "pagemill"
+    version: str
+    api: Literal["/v1"] = "/v1"
+    openapi: Literal["/v1/openapi.json"] = "/v1/openapi.json"
+
+
 class ServiceInfo(BaseModel):
     """Name, version and what a submission may cost."""
 

@@ -69,7 +69,7 @@ class Reception:
         elif kind in ("", "application/pdf", "application/octet-stream") or kind.startswith("image/"):
             options = self._query_options()
             _accept_options(options, self._api)
-            await self._read_raw(self._request.stream())
+            await self._read_raw(self._request.stream(), announced=bool(kind))
         else:
             raise UnsupportedType(
                 f"a body of type {kind} is no upload; send multipart/form-data, application/pdf, image/* or "
@@ -81,7 +81,7 @@ class Reception:
     def _submission(self, options: JobOptions) -> Submission:
         documents = self.intake.documents
         if not documents:
-            raise InvalidRequest("there is no `file` part", where="file")
+            raise InvalidRequest("no file was sent: there is no `file` part", where="file")
         errors = [document.error for document in documents]
         if errors[0] is not None and all(errors):
             raise errors[0]
@@ -144,15 +144,22 @@ class Reception:
 
     # --- raw body
 
-    async def _read_raw(self, body: AsyncIterator[bytes]) -> None:
+    async def _read_raw(self, body: AsyncIterator[bytes], *, announced: bool) -> None:
+        """`announced`: the client named a type, so that no bytes are an empty file and not the lack of one."""
         limit = self._api.limits.max_file_bytes
-        announced = self._request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
-            raise FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=int(announced))
+        length = self._request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=int(length))
         name = display_name(self._request.query_params.get("name", ""), "document")
         await self.intake.begin(self._job_id, self._day, name)
         async for chunk in body:
+            announced = announced or bool(chunk)
             await self.intake.write(chunk)
+        if not announced:
+            raise InvalidRequest(
+                "no file was sent: send one as the body, or several as `file` parts of multipart/form-data",
+                where="body",
+            )
         await self.intake.end()
 
     def _query_options(self) -> JobOptions:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from api.complaints import complaint
 from jobs.engines import ENGINE_NAMES
 from jobs.options import JobOptions, parse_page_ranges
 
@@ -69,4 +70,4 @@ def job_options(more: str | None, **given: Any) -> JobOptions:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise typer.BadParameter(f"{place}: {first['msg']}", param_hint="--options") from None
+        raise typer.BadParameter(f"{place}: {complaint(first)}", param_hint="--options") from None

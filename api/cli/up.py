@@ -206,6 +206,7 @@ class Service:
             return
         _say(f"pagemill is up; its data lies in {self._folder}")
         _say(f"  API      {address}")
+        _say(f"  OpenAPI  {address}/v1/openapi.json")
         if flower is not None:
             view = f"http://{embedded.LOOPBACK}:{flower_port}"
             try:

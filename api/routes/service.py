@@ -9,12 +9,20 @@ from fastapi import APIRouter, Response
 from api.broker import broker_state
 from api.deps import Api, ApiDep
 from api.problems import documented, problem_response
-from api.shapes import Check, Health, LimitsPublic, ServiceInfo, WorkerList
+from api.shapes import Check, Health, LimitsPublic, ServiceInfo, Signpost, WorkerList
 from api.version import VERSION
 from jobs.errors import ServiceError
 from jobs.store import reading
 
 router = APIRouter(tags=["service"])
+root = APIRouter(tags=["service"])
+"""What stands before every version."""
+
+
+@root.get("/")
+async def signpost() -> Signpost:
+    """Where the API and its description are."""
+    return Signpost(version=VERSION)
 
 
 @router.get("", responses=documented())

@@ -203,7 +203,7 @@ def test_a_database_of_a_server_is_not_touched(place):
         (("run", "in", "-o", "out", "--engine", "none"), "--engine"),
         (("run", "in", "-o", "out", "--dpi", "9999"), "--dpi"),
         (("run", "in", "-o", "out", "--options", "{"), "--options"),
-        (("run", "in", "-o", "out", "--options", '{"nonsense": 1}'), "--options"),
+        (("run", "in", "-o", "out", "--options", '{"nonsense": 1}'), "there is no option 'nonsense'"),
         (("frobnicate",), "frobnicate"),
     ],
 )

@@ -54,6 +54,9 @@ def test_submit_watch_fetch_and_ctrl_c(place):
     place.put_pdf("in/sub/b.pdf", width=300)
     with place.started("up") as up:
         up.wait_for(READY)
+        address = re.search(r"OpenAPI +(http://\S+)", up.output)
+        assert address is not None, up.output
+        assert httpx.get(address[1], trust_env=False).json()["info"]["title"] == "pagemill"
         flower = re.search(r"Flower +(http://127.0.0.1:\d+)", up.output)
         assert flower is not None, up.output
         wait_until(lambda: flower_workers(flower[1]), "Flower to see the worker")

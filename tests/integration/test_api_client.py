@@ -1,11 +1,13 @@
 """The typed client against the real server."""
 
 import io
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from api.client import Client, ServerUnreachable, Upload
+from api.client import Client, NotPagemill, ServerUnreachable, Upload
 from jobs.errors import Gone, InvalidRequest, NotAcceptable, NotFound, PageTimeout, ResultNotReady, UnsupportedType
 from jobs.models import PageState, State
 from jobs.options import JobOptions
@@ -112,6 +114,47 @@ def test_a_server_that_is_not_there():
         assert not client.is_ready()
         with pytest.raises(ServerUnreachable, match="127"):
             client.info()
+
+
+@pytest.fixture
+def stranger():
+    """A web server that is not pagemill: everything is 404, /page/ below it an HTML page, /gate/ a broken gateway."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status = next((s for start, s in (("/page/", 200), ("/gate/", 502)) if self.path.startswith(start)), 404)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as web:
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_port}"
+        web.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("place", "answer"), [("", "404 to GET /v1"), ("/page/", "200 to GET /page/v1")])
+def test_a_server_that_is_not_pagemill(stranger, place, answer):
+    with Client(stranger + place) as client, pytest.raises(NotPagemill) as caught:
+        client.info()
+    assert caught.value.detail == f"{stranger}/ is not a pagemill server: it answers {answer}"
+
+
+def test_a_gateway_without_its_server_is_a_server_that_is_away(stranger):
+    with Client(f"{stranger}/gate/") as client, pytest.raises(ServerUnreachable, match="gateway answers 502"):
+        client.info()
+
+
+@pytest.mark.parametrize("url", ["nope", "", "ftp://x", "http://", "http://[::1", "127.0.0.1:8470"])
+def test_what_is_no_address(url):
+    with pytest.raises(InvalidRequest, match="is no address of a server") as caught:
+        Client(url)
+    assert caught.value.where == "PAGEMILL_URL"
 
 
 def test_what_the_server_is(client):

@@ -184,6 +184,21 @@ def test_wrong_parameters_of_a_raw_upload(http, query, where):
     assert problem(response, 400, "invalid_request")["where"] == where
 
 
+def test_an_upload_without_a_body_is_no_empty_file(server, http):
+    before = server.objects()
+    body = problem(http.post("jobs"), 400, "invalid_request")
+    assert body["where"] == "body"
+    assert body["detail"].startswith("no file was sent: ")
+    problem(http.post("jobs", headers={"Content-Type": "application/pdf"}), 422, "empty_file")
+    assert server.objects() == before
+
+
+@pytest.mark.parametrize(("options", "name"), [({"foo": 1}, "foo"), ({"echo": {"foo": 1}}, "echo.foo")])
+def test_an_option_that_does_not_exist_is_named(http, options, name):
+    body = problem(submit(http, PDF, options=options), 400, "invalid_request")
+    assert body["detail"] == f"options.{name}: there is no option '{name}'"
+
+
 def test_a_raw_body_that_announces_too_much_is_refused_unread(http):
     response = http.post("jobs", content=PDF + bytes(2_000_000), headers={"Content-Type": "application/pdf"})
     assert problem(response, 413, "file_too_large")["limit"] == 1_000_000

@@ -31,6 +31,14 @@ def test_info_health_and_workers(server):
         assert http.get("openapi.json").json()["openapi"].startswith("3.1")
 
 
+def test_the_root_points_to_the_api(server):
+    sign = httpx.get(server.url).json()
+    assert sign["name"] == "pagemill"
+    assert httpx.get(server.url + sign["api"]).json()["version"] == sign["version"]
+    assert httpx.get(server.url + sign["openapi"]).json()["info"]["title"] == "pagemill"
+    assert httpx.post(server.url).headers["allow"] == "GET"
+
+
 def test_an_engine_that_nobody_serves_here_is_refused(sqlite_url):
     """Its job would wait for ever."""
     with ApiServer(sqlite_url, engine="rapidocr", engines="rapidocr") as server, server.client() as http:
