@@ -1,8 +1,10 @@
 """Pages to Markdown and plain text. Pure: no files, no store; documents stream page by page.
 
 The Markdown is CommonMark with HTML tables and `$$` formulas. Text that was read from a page can neither become
-Markdown structure nor HTML: what would is escaped, and nothing else is. Links to figures are relative and start with
-`figures/` unless told otherwise; file names hold no character that needs escaping, so that a caller may rewrite them.
+Markdown structure nor HTML: what would is escaped, and nothing else is. The one exception: two or more paragraphs or
+lines in a row that begin with a printed bullet, never with `-`, `*` or `+`, are a list. Links to figures are relative
+and start with `figures/` unless told otherwise; file names hold no character that needs escaping, so that a caller may
+rewrite them.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape, unescape
 from html.parser import HTMLParser
+from itertools import groupby
 
-from jobs.results import FURNITURE, Block, PageEntry, PageResult
+from jobs.results import FURNITURE, Block, Label, PageEntry, PageResult
 
 FIGURES = "figures/"
 
@@ -30,6 +33,10 @@ _LINE_START = re.compile(
     r"^(?:\#{1,6}(?=\s|$) | > | [-+*](?=\s|$) | [-=]+\s*$ | (?:-\s*){3,}$ | ~{3} | \| | :?-+:?\s*\|)", re.X
 )
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+# Printed bullets; those that are letters, blanks or dashes elsewhere only before a space.
+_BULLET = re.compile(r"\s*(?:[•◦▪‣●]\s*|[○■□·–]\s+)(?=\S)")
+# GitHub would make a box to be ticked of it.
+_TICK_BOX = re.compile(r"^\[(?=[ xX]\])")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -39,12 +46,14 @@ _TABLE_TAGS = frozenset({
     "sup", "p", "ul", "ol", "li", "div", "span",
 })  # fmt: skip
 _TABLE_ATTRIBUTES = frozenset({"colspan", "rowspan", "border"})
+# Labels whose blocks are no running text.
+_OWN_FORM: frozenset[Label] = frozenset({"doc_title", "paragraph_title", "table", "display_formula", "algorithm"})
 _SILENT_TAGS = frozenset({"script", "style", "template", "noscript", "iframe", "object", "title", "textarea"})
 
 
 def page_markdown(result: PageResult, *, figures: str = FIGURES) -> str:
     """One page as Markdown, without a newline at its end; empty for a page without text. `figures`: prefix of links."""
-    return "\n\n".join(part for part in (_block(block, figures) for block in _readable(result)) if part)
+    return "\n\n".join(part for part in _parts(_readable(result), figures) if part)
 
 
 def page_text(result: PageResult) -> str:
@@ -108,6 +117,19 @@ def _readable(result: PageResult) -> Sequence[Block]:
     return sorted((b for b in result.blocks if b.label not in FURNITURE), key=lambda b: b.order)
 
 
+def _parts(blocks: Sequence[Block], figures: str) -> Iterator[str]:
+    """Each block's Markdown; neighbouring blocks of text are one text, so that a list runs through all of them."""
+    for running, group in groupby(blocks, key=_is_running_text):
+        if running:
+            yield from _text([paragraph for block in group for paragraph in _paragraphs(block.content)])
+        else:
+            yield from (_block(block, figures) for block in group)
+
+
+def _is_running_text(block: Block) -> bool:
+    return block.label not in _OWN_FORM and not block.figure
+
+
 def _block(block: Block, figures: str) -> str:
     match block.label:
         case "doc_title" | "paragraph_title":
@@ -118,9 +140,33 @@ def _block(block: Block, figures: str) -> str:
             return _formula(block.content)
         case "algorithm":
             return _code(block.content)
-    if block.figure:
-        return f"![]({figure_link(block.figure, figures)})"
-    return "\n\n".join(escape_text(paragraph) for paragraph in _paragraphs(block.content))
+    return f"![]({figure_link(block.figure, figures)})" if block.figure else ""
+
+
+def _text(paragraphs: Sequence[str]) -> Iterator[str]:
+    """Paragraphs and lists. One bullet alone is no list: it may be anything."""
+    pieces = [(i, piece) for i, paragraph in enumerate(paragraphs) for piece in _before_bullets(paragraph)]
+    items = [False, *(_BULLET.match(piece) is not None for _, piece in pieces), False]
+    listed = [own and (before or after) for before, own, after in zip(items, items[1:], items[2:], strict=False)]
+    for (in_list, _), group in groupby(range(len(pieces)), key=lambda i: (listed[i], listed[i] or pieces[i][0])):
+        texts = [pieces[i][1] for i in group]
+        yield "\n".join(map(_list_item, texts)) if in_list else escape_text("\n".join(texts))
+
+
+def _before_bullets(paragraph: str) -> list[str]:
+    """A paragraph's lines, cut before each that begins with a bullet."""
+    pieces: list[list[str]] = []
+    for line in _CONTROL.sub("", paragraph).splitlines():
+        if pieces and not _BULLET.match(line):
+            pieces[-1].append(line)
+        else:
+            pieces.append([line])
+    return ["\n".join(piece) for piece in pieces]
+
+
+def _list_item(text: str) -> str:
+    content = _TICK_BOX.sub(r"\\[", escape_text(_BULLET.sub("", text, count=1)))
+    return "- " + content.replace("\n", "\n  ")
 
 
 def _block_text(block: Block) -> str:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from jobs.errors import PageTimeout
-from jobs.results import Block, EngineInfo, PageEntry, PageResult
 from jobs.markdown import (
     clean_table,
     document_markdown,
@@ -19,6 +18,7 @@ from jobs.markdown import (
     page_markdown,
     page_text,
 )
+from jobs.results import Block, EngineInfo, PageEntry, PageResult
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ENGINE = EngineInfo(name="echo", version="1", model="echo")
@@ -188,6 +188,66 @@ def test_a_table_is_one_block_though_its_source_has_blank_lines():
 def test_tables_as_text_have_tabs():
     html = "<table><tr><td>a</td><td></td><td>c &amp; d</td></tr><tr><td colspan=3>e</td></tr></table>"
     assert page_text(page(block("table", html))) == "a\t\tc & d\ne"
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def texts(*contents):
+    return page(*(block("text", content) for content in contents))
+
+
+def kinds(markdown):
+    return [t.type for t in PARSER.parse(markdown) if t.nesting >= 0 and t.type != "inline"]
+
+
+@pytest.mark.parametrize("bullet", ["• ", "•", "◦ ", "▪ ", "‣ ", "● ", "■ ", "· ", "– "])
+def test_paragraphs_that_begin_with_bullets_are_a_list(bullet):
+    result = texts("Before:", f"{bullet}first\nand on", f"{bullet}second", "After.")
+    assert page_markdown(result) == "Before:\n\n- first  \n  and on\n- second\n\nAfter."
+    assert page_text(result) == f"Before:\n\n{bullet}first\nand on\n\n{bullet}second\n\nAfter."
+
+
+def test_lines_that_begin_with_bullets_are_a_list_too():
+    assert page_markdown(texts("Before:\n• first\nand on\n• second")) == "Before:\n\n- first  \n  and on\n- second"
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [("• alone",), ("a\n• alone",), ("• alone", "text", "• alone"), ("–5 degrees", "–6 degrees"), ("•", "•"),
+     ("- a", "- b"), ("* a", "* b"), ("+ a", "+ b"), ("-• a", "-• b"), ("a • b", "c • d"), ("■■", "■■")],
+)  # fmt: skip
+def test_what_is_no_run_of_bullets_is_no_list(contents):
+    markdown = page_markdown(texts(*contents))
+    assert set(kinds(markdown)) == {"paragraph_open"}
+    assert shown(markdown).split() == " ".join(contents).split()
+
+
+def test_a_list_ends_where_something_else_stands_between():
+    result = page(block("text", "• a"), block("paragraph_title", "T"), block("text", "• b"), block("text", "• c"))
+    assert page_markdown(result) == "• a\n\n## T\n\n- b\n- c"
+
+
+def test_titles_and_code_keep_their_bullets():
+    result = page(block("paragraph_title", "• a"), block("paragraph_title", "• b"), block("algorithm", "• c\n• d"))
+    assert page_markdown(result) == "## • a\n\n## • b\n\n```\n• c\n• d\n```"
+
+
+@given(st.lists(st.sampled_from([*STRUCTURE, "[ ] open", "[x] done"]), min_size=2, max_size=4))
+def test_text_in_a_list_never_becomes_structure(items):
+    tokens = PARSER.parse(page_markdown(texts(*(f"• {item}\n{item}" for item in items))))
+    expected = ["list_item_open", "paragraph_open", "inline", "paragraph_close", "list_item_close"] * len(items)
+    assert [t.type for t in tokens] == ["bullet_list_open", *expected, "bullet_list_close"]
+    inline = [t for t in tokens if t.type == "inline"]
+    assert {child.type for t in inline for child in t.children} <= {"text", "text_special", "hardbreak"}
+    assert not any(re.match(r"\[[ xX]\]", t.content) for t in inline), "a box to be ticked"
+
+
+@given(st.lists(st.text(st.sampled_from("ab•–·■ -*[x]#>1.|`~\n\x0b\x00"), max_size=14), max_size=5))
+def test_lists_lose_nothing_but_bullets(contents):
+    seen = shown(page_markdown(texts(*contents)))
+    bare = str.maketrans("", "", "•–·■\x00")
+    assert "".join(seen.translate(bare).split()) == "".join("".join(contents).translate(bare).split())
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
