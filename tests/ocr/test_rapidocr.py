@@ -100,13 +100,21 @@ def test_two_columns_with_a_narrow_gutter(half):
     assert (result.blocks[-1].label, result.blocks[-1].content) == ("number", "1")
 
 
+def test_a_second_column_with_a_hole_in_it(half):
+    """Its top is not read before the first column's end, and no letter of the first column as its own."""
+    pixels, truth = pdf_page(EXAMPLES / "two-columns.pdf", number=2)
+    text = text_of(read(half, pixels).result)
+    assert character_error(text, truth) <= 0.01
+    assert "Maecenas sapien libero" in text
+
+
 def test_a_scanned_flyer_with_two_columns_in_its_middle(half):
     pixels, _ = pdf_page(EXAMPLES / "scanned-flyer.pdf")
     text = text_of(read(half, pixels).result)
     anchors = [
         "The LinnSequencer", "state-of-the-art", "Optional remote control", "Recording a Sequence", "click track",
         "Editing", "To erase a wrong note", "simply use LOCATE", "Creating a Song", "Composition Without Compromise",
-        "Non-destructive recording", "TIME SIGNATURE", "Linn Electronics",
+        "Additional Features", "Non-destructive recording", "TIME SIGNATURE", "Linn Electronics",
     ]  # fmt: skip
     places = [text.find(anchor) for anchor in anchors]
     assert -1 not in places, anchors[places.index(-1)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workers.engines.rapidocr.arrange import arrange
 from workers.engines.rapidocr.geometry import Box, Line, Region
-from workers.engines.rapidocr.gutters import cuts
+from workers.engines.rapidocr.gutters import cuts, pieces
 from workers.engines.rapidocr.labels import margin_label, title_level
 from workers.engines.rapidocr.order import reading_order, split_columns
 from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows, words_seen
@@ -74,6 +74,13 @@ def test_an_indented_paragraph_is_no_column():
 
 def test_boxes_that_overlap_a_little_are_still_cut():
     assert order((0, 0, 405, 300), (398, 0, 800, 300), (0, 296, 800, 400)) == [0, 1, 2]
+
+
+def test_columns_whose_boxes_overlap_a_little_are_columns_though_one_has_a_hole():
+    """The slice that the hole and a gap between paragraphs make must not be read before the column is."""
+    left = [(0, 0, 405, 200), (0, 198, 400, 600), (0, 602, 404, 900)]
+    right = [(401, 0, 800, 150), (402, 600, 800, 900)]
+    assert order(*left, *right) == [0, 1, 2, 3, 4]
 
 
 BOXES = st.lists(
@@ -147,6 +154,20 @@ def test_nested_regions_do_not_cut():
 def test_a_line_across_three_columns_is_cut_twice():
     regions = text_regions((0, 0, 200, 90), (220, 0, 400, 90), (420, 0, 600, 90))
     assert cuts(Box(0, 10, 600, 30), regions) == [210, 410]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [((10, 425), (10, 410)), ((395, 815), (410, 815)), ((10, 400), (10, 400)), ((415, 430), (415, 430))],
+    ids=["its end", "its beginning", "nothing", "not a short line itself"],
+)
+def test_what_strays_into_the_next_column_is_left_out(given, kept):
+    """Else the last letter of the one column's line is read as the first of the other's."""
+    assert pieces(Box(given[0], 100, given[1], 120), text_regions((0, 0, 400, 700), (420, 0, 820, 700))) == [kept]
+
+
+def test_a_number_or_bullet_beside_its_text_is_no_stray():
+    assert pieces(Box(0, 100, 400, 120), text_regions((0, 0, 12, 700), (20, 0, 420, 700))) == [(0, 400)]
 
 
 # --- paragraphs ------------------------------------------------------------------------------------------------------
@@ -253,6 +274,29 @@ def test_regions_give_labels_and_titles_get_levels():
     lines = [line("2.1 Results of it", 0, 100), *column(LEFT, 0, 150, 400)]
     regions = [Region("paragraph_title", Box(0, 95, 300, 125), 0.9), Region("text", Box(0, 145, 400, 240), 0.9)]
     assert [(p.label, p.level) for p in read(lines, regions)] == [("paragraph_title", 3), ("text", None)]
+
+
+WIDE = ["a paragraph as wide as the page that", "stands below the columns and goes on", "until its very last line"]
+
+
+def under_a_title(title, *columns):
+    regions = [Region("paragraph_title", title, 0.9)]
+    regions += [Region("text", Box(c[0].box.x0, c[0].box.y0, c[0].box.x1, c[-1].box.y1), 0.9) for c in columns]
+    lines = [Line(title, "Additional Features", 0.99), *(row for column in columns for row in column)]
+    return contents(read(lines, regions))
+
+
+def test_a_short_title_below_both_columns_stands_above_what_follows_it():
+    columns = column(LEFT, 0, 100, 400), column(RIGHT, 440, 100, 840), column(WIDE, 0, 240, 840)
+    read_in_order = [" ".join(LEFT), " ".join(RIGHT), "Additional Features", " ".join(WIDE)]
+    assert under_a_title(Box(0, 205, 190, 225), *columns) == read_in_order
+
+
+def test_a_title_in_a_column_stays_in_it():
+    """Though a paragraph across both columns follows: it is the right column that stands beside the title."""
+    columns = column(LEFT, 0, 100, 400), column(RIGHT, 440, 140, 840), column(WIDE, 0, 240, 840)
+    read_in_order = [" ".join(LEFT), "Additional Features", " ".join(RIGHT), " ".join(WIDE)]
+    assert under_a_title(Box(0, 200, 190, 220), *columns) == read_in_order
 
 
 def test_only_the_first_page_has_a_document_title():

@@ -20,7 +20,11 @@ HELD = 0.5
 FIGURE_TEXT = 0.3
 FIGURE_PAGE = 0.5
 FIGURE_LINES = 10
+# In line heights: how far below a title its text begins at most, and how deep its neighbours may reach into its height.
+ABOVE = 2.0
+LEAST_BESIDE = 0.3
 
+_TITLES: frozenset[Label] = frozenset({"doc_title", "paragraph_title"})
 _WHOLE: frozenset[Label] = frozenset({"paragraph_title", "figure_title", "header", "footer"})
 _RUNNING: frozenset[Label] = frozenset({"header", "footer", "number"})
 _LATEX = str.maketrans({
@@ -80,7 +84,24 @@ def _ordered(pieces: Sequence[Piece], unit: float, height: float) -> list[Piece]
         middle = (piece.box.y0 + piece.box.y1) / 2
         part = body if piece.label not in _RUNNING else head if middle < 0.5 * height else foot
         part.append(piece)
-    return [part[i] for part in (head, body, foot) for i in reading_order([piece.box for piece in part], unit)]
+    return [part[i] for part in (head, body, foot) for i in reading_order(_extents(part, unit), unit)]
+
+
+def _extents(pieces: Sequence[Piece], unit: float) -> list[Box]:
+    """The pieces' boxes; a title's is as wide as what it stands above, unless something stands beside it there.
+
+    A short title over both columns would else count as the left one's last piece.
+    """
+    boxes = [piece.box for piece in pieces]
+    titles = [i for i, piece in enumerate(pieces) if piece.label in _TITLES]
+    for i in sorted(titles, key=lambda i: (-boxes[i].y0, boxes[i])):
+        below = [b for b in boxes if b.y0 >= (boxes[i].y0 + boxes[i].y1) / 2 and b.shared_x(boxes[i])]
+        nearest = min(below, key=lambda b: (b.y0, b), default=boxes[i])
+        wide = boxes[i]._replace(x0=min(boxes[i].x0, nearest.x0), x1=max(boxes[i].x1, nearest.x1))
+        beside = any(b.shared_x(wide) and b.shared_y(wide) > LEAST_BESIDE * unit for b in boxes if b != boxes[i])
+        if nearest.y0 - wide.y1 <= ABOVE * unit and not beside:
+            boxes[i] = wide
+    return boxes
 
 
 def settle(regions: Sequence[Region], lines: Sequence[Line], unit: float) -> list[Region]:

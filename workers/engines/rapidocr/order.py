@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from workers.engines.rapidocr.geometry import Box
 
-# In line heights. Detected boxes are looser than the ink: of a gutter as wide as a line is high a third remains, and
-# slices may touch or overlap a little.
-GUTTER = 0.3
+# In line heights. Detected boxes are looser than the ink by up to half a line at each end: columns that nearly touch
+# overlap a little, and so may slices.
+GUTTER = -0.3
 OVERLAP = 0.3
 # How much of the shorter side must stand beside the other for a gap to separate columns.
 BESIDE = 0.3

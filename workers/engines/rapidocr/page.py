@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ from jobs.settings import EngineSettings
 from workers.engines.base import RenderedPage
 from workers.engines.rapidocr.arrange import Piece, arrange
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
-from workers.engines.rapidocr.gutters import cuts
+from workers.engines.rapidocr.gutters import pieces
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.models import Models, engine_info, open_models, threads_per_process
 from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
@@ -290,13 +289,13 @@ def _windows(height: int, width: int) -> list[_Window]:
 
 
 def _cut(quads: NDArray[np.float32], regions: Sequence[Region]) -> NDArray[np.float32]:
-    """Quadrangles that run across a gutter as one for each column."""
-    pieces: list[NDArray[np.float32]] = []
+    """Quadrangles that run across a gutter as one for each column, without what strays into the next."""
+    cut: list[NDArray[np.float32]] = []
     for quad in quads:
         box = _box(quad)
         top_left, top_right, bottom_right, bottom_left = quad
-        ends = [0.0, *((x - box.x0) / box.width for x in cuts(box, regions)), 1.0]
-        for start, end in pairwise(ends):
+        for x0, x1 in pieces(box, regions):
+            start, end = (x0 - box.x0) / box.width, (x1 - box.x0) / box.width
             top, bottom = top_right - top_left, bottom_right - bottom_left
             corners = (
                 top_left + top * start,
@@ -304,8 +303,8 @@ def _cut(quads: NDArray[np.float32], regions: Sequence[Region]) -> NDArray[np.fl
                 bottom_left + bottom * end,
                 bottom_left + bottom * start,
             )
-            pieces.append(np.stack(corners).astype(np.float32))
-    return np.stack(pieces) if pieces else quads
+            cut.append(np.stack(corners).astype(np.float32))
+    return np.stack(cut) if cut else quads
 
 
 def _squeezed(crop: Pixels) -> Pixels:
