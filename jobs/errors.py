@@ -20,7 +20,8 @@
     │   ├── PasswordIncorrect     422 password_incorrect
     │   ├── TooManyPages          422 too_many_pages
     │   ├── InvalidPageRange      422 invalid_page_range
-    │   └── DeadlineExceeded      422 deadline_exceeded
+    │   ├── DeadlineExceeded      422 deadline_exceeded
+    │   └── OutputForbidden       422 output_forbidden
     ├── PageError             this page cannot be read; its neighbours are not touched
     │   ├── PageTooLarge          422 page_too_large
     │   ├── PageTimeout           422 page_timeout            (retryable)
@@ -246,6 +247,12 @@ class DeadlineExceeded(DocumentError):
     """The deadline passed before the work was done."""
 
     code = "deadline_exceeded"
+
+
+class OutputForbidden(DocumentError):
+    """The result may not be written there."""
+
+    code = "output_forbidden"
 
 
 class PageError(PagemillError):
