@@ -22,9 +22,10 @@ from api.cli.report import document_failures
 from api.intake import IncomingFile
 from jobs import lifecycle
 from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
-from jobs.errors import Problem, StorageFull
+from jobs.errors import DocumentError, FileTooLarge, Problem, StorageFull
 from jobs.ids import new_document_id, new_job_id
 from jobs.lifecycle import NewDocument
+from jobs.media import SNIFF_BYTES, sniff
 from jobs.models import FINAL, DocumentPublic, JobPublic, PageState, State
 from jobs.options import JobOptions
 from jobs.settings import LimitSettings
@@ -65,6 +66,11 @@ class Tally:
     def finished(self) -> int:
         return self.succeeded + self.partial + self.failed + self.done_before
 
+    def fail(self, *failures: Failure) -> None:
+        """One more file that failed, and why."""
+        self.failed += 1
+        self.failures += failures
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -79,21 +85,25 @@ class Ground:
 class Todo:
     """The files of a plan that are still to be read, found out one at a time: each look may hash a large file."""
 
-    def __init__(self, plan: Plan, out: Path, recipe: Recipe, force: bool, tally: Tally) -> None:
+    def __init__(self, plan: Plan, out: Path, recipe: Recipe, force: bool, max_bytes: int, tally: Tally) -> None:
         self._ahead = deque(plan.sources)
         self._out = out
         self._recipe = recipe
         self._force = force
+        self._max_bytes = max_bytes
         self._tally = tally
         self._next: Source | None = None
 
     def advance(self, seconds: float) -> None:
-        """Look for the next file that needs reading, for about so long. Those done before are counted and passed by."""
+        """Look for the next file that needs reading, for about so long. Those done before, and those that no engine
+        will ever see, are counted and passed by."""
         until = time.monotonic() + seconds
         while self._next is None and self._ahead:
             source = self._ahead.popleft()
             if self._is_done(source):
                 self._tally.done_before += 1
+            elif (failure := refusal(source.path, self._max_bytes)) is not None:
+                self._tally.fail(failure)
             else:
                 self._next = source
             if time.monotonic() > until:
@@ -119,6 +129,24 @@ class Todo:
             return is_done(target_of(self._out, source), source.path, self._recipe)
         except OSError:
             return False  # it cannot be read now: opening it will say why
+
+
+def refusal(path: Path, max_bytes: int) -> Failure | None:
+    """Why a file would be refused at the door, by its size and first bytes: no engine is started to learn that."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "this is no regular file")
+        with path.open("rb") as file:
+            head = file.read(SNIFF_BYTES)
+        if status.st_size > max_bytes:
+            raise FileTooLarge(f"larger than {max_bytes} bytes", limit=max_bytes, actual=status.st_size)
+        sniff(head, status.st_size)
+    except DocumentError as error:
+        return _failure(str(path), error.problem())
+    except OSError as error:
+        return _os_failure(str(path), error)
+    return None
 
 
 def target_of(out: Path, source: Source) -> Target:
@@ -272,9 +300,8 @@ class Batch:
     # --- failing
 
     def _fail(self, source: Source, failures: list[Failure]) -> None:
-        self._tally.failed += 1
         detail = "The document ended without a result and without a reason"
-        self._tally.failures += failures or [Failure(str(source.path), "internal_error", detail)]
+        self._tally.fail(*(failures or [Failure(str(source.path), "internal_error", detail)]))
 
 
 # --- what a finished job says

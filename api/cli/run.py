@@ -86,7 +86,7 @@ def run(
     with _held_out(out):
         plan = make_plan(paths, out)
         tally = Tally(failures=list(plan.failures), failed=len(plan.failures))
-        todo = Todo(plan, out, Recipe(name, options.stored()), force, tally)
+        todo = Todo(plan, out, Recipe(name, options.stored()), force, load(LimitSettings).max_file_bytes, tally)
         batch = Batch(todo, out, options, name, tally)
         with Signals() as signals:
             error = _work(batch, todo, PrivateStack(name, workers), console, signals)
@@ -96,7 +96,7 @@ def run(
     else:
         _tell(console, plan, tally, seconds)
     if signals.stopped:
-        typer.echo("stopped", err=True)
+        typer.echo("stopped; run the same command again to go on", err=True)
         raise typer.Exit(signals.exit_code)
     if error is not None:
         raise error

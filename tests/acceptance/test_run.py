@@ -96,6 +96,23 @@ def test_bad_files_fail_alone_and_are_tried_again(place):
     }  # fmt: skip
 
 
+def test_files_that_no_engine_will_see_start_none(place):
+    (place.path / "in").mkdir()
+    (place.path / "in/empty.pdf").write_bytes(b"")
+    (place.path / "in/text.pdf").write_text("only text")
+    place.put_pdf("in/large.pdf", pages=20)
+    # With this setting whatever is started ends the run: nothing was.
+    settings = {"PAGEMILL_MAX_FILE_BYTES": "1000", "PAGEMILL_DATABASE_POOL": "0"}
+    summary = place.json("run", "in", "-o", "out", status=1, **settings)
+    assert summary["error"] is None
+    assert sorted(failure["code"] for failure in summary["failures"]) == [
+        "empty_file", "file_too_large", "unsupported_type",
+    ]  # fmt: skip
+    assert counts(summary) == {"failed": 3}
+    place.put_pdf("in/good.pdf")
+    assert place.json("run", "in", "-o", "out", status=1, **settings)["error"]["where"] == "PAGEMILL_DATABASE_POOL"
+
+
 def test_a_failed_page_is_told_and_its_neighbours_are_written(place):
     place.put_pdf("in/a.pdf", pages=5)
     fault = json.dumps({"echo": {"faults": {"2": "fatal_error", "3": "fatal_error"}}})
@@ -154,7 +171,7 @@ def test_ctrl_c_ends_everything(place):
     with place.started("run", "in", "-o", "out", "--options", SLOW) as run:
         wait_until(lambda: pages_running(place), "the pages to be in the engine")
         assert run.interrupt() == 130
-        assert run.output.splitlines()[-1] == "stopped"
+        assert run.output.splitlines()[-1] == "stopped; run the same command again to go on"
         assert "Traceback" not in run.output
         assert place.processes() == []
     assert list(place.temporary.iterdir()) == []
