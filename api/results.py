@@ -52,7 +52,7 @@ def finished_document(api: Api, job_id: str, document_id: str) -> Finished:
     if document.state not in FINAL:
         done = document.pages.succeeded + document.pages.failed + document.pages.canceled
         raise ResultNotReady(
-            f"the document is {document.state.value}: {done} of {document.pages.total} pages are done",
+            f"the document is {document.state.value}; pages done: {done} of {document.pages.total}",
             where=document_id,
         )
     if attempt is not None:
@@ -72,7 +72,7 @@ def finished_job(api: Api, job_id: str) -> JobPublic:
     if job.state not in FINAL:
         done = job.documents.total - job.documents.queued
         raise ResultNotReady(
-            f"the job is {job.state.value}: {done} of {job.documents.total} documents are done", where=job_id
+            f"the job is {job.state.value}; documents done: {done} of {job.documents.total}", where=job_id
         )
     return job
 

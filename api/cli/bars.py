@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.report import counted
+
 _WINDOW = 30.0
 """Seconds over which the speed is taken: long enough for a slow engine, short enough to follow a change."""
 _LINE_EVERY = 10.0
@@ -112,11 +114,15 @@ class Bars:
 
 def line(progress: Progress, rate: float) -> str:
     """`12/60 documents, 345 pages, 5.2 pages/s, 1 failed, 0:01:20 left`."""
-    parts = [f"{progress.finished}/{progress.documents} documents", f"{progress.pages} pages", f"{speed(rate)} pages/s"]
+    parts = [_documents(progress), counted(progress.pages, "page"), f"{speed(rate)} pages/s"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     parts.append(progress.note or f"{left(progress, rate)} left")
     return ", ".join(parts)
+
+
+def _documents(progress: Progress) -> str:
+    return f"{progress.finished}/{counted(progress.documents, 'document')}"
 
 
 def speed(rate: float) -> str:
@@ -144,9 +150,9 @@ def picture(progress: Progress, rate: float) -> RenderableType:
     head.add_column(no_wrap=True)
     head.add_column(ratio=1)
     head.add_column(no_wrap=True, justify="right")
-    counts = f"{progress.finished}/{progress.documents} documents"
+    counts = _documents(progress)
     failed = Text(f" {progress.failed} failed", style="red") if progress.failed else Text()
-    facts = Text(f"{progress.pages} pages  {speed(rate)} pages/s  {left(progress, rate)} left")
+    facts = Text(f"{counted(progress.pages, 'page')}  {speed(rate)} pages/s  {left(progress, rate)} left")
     if progress.note:
         facts = Text(progress.note, style="dim")
     head.add_row(Text(counts, style="bold") + failed, ProgressBar(total=total, completed=progress.pages), facts)

@@ -90,7 +90,11 @@ def cancel(job_id: JobArgument, as_json: Json = False) -> None:
       pagemill cancel job_0199…
     """
     with open_client() as client:
-        _finish(client, client.cancel(job_id), as_json=as_json, judge=False)
+        before = client.job(job_id)
+        job = client.cancel(job_id)
+        if before.state in FINAL:
+            typer.echo(f"there was nothing to cancel: the job had ended ({before.state.value})", err=True)
+        _finish(client, job, as_json=as_json, judge=False)
 
 
 def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:
@@ -101,10 +105,27 @@ def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> N
       pagemill retry job_0199… --watch
     """
     with open_client() as client:
+        before = client.job(job_id)
         job = client.retry(job_id)
+        if (reason := _why_no_retry(before, job)) is not None:
+            typer.echo(f"there was nothing to retry: {reason}", err=True)
         if watch:
             job = _watched(client, job, quiet=as_json)
         _finish(client, job, as_json=as_json, judge=watch)
+
+
+def _why_no_retry(before: JobPublic, after: JobPublic) -> str | None:
+    """None where something runs again. A job that does has lost its end, or has found another one already."""
+    if before.finished_at is None:
+        failed = before.documents.failed + before.documents.partial + before.pages.failed
+        return None if failed else f"nothing in the job has failed; it is {before.state.value}"
+    if after.finished_at != before.finished_at:
+        return None
+    if after.state is State.CANCELED:
+        return "the job was canceled; submit its documents again"
+    if after.state is State.SUCCEEDED:
+        return "nothing in the job failed"
+    return "what failed was refused when it was submitted; submit it again"
 
 
 def jobs(

@@ -67,7 +67,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def failure_line(failure: Failure) -> str:
-    pages = f" pages {failure.pages}" if failure.pages else ""
+    noun = "page" if failure.pages and failure.pages.isdigit() else "pages"
+    pages = f" {noun} {failure.pages}" if failure.pages else ""
     limit = f" (limit {number(failure.limit)})" if number(failure.limit) else ""
     return f"failed: {shown(failure.where)}{pages}: {failure.code}: {failure.detail}{limit}"
 

@@ -103,6 +103,31 @@ def test_every_reading_command_gives_one_json_document(server):
     assert "empty.pdf: empty_file" in server.run("status", job["id"]).stdout
 
 
+def test_cancel_and_retry_say_when_there_was_nothing_to_do(server):
+    server.put_pdf("in/b.pdf")
+    (server.path / "empty.pdf").write_bytes(b"")
+    good = server.json("submit", "in/b.pdf", "--watch")["id"]
+    mixed = server.json("submit", "in/b.pdf", "empty.pdf", "--watch", status=1)["id"]
+    for arguments, said in (
+        (("cancel", good), "there was nothing to cancel: the job had ended (succeeded)\n"),
+        (("retry", good), "there was nothing to retry: nothing in the job failed\n"),
+        (
+            ("retry", mixed),
+            "there was nothing to retry: what failed was refused when it was submitted; submit it again\n",
+        ),
+    ):
+        done = server.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, said)
+    slow = server.json("submit", "in/b.pdf", *seconds(60))["id"]
+    retried = server.run("retry", slow)
+    assert re.fullmatch(
+        r"there was nothing to retry: nothing in the job has failed; it is (queued|running)\n", retried.stderr
+    )
+    canceled = server.run("cancel", slow)
+    assert (canceled.returncode, canceled.stderr) == (0, "")
+    assert server.run("retry", slow).stderr.endswith("the job was canceled; submit its documents again\n")
+
+
 def test_up_takes_jobs_for_its_own_engine_only(server):
     server.put_pdf("in/b.pdf")
     refused = server.run("submit", "in/b.pdf", "--engine", "rapidocr")

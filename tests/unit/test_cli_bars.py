@@ -23,7 +23,16 @@ def test_without_speed_nothing_is_promised():
 
 def test_a_note_stands_where_time_would():
     waiting = Progress(documents=1, finished=0, failed=0, pages=0, pages_ahead=1.0, note="starting the engine")
-    assert line(waiting, 0.0) == "0/1 documents, 0 pages, 0.0 pages/s, starting the engine"
+    assert line(waiting, 0.0) == "0/1 document, 0 pages, 0.0 pages/s, starting the engine"
+
+
+def test_one_is_no_plural():
+    one = Progress(documents=1, finished=1, failed=0, pages=1, pages_ahead=0.0)
+    assert line(one, 1.0).startswith("1/1 document, 1 page, ")
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(picture(one, 1.0))
+    assert "1/1 document " in (text := console.export_text())
+    assert "1 page  " in text
 
 
 def test_the_picture_shows_open_documents():

@@ -43,6 +43,11 @@ def test_limits_that_are_texts_are_not_repeated():
     assert failure_line(failure) == "failed: x.txt: unsupported_type: only PDF"
 
 
+def test_one_page_is_no_plural():
+    assert failure_line(Failure("x", "page_timeout", "It hung", pages="3")).startswith("failed: x page 3: ")
+    assert failure_line(Failure("x", "page_timeout", "It hung", pages="3,5")).startswith("failed: x pages 3,5: ")
+
+
 def test_an_error_of_several_lines_is_one_line():
     assert one_line(CorruptFile("first\n  second")) == "corrupt_file: first second"
 
