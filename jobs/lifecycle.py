@@ -65,7 +65,10 @@ def submit(
 
 
 def _checked_metadata(options: JobOptions) -> dict[str, object]:
-    size = len(orjson.dumps(options.metadata))
+    try:
+        size = len(orjson.dumps(options.metadata))
+    except (TypeError, ValueError) as error:  # orjson: integers beyond 64 bits, too deep
+        raise InvalidRequest(f"metadata cannot be kept: {error}", where="options.metadata") from None
     if size > MAX_METADATA_BYTES:
         raise InvalidRequest("metadata is too large", where="options.metadata", limit=MAX_METADATA_BYTES, actual=size)
     return options.metadata

@@ -51,6 +51,10 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0
 """Seconds for which finished pages are kept while the store or the database is away (rule 12)."""
 STORE_THREADS = 16
+INSPECTORS = 2
+"""Processes that open documents: one that takes its whole deadline leaves the other."""
+WAIT_FOR_TURN = 3.0
+"""Seconds a message waits for its turn: fewer than `rescue_every`, after which an unclaimed ring counts as lost."""
 
 
 class WorkerProcess:
@@ -191,62 +195,63 @@ class WorkerProcess:
 
     def _build_stages(self, pool: LazyPool | None) -> Stages:
         """Wire the stages. They close the other way round: loop, recorder, assemblies, threads, files."""
-        settings, stack = self.settings, self._stack
-        backoff = backoff_of(settings.timers, settings.worker)
-        patience = PATIENCE / settings.timers.time_factor
-        vault = open_vault(settings.secrets)
-        sources = Sources(self.blobs, self._scratch(), settings.worker.scratch_bytes)
-        stack.callback(sources.close)
-        threads = ThreadPoolExecutor(STORE_THREADS, "store")
-        stack.callback(threads.shutdown)
-        writing = ThreadPoolExecutor(STORE_THREADS, "assemble")
-        stack.callback(writing.shutdown)
+        settings = self.settings
+        self._backoff = backoff_of(settings.timers, settings.worker)
+        self._vault = open_vault(settings.secrets)
+        self._sources = Sources(self.blobs, self._scratch(), settings.worker.scratch_bytes)
+        self._stack.callback(self._sources.close)
         recent = RecentResults()
-        writer = ResultWriter(self.blobs, recent, patience, self.stopping)
-        assembler = Assembler(self.db, self.blobs, writer, recent, backoff, self.hands, writing, lambda: self.worker_id)
-        line = AssemblyLine(assembler, self.hands)
-        stack.callback(line.stop)
-        line.start()
-        recorder = Recorder(
-            self.db, lambda: self.worker_id, patience=patience, on_assemblies=line.add, on_recorded=self.tick.wake
-        )
-        stack.callback(recorder.stop)
-        recorder.start()
-        self.inspections = LazyPool(1, None, settings.engine, settings.limits)
-        stack.callback(self.inspections.close)
-        splitter = Splitter(
-            self.db, self.inspections, sources, vault, settings.limits, backoff, self.hands, lambda: self.worker_id,
-            on_split=self.tick.wake, on_ended=assembler.close,
+        writer = ResultWriter(self.blobs, recent, self._patience, self.stopping)
+        assembler = Assembler(
+            self.db, self.blobs, writer, recent, self._backoff, self.hands, self._threads("assemble"),
+            lambda: self.worker_id,
         )  # fmt: skip
-        if self.engine is not None:
-            loop = EngineLoop()
-            stack.callback(loop.stop)
-            loop.start()
-            self.recognizer = Recognizer(
-                Reading(
-                    self.db,
-                    self.engine,
-                    pool,
-                    sources,
-                    vault,
-                    writer,
-                    recorder,
-                    self.hands,
-                    loop,
-                    threads,
-                    settings.limits,
-                    backoff,
-                    settings.worker.max_crashes,
-                    lambda: self.worker_id,
-                    self._on_engine_death,
-                )
-            )
+        self.recognizer = self._build_recognizer(self.engine, pool, writer, assembler) if self.engine else None
         return Stages(
             recognize=self.recognizer.run if self.recognizer else _refuse,
-            split=splitter.run,
+            split=self._build_splitter(assembler).run,
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
         )
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE / self.settings.timers.time_factor
+
+    def _threads(self, name: str) -> ThreadPoolExecutor:
+        threads = ThreadPoolExecutor(STORE_THREADS, name)
+        self._stack.callback(threads.shutdown)
+        return threads
+
+    def _build_splitter(self, assembler: Assembler) -> Splitter:
+        self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)
+        self._stack.callback(self.inspections.close)
+        return Splitter(
+            self.db, self.inspections, self._sources, self._vault, self.settings.limits, self._backoff, self.hands,
+            lambda: self.worker_id, on_split=self.tick.wake, on_ended=assembler.close,
+        )  # fmt: skip
+
+    def _build_recognizer(
+        self, engine: Engine, pool: LazyPool | None, writer: ResultWriter, assembler: Assembler
+    ) -> Recognizer:
+        threads = self._threads("store")
+        line = AssemblyLine(assembler, self.hands)
+        self._stack.callback(line.stop)
+        line.start()
+        recorder = Recorder(
+            self.db, lambda: self.worker_id, patience=self._patience, on_assemblies=line.add, on_recorded=self.tick.wake
+        )
+        self._stack.callback(recorder.stop)
+        recorder.start()
+        loop = EngineLoop()
+        self._stack.callback(loop.stop)
+        loop.start()
+        parts = Reading(
+            self.db, engine, pool, self._sources, self._vault, writer, recorder, self.hands, loop, threads,
+            self.settings.limits, self._backoff, self.settings.worker.max_crashes,
+            WAIT_FOR_TURN / self.settings.timers.time_factor, lambda: self.worker_id, self._on_engine_death,
+        )  # fmt: skip
+        return Recognizer(parts)
 
     def _scratch(self) -> Path:
         """The slot's own directory: a new incarnation finds what a killed one left there, and no other worker does."""

@@ -15,19 +15,18 @@ from typing import Any, NoReturn
 
 from celery.signals import setup_logging, worker_shutting_down
 
-from jobs.dispatch import chunk_size
+from jobs.dispatch import WINDOW, chunk_size
 from jobs.errors import EngineUnavailable
 from jobs.queue import queue_named, recognize_queue
 from workers.app import WorkerProcess
 from workers.config import Settings
+from workers.recognize import message_limit
 from workers.tasks import add_tasks
 
 log = logging.getLogger(__name__)
 
 ENGINE_DIED = 70
 """Exit status of a worker whose engine died (EX_SOFTWARE); its supervisor starts it again."""
-OVERCOMMIT = 1.5
-"""Pages claimed per page of engine capacity: the next ones are fetched and rendered while the engine is full."""
 STAGE_THREADS = 4
 """Threads beside those for pages: splits, assemblies, purges."""
 HANDING_BACK = 10.0
@@ -121,10 +120,12 @@ def queue_names(settings: Settings) -> list[str]:
 
 
 def thread_count(capacity: int) -> int:
-    """A thread for each chunk in flight, and those for the other stages."""
+    """Threads for the messages being worked on, for this worker's share of those that wait (`Recognizer.run`), and for
+    the other stages: however slow the pages are, a split finds a thread."""
     if not capacity:
         return STAGE_THREADS
-    return math.ceil(OVERCOMMIT * capacity / chunk_size(capacity)) + STAGE_THREADS
+    waiting = math.ceil(WINDOW * capacity / chunk_size(capacity))
+    return message_limit(capacity) + waiting + STAGE_THREADS
 
 
 def _quit(process: WorkerProcess, status: int, reason: str) -> NoReturn:

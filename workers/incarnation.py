@@ -94,9 +94,24 @@ class Incarnation:
     def _begin_anew(self) -> None:
         log.warning("worker %s was declared dead; beginning anew", self.id, extra={"action": "replaced"})
         self._on_replaced()
-        self._registration = replace(self._registration, id=new_worker_id())
+        self._registration = replace(self._registration, id=new_worker_id(), slot=self._free_slot())
         self._suspects = set()
         self.register()
+
+    def _free_slot(self) -> str:
+        """Our slot, unless another process was started in it (two hosts of one name, or no common /tmp): taking it back
+        would take that one's pages, and it ours, for ever."""
+        mine = self._registration
+        with self._db.read() as session:
+            taken = workers.slot_taken(session, mine.host, mine.slot)
+        if not taken:
+            return mine.slot
+        slot = f"{mine.slot}.{mine.pid}"
+        log.error(
+            "another process on host %s is in slot %s: going on as %s; give them a PAGEMILL_HOST or PAGEMILL_SLOT each",
+            mine.host, mine.slot, slot, extra={"action": "slot_lost"},
+        )  # fmt: skip
+        return slot
 
     def _hand_back(self, worker: str, held: set[Hold]) -> None:
         """A claim that is in the database and not in our hands, twice in a row, was lost on its way to us."""

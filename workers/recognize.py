@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jobs.blobs import BlobMissing
+from jobs.dispatch import chunk_size
 from jobs.errors import (
     DocumentError,
     EngineError,
@@ -49,6 +51,9 @@ from workers.render.lazy import LazyPool
 from workers.retries import Backoff
 from workers.sources import Sources
 
+OVERCOMMIT = 1.5
+"""Pages claimed per page of engine capacity."""
+
 Reader = asyncio.Task[PageOutput | Outcome]
 
 log = logging.getLogger(__name__)
@@ -71,6 +76,8 @@ class Reading:
     limits: LimitSettings
     backoff: Backoff
     max_crashes: int
+    wait_for_turn: float
+    """Seconds a message waits while the engine has enough to do."""
     worker_id: Callable[[], str]
     on_engine_death: Callable[[EngineUnavailable], None]
 
@@ -95,6 +102,12 @@ class Countdown:
         self._zero.wait()
 
 
+def message_limit(capacity: int) -> int:
+    """Messages worked on at once: as many pages as the engine can have in flight, and half as many again, so that the
+    next ones are fetched and rendered while it is full."""
+    return math.ceil(OVERCOMMIT * capacity / chunk_size(capacity))
+
+
 class Recognizer:
     """Runs `recognize` messages. Thread-safe; one per worker process."""
 
@@ -104,11 +117,29 @@ class Recognizer:
         self._running: dict[Reader, ClaimedPage] = {}
         self._dropped: set[Reader] = set()
         self._gate = Gate()
+        self._turns = threading.Semaphore(message_limit(parts.engine.capacity))
         self._draining = False
         self._handing_back = False
 
     def run(self, refs: Sequence[PageRef]) -> int:
-        """Claim and read these pages; returns how many were ours when all have ended. Raises DatabaseUnavailable."""
+        """Claim and read these pages; returns how many were ours when all have ended. Raises DatabaseUnavailable.
+
+        When enough messages are being worked on, this one waits a moment and is then taken back: another worker may be
+        free, and none of them may keep a thread for as long as a slow page takes.
+        """
+        if not self._turns.acquire(timeout=self._parts.wait_for_turn):
+            self._unring(refs)
+            return 0
+        try:
+            return self._run(refs)
+        finally:
+            self._turns.release()
+
+    def _unring(self, refs: Sequence[PageRef]) -> None:
+        with self._parts.db.write() as session:
+            ringing.unring_pages(session, list(refs))
+
+    def _run(self, refs: Sequence[PageRef]) -> int:
         with self._gate.together():
             claimed = self._claim_and_read(refs)
         if claimed == len(refs) or self._draining:
@@ -123,8 +154,7 @@ class Recognizer:
     def _claim_and_read(self, refs: Sequence[PageRef], *, suspect: bool = False) -> int:
         parts = self._parts
         if self._draining:
-            with parts.db.write() as session:
-                ringing.unring_pages(session, list(refs))
+            self._unring(refs)
             return 0
         with parts.db.write() as session:
             claimed = claiming.claim_pages(session, parts.worker_id(), refs, suspects=suspect)

@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from jobs import dispatch
 from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
-from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
+from jobs.errors import DatabaseUnavailable
 from jobs.queue import Doorbell
 from jobs.settings import TimerSettings
 from jobs.store import leases
 from jobs.store.database import Database
-from jobs.sweep import sweep_uploads
+from workers.chores import Chores
 
 log = logging.getLogger(__name__)
 
 LEASE = "tick"
 LEASE_SECONDS = 6.0
-SWEEP_EVERY = 6 * 3600.0
 BREATH = 0.02
 """Seconds between rounds that were asked for by `wake`, so that a burst of finished pages is one round."""
 
@@ -53,13 +52,13 @@ class Tick:
         rules: RescueRules,
         holder: Callable[[], str],
     ) -> None:
-        self._db, self._blobs, self._bell, self._rules, self._holder = db, blobs, bell, rules, holder
+        self._db, self._bell, self._rules, self._holder = db, bell, rules, holder
         self._pause = timers.scaled("tick_every")
         self._lease_seconds = LEASE_SECONDS / timers.time_factor
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
-        self._sweep = _Every(SWEEP_EVERY)
+        self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
         self._reached_last = 0.0
         self._held = False
@@ -80,6 +79,7 @@ class Tick:
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._chores.wait()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -103,11 +103,11 @@ class Tick:
         if self._renew.due(now) or not self._held:
             with self._db.write() as session:
                 self._held = leases.take_lease(session, LEASE, self._holder(), self._lease_seconds)
-        self._note_reached(now)
+        self._note_reached(time.monotonic())
         if not self._held:
             return
         if self._rescue.due(now):
-            self._rescue_round(now)
+            self._rescue_round()
         if self._fold.due(now):
             dispatch.fold(self._db)
         while dispatch.dispatch(self._db, self._bell) and not self._stop.is_set():
@@ -120,22 +120,14 @@ class Tick:
             self._reached_since = now
         self._reached_last = now
 
-    def _rescue_round(self, now: float) -> None:
-        if self._reached_since is not None and now - self._reached_since >= self._rules.stale:
+    def _rescue_round(self) -> None:
+        if self._reached_since is not None and time.monotonic() - self._reached_since >= self._rules.stale:
             dispatch.judge(self._db, self._rules)
         dispatch.take_back(self._db, self._rules)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
-        dispatch.close_ended(self._db, self._blobs)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.forget_workers(self._db)
-        if self._sweep.due(now):
-            self._sweep_uploads()
-
-    def _sweep_uploads(self) -> None:
-        try:
-            sweep_uploads(self._db, self._blobs)
-        except (StorageUnavailable, StorageFull) as error:
-            log.warning("uploads are not swept: %s", error, extra={"action": "sweep_failed"})
+        self._chores.start()
 
     def _give_back(self) -> None:
         if not self._held:

@@ -59,6 +59,14 @@ def register(session: Session, new: Registration) -> None:
     )
 
 
+_SLOT_HOLDERS = Sql("SELECT 1 FROM worker WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')")
+
+
+def slot_taken(session: Session, host: str, slot: str) -> bool:
+    """Whether a living worker is registered in this slot."""
+    return _SLOT_HOLDERS.run(session, host=host, slot=slot).first() is not None
+
+
 def heartbeat(session: Session, worker: str) -> bool:
     """False means: somebody declared us dead. Drop everything and register anew."""
     return _HEARTBEAT.run(session, id=worker).rowcount == 1

@@ -11,7 +11,7 @@ from jobs.dispatch import RescueRules
 from jobs.ids import new_worker_id
 from jobs.queue import Doorbell, make_app
 from jobs.settings import BrokerSettings, TimerSettings
-from jobs.store import claiming, reading
+from jobs.store import claiming, leases, reading, workers
 from jobs.store.workers import Registration
 from tests.processes import wait_until
 from tests.protocol import (
@@ -188,11 +188,16 @@ def bell(broker_url):
 
 @pytest.fixture
 def tick_of(db, blobs, bell):
+    made = []
+
     def make(holder, **values):
         chosen = timers(**values)
-        return Tick(db, blobs, bell, chosen, rescue_rules(chosen, 3), lambda: holder)
+        made.append(Tick(db, blobs, bell, chosen, rescue_rules(chosen, 3), lambda: holder))
+        return made[-1]
 
-    return make
+    yield make
+    for tick in made:
+        tick.stop()
 
 
 def test_rescue_takes_back_on_every_tick_also_from_who_died_long_ago(db, tick_of):
@@ -221,6 +226,28 @@ def test_a_tick_judges_nobody_before_it_has_reached_the_database_for_a_stale_int
     wait_until(lambda: tick.round() or is_dead(db, worker), "the silent worker to be judged")
 
     assert time.monotonic() - started >= 1.0
+
+
+def test_a_tick_that_waited_for_the_database_judges_nobody_by_old_news(db, tick_of, monkeypatch):
+    """The database hangs inside the round itself, while the lease is renewed: the others' heartbeats hung as well."""
+    worker = register(db)
+    tick = tick_of(register(db))
+    beginning = time.monotonic()
+    while time.monotonic() - beginning < 1.2:
+        with db.write() as session:
+            assert workers.heartbeat(session, worker)
+        tick.round()
+    age_heartbeat(db, worker)
+    take_lease = leases.take_lease
+
+    def slow(*values):
+        time.sleep(0.7)
+        return take_lease(*values)
+
+    monkeypatch.setattr(leases, "take_lease", slow)
+    monkeypatch.setattr(tick, "_held", False)
+    tick.round()
+    assert not is_dead(db, worker)
 
 
 def test_a_tick_that_was_frozen_itself_judges_nobody_by_old_news(db, tick_of):

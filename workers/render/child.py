@@ -22,6 +22,7 @@ from typing import Literal
 import psutil
 
 from jobs.errors import EngineError
+from jobs.settings import environment
 from workers.render.messages import Answer, Failure, Release, Request
 
 _BOOT = (
@@ -31,6 +32,11 @@ _BOOT = (
 _REAP_SECONDS = 10.0
 
 Reason = Literal["crash", "deadline", "memory", "closed"]
+
+
+def _environment() -> dict[str, str]:
+    """Ours without settings and credentials: what opens strangers' files needs none of them."""
+    return {name: value for name, value in environment().items() if not name.startswith(("PAGEMILL_", "AWS_"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Child:
                 stdout=2,  # the parent's stdout may be somebody's data
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for the parent
+                env=_environment(),
             )
             self._connection = Connection(ours.detach())
         self._guard = threading.Lock()

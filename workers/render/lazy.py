@@ -21,9 +21,9 @@ class LazyPool:
         self._pool: RenderPool | None = None
 
     def start(self) -> RenderPool:
-        """The running pool. Raises EngineUnavailable when its processes cannot start."""
+        """The running pool; a new one where the last gave up. Raises EngineUnavailable when no process can start."""
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or self._pool.closed is not None:
                 pool = RenderPool(*self._arguments)
                 pool.start()
                 self._pool = pool
