@@ -53,8 +53,8 @@ def fetch(
 ) -> None:
     """Write the results of a finished job below OUT: x.pdf.md, x.pdf.json, x.pdf.figures/.
 
-    On standard output, Markdown and text of several documents come one after the other, each below its name;
-    JSON of several documents is the list of them (job.json).
+    On standard output several documents come one after the other as Markdown
+    or text, each below its name; as JSON, the list of them (job.json).
 
     Examples:
 
