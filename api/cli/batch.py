@@ -6,6 +6,7 @@ in the temporary store only between submitting and fetching.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import stat
 import time
@@ -16,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from api.cli.bars import OpenDocument, Progress
-from api.cli.output import Recipe, Staging, Target, is_done
+from api.cli.output import Recipe, Staging, Target, is_done, refuse_foreign
 from api.cli.plan import Failure, Plan, Source
+from api.cli.refusals import os_failure, problem_failure, refusal
 from api.cli.report import document_failures
 from api.intake import IncomingFile
 from jobs import lifecycle
 from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
-from jobs.errors import DocumentError, FileTooLarge, Problem, StorageFull
+from jobs.errors import NotFound, OutputForbidden, PagemillError, Problem, StorageFull
 from jobs.ids import new_document_id, new_job_id
 from jobs.lifecycle import NewDocument
-from jobs.media import SNIFF_BYTES, sniff
 from jobs.models import FINAL, DocumentPublic, JobPublic, PageState, State
 from jobs.options import JobOptions
 from jobs.settings import LimitSettings
@@ -48,6 +49,17 @@ class _Open:
     bytes: int
     pages: int = 0
     done: int = 0
+
+
+@dataclass(slots=True)
+class _Entering:
+    """A document in the store whose job is about to be entered, until that is known to have happened."""
+
+    source: Source
+    job_id: str
+    document: NewDocument
+    tried: bool = False
+    """Whether a submit ended without an answer: the job may exist."""
 
 
 @dataclass(slots=True)
@@ -102,7 +114,7 @@ class Todo:
             source = self._ahead.popleft()
             if self._is_done(source):
                 self._tally.done_before += 1
-            elif (failure := refusal(source.path, self._max_bytes)) is not None:
+            elif (failure := refusal(source.path, self._max_bytes) or self._taken(source)) is not None:
                 self._tally.fail(failure)
             else:
                 self._next = source
@@ -130,23 +142,17 @@ class Todo:
         except OSError:
             return False  # it cannot be read now: opening it will say why
 
-
-def refusal(path: Path, max_bytes: int) -> Failure | None:
-    """Why a file would be refused at the door, by its size and first bytes: no engine is started to learn that."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "this is no regular file")
-        with path.open("rb") as file:
-            head = file.read(SNIFF_BYTES)
-        if status.st_size > max_bytes:
-            raise FileTooLarge(f"larger than {max_bytes} bytes", limit=max_bytes, actual=status.st_size)
-        sniff(head, status.st_size)
-    except DocumentError as error:
-        return _failure(str(path), error.problem())
-    except OSError as error:
-        return _os_failure(str(path), error)
-    return None
+    def _taken(self, source: Source) -> Failure | None:
+        """Why the results could not be written: told before hours are spent on them."""
+        target = target_of(self._out, source)
+        try:
+            Staging(target).clear()
+            refuse_foreign(target)
+        except OutputForbidden as error:
+            return problem_failure(str(source.path), error.problem())
+        except OSError as error:
+            return os_failure(str(error.filename or target.base), error, writing=True)
+        return None
 
 
 def target_of(out: Path, source: Source) -> Target:
@@ -163,24 +169,26 @@ class Batch:
         self._engine = engine
         self._tally = tally
         self._open: dict[str, _Open] = {}
+        self._entering: _Entering | None = None
         self._pages_per_document = 1.0
 
     def step(self, ground: Ground, stopped: Callable[[], bool]) -> bool:
         """One round: fetch what is finished, open what there is room for. True when nothing is left."""
         self._look(ground, stopped)
         self._fill(ground, stopped)
-        return not self._open and not self._todo.left
+        return not self._open and self._entering is None and not self._todo.left
 
     def progress(self, note: str = "") -> Progress:
         tally, opened = self._tally, list(self._open.values())
         unsplit = sum(1 for document in opened if not document.pages)
         open_pages = sum(document.pages - document.done for document in opened)
+        waiting = self._todo.left + (self._entering is not None)
         return Progress(
-            documents=tally.finished + len(opened) + self._todo.left,
+            documents=tally.finished + len(opened) + waiting,
             finished=tally.finished,
             failed=tally.failed + tally.partial,
             pages=tally.pages + sum(document.done for document in opened),
-            pages_ahead=open_pages + (unsplit + self._todo.left) * self._pages_per_document,
+            pages_ahead=open_pages + (unsplit + waiting) * self._pages_per_document,
             open=[OpenDocument(d.source.name, d.pages, d.done) for d in opened],
             note=note,
         )
@@ -189,6 +197,7 @@ class Batch:
 
     def _fill(self, ground: Ground, stopped: Callable[[], bool]) -> None:
         until = time.monotonic() + _TURN
+        self._enter(ground)
         while self._has_room() and not stopped() and time.monotonic() < until:
             self._todo.advance(until - time.monotonic())
             source = self._todo.take()
@@ -206,17 +215,28 @@ class Batch:
         if document is None:
             return
         if document.error is not None:
-            self._fail(source, [_failure(str(source.path), document.error.problem())])
+            self._fail(source, [problem_failure(str(source.path), document.error.problem())])
             return
-        lifecycle.submit(
-            ground.database,
-            job_id=job_id,
-            options=self._options,
-            engine=self._engine,
-            documents=[document],
-            vault=ground.vault,
-        )
-        self._open[job_id] = _Open(source, document.bytes)
+        self._entering = _Entering(source, job_id, document)
+        self._enter(ground)
+
+    def _enter(self, ground: Ground) -> None:
+        """Make a job of the document that waits for one. After DatabaseUnavailable it still waits."""
+        entering = self._entering
+        if entering is None:
+            return
+        if not (entering.tried and _exists(ground, entering.job_id)):
+            entering.tried = True
+            lifecycle.submit(
+                ground.database,
+                job_id=entering.job_id,
+                options=self._options,
+                engine=self._engine,
+                documents=[entering.document],
+                vault=ground.vault,
+            )
+        self._open[entering.job_id] = _Open(entering.source, entering.document.bytes)
+        self._entering = None
 
     def _take_in(self, ground: Ground, source: Source, job_id: str, stopped: Callable[[], bool]) -> NewDocument | None:
         """The file into the store. None when it cannot be read (counted as failed) or the user stops the run."""
@@ -238,7 +258,7 @@ class Batch:
             return incoming.close(b"")
         except OSError as error:
             incoming.abort(error)
-            self._fail(source, [_os_failure(str(source.path), error)])
+            self._fail(source, [os_failure(str(source.path), error)])
             return None
 
     # --- fetching
@@ -256,7 +276,6 @@ class Batch:
             opened.done = job.pages.succeeded + job.pages.failed
             if job.state in FINAL:
                 self._fetch(ground, job, opened.source)
-                del self._open[job.id]
 
     def _fetch(self, ground: Ground, job: JobPublic, source: Source) -> None:
         """Write the results beside each other under OUT, count the document, forget the job."""
@@ -265,22 +284,31 @@ class Batch:
             document = reading.list_documents(session, job.id, limit=1)[0]
             attempt = reading.result_attempt(session, document.id)
         failures = _failures(ground, job, document, source)
+        unwritten = self._write(ground, document, attempt, source) if attempt is not None else []
+        del self._open[job.id]
+        self._count(document, unwritten or failures, source, written=not unwritten)
+        with contextlib.suppress(PagemillError):  # the store goes when the run ends
+            lifecycle.delete(database, ground.blobs, job.id)
+
+    def _write(self, ground: Ground, document: DocumentPublic, attempt: int, source: Source) -> list[Failure]:
+        """Why the results could not be written, if so. Raises StorageFull."""
+        base = target_of(self._out, source).base
         try:
-            if attempt is not None:
-                self._publish(ground, document, attempt, source)
+            self._publish(ground, document, attempt, source)
+        except OutputForbidden as error:
+            return [problem_failure(str(source.path), error.problem())]
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(f"no space left for {target_of(self._out, source).base}") from error
-            failures = [_os_failure(str(error.filename or target_of(self._out, source).base), error, writing=True)]
-        self._count(document, failures, source)
-        lifecycle.delete(database, ground.blobs, job.id)
+                raise StorageFull(f"no space left for {base}") from error
+            return [os_failure(str(error.filename or base), error, writing=True)]
+        return []
 
-    def _count(self, document: DocumentPublic, failures: list[Failure], source: Source) -> None:
+    def _count(self, document: DocumentPublic, failures: list[Failure], source: Source, *, written: bool) -> None:
         self._tally.pages += document.pages.succeeded + document.pages.failed
         self._tally.pages_failed += document.pages.failed
         if document.state is State.SUCCEEDED and not failures:
             self._tally.succeeded += 1
-        elif document.state is State.PARTIAL:
+        elif document.state is State.PARTIAL and written:
             self._tally.partial += 1
             self._tally.failures += failures
         else:
@@ -304,7 +332,16 @@ class Batch:
         self._tally.fail(*(failures or [Failure(str(source.path), "internal_error", detail)]))
 
 
-# --- what a finished job says
+# --- what the database says
+
+
+def _exists(ground: Ground, job_id: str) -> bool:
+    try:
+        with ground.database.read() as session:
+            reading.get_job(session, job_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _figures(ground: Ground, document: DocumentPublic) -> Iterator[tuple[str, str]]:
@@ -331,19 +368,3 @@ def _failures(ground: Ground, job: JobPublic, document: DocumentPublic, source: 
             if page.state is PageState.FAILED and page.error is not None
         ]
     return document_failures(str(source.path), failed, document.error or job.error)
-
-
-def _failure(where: str, problem: Problem) -> Failure:
-    return Failure(where, problem.code, problem.detail, problem.limit)
-
-
-def _os_failure(where: str, error: OSError, *, writing: bool = False) -> Failure:
-    if writing:
-        code = "output_forbidden"
-    elif isinstance(error, FileNotFoundError | NotADirectoryError):
-        code = "not_found"
-    elif isinstance(error, PermissionError):
-        code = "source_forbidden"
-    else:
-        code = "source_unreachable"
-    return Failure(where, code, error.strerror or str(error))
