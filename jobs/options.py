@@ -89,6 +89,6 @@ def select_pages(text: str | None, page_count: int) -> list[int]:
         chosen.update(range(first, min(page_count if last is None else last, page_count) + 1))
     if not chosen:
         raise InvalidPageRange(
-            f"pages {text!r} select nothing in a document of {page_count} pages", limit=page_count, actual=text
+            f"pages {text!r} select nothing in a document with {page_count} page(s)", limit=page_count, actual=text
         )
     return sorted(chosen)
