@@ -58,6 +58,7 @@ class Installation:
     """Further PAGEMILL_… settings of workers."""
 
     def __post_init__(self) -> None:
+        (self.root / "tmp").mkdir(exist_ok=True)
         self.__dict__["db"] = self._open()
         self.__dict__["blobs"] = open_store(BlobSettings(**self._store_values()))
         self.__dict__["started"] = []
@@ -82,6 +83,7 @@ class Installation:
         values = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
+            "TMPDIR": str(self.root / "tmp"),
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONWARNINGS": "default",
             "PYTHONFAULTHANDLER": "1",  # SIGABRT shows where a stuck one hangs
