@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api.cli.earlier import figures_of
 from jobs.errors import PagemillError
 from jobs.media import SNIFF_BYTES, sniff
 
@@ -151,11 +152,12 @@ class _Walk:
         folders, links = deque([root]), deque[Path]()
         while folders or links:
             folder = folders.popleft() if folders else links.popleft()
-            # OUT itself may be a PATH (results beside the sources): then only its `.figures` folders are left out.
-            if not self._enter(folder, is_root=folder == root):
+            # OUT itself may be a PATH (results beside the sources): then only the figures of results are left out.
+            is_root = folder == root
+            if not self._enter(folder, is_root=is_root):
                 continue
             below: list[Path] = []
-            for entry in self._entries(folder):
+            for entry in self._entries(folder, frozenset() if is_root else _earlier_figures(folder)):
                 if not _is_folder(entry):
                     yield Path(entry.path)
                 elif entry.is_symlink():
@@ -171,14 +173,14 @@ class _Walk:
         self._seen.add(identity)
         return True
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: Path, figures: frozenset[str]) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(folder) as entries:
                 found = {entry.name: entry for entry in entries if not entry.name.startswith(".")}
         except OSError as error:
             self.unreadable.append((folder, error.strerror or str(error)))
             return []
-        return [found[name] for name in sorted(found) if not _is_output(name, found)]
+        return [found[name] for name in sorted(found) if name not in figures or _is_folder(found[name])]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -188,11 +190,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_output(name: str, beside: dict[str, os.DirEntry[str]]) -> bool:
-    """`x.pdf.figures/` beside `x.pdf.json`: figures that an earlier run wrote."""
-    if not name.endswith(FIGURES):
-        return False
-    return name.removesuffix(FIGURES) + ".json" in beside and _is_folder(beside[name])
+def _earlier_figures(folder: Path) -> frozenset[str]:
+    """What an earlier run wrote into `x.pdf.figures/`, by `x.pdf.json` beside it. Anything else in it is to be read."""
+    if not folder.name.endswith(FIGURES):
+        return frozenset()
+    return figures_of(folder.with_name(folder.name.removesuffix(FIGURES) + ".json")) or frozenset()
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.plan import Plan, make_plan
+from jobs.results import Block, DocumentResult, EngineInfo, PageEntry, PageResult, SourceInfo
 
 PDF = b"%PDF-1.7\n"
 
@@ -67,12 +68,48 @@ def test_results_below_out_are_not_read_back(tmp_path):
     assert names(make_plan([tmp_path / "in"], tmp_path / "in/out")) == ["x.pdf"]
 
 
+def put_result(path: Path, *figures: str) -> None:
+    """A document.json as a run writes it, with these figures."""
+    blocks = tuple(Block(label="image", bbox=(0, 0, 1, 1), order=n, figure=name) for n, name in enumerate(figures))
+    page = PageResult(number=1, blocks=blocks, engine=EngineInfo(name="echo", version="1", model="none"))
+    result = DocumentResult(
+        id="doc_1",
+        job_id="job_1",
+        state="succeeded",
+        source=SourceInfo(name="x.pdf", media_type="application/pdf", bytes=3, sha256="0" * 64, pages=1),
+        options={},
+        engine="echo",
+        created_at="2026-01-01T00:00:00Z",
+        pages=(PageEntry(number=1, state="succeeded", result=page),),
+    )
+    put(path, result.model_dump_json(exclude_none=True).encode())
+
+
 def test_figures_beside_their_source_are_not_read_back(tmp_path):
     put(tmp_path / "in/x.pdf")
-    put(tmp_path / "in/x.pdf.json", b"{}")
+    put_result(tmp_path / "in/x.pdf.json", "1.jpg")
     put(tmp_path / "in/x.pdf.figures/1.jpg", b"\xff\xd8\xff")
     put(tmp_path / "in/mine.figures/1.jpg", b"\xff\xd8\xff")
-    assert names(make_plan([tmp_path / "in"], tmp_path / "in")) == ["x.pdf", "mine.figures/1.jpg"]
+    plan = make_plan([tmp_path / "in"], tmp_path / "in")
+    assert names(plan) == ["x.pdf", "mine.figures/1.jpg"]
+    assert plan.failures == []
+
+
+def test_a_document_among_figures_is_never_left_out_silently(tmp_path):
+    put(tmp_path / "in/x.pdf")
+    put_result(tmp_path / "in/x.pdf.json", "1.jpg")
+    put(tmp_path / "in/x.pdf.figures/1.jpg", b"\xff\xd8\xff")
+    scan = put(tmp_path / "in/x.pdf.figures/scan.pdf")
+    deep = put(tmp_path / "in/x.pdf.figures/deep/1.jpg", b"\xff\xd8\xff")
+    plan = make_plan([tmp_path / "in"], tmp_path / "in")
+    assert names(plan) == ["x.pdf"]
+    assert {failure.where for failure in plan.failures} == {str(scan), str(deep)}
+
+
+def test_a_folder_beside_a_json_of_somebody_elses_is_read(tmp_path):
+    put(tmp_path / "in/x.json", b"{}")
+    put(tmp_path / "in/x.figures/scan.pdf")
+    assert names(make_plan([tmp_path / "in"], tmp_path / "in")) == ["x.figures/scan.pdf"]
 
 
 def test_a_source_where_figures_will_lie_is_refused(tmp_path):
