@@ -16,7 +16,7 @@ from api.cli.plan import Failure
 from api.cli.report import document_failures, failure_line
 from api.client import Client
 from api.names import UniqueNames, archive_name
-from jobs.errors import InvalidRequest
+from jobs.errors import InvalidRequest, OutputForbidden
 from jobs.models import FINAL, DocumentPublic, PageState, State
 from jobs.settings import ClientSettings, load
 
@@ -126,8 +126,12 @@ def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[F
         # The name comes from whoever submitted: it stays below OUT, and two equal ones do not meet.
         target = Target(out / names.take(archive_name(document.name)))
         failures += _missing(client, document)
-        if document.state in _READABLE:
+        if document.state not in _READABLE:
+            continue
+        try:
             _fetch_document(client, document, target, wanted)
+        except OutputForbidden as error:
+            failures.append(Failure(document.name, error.code, error.detail))
     return failures
 
 
