@@ -121,7 +121,7 @@ def _postgresql(url: URL, settings: DatabaseSettings) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,  # ms; keepalives say nothing about data that nobody acknowledges
             # A statement that hangs longer than this is a fault, not work.
-            "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+            "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=180000",
             "application_name": "pagemill",
         },
     )
