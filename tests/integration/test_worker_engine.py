@@ -75,7 +75,7 @@ class Worker:
             Reading(
                 db=db, engine=engine, pool=pool, sources=self.sources, vault=None, writer=writer,
                 recorder=self.recorder, hands=self.hands, loop=self.loop, threads=self.threads,
-                limits=LimitSettings(page_timeout=60), backoff=Backoff(0.0, 0.0, 3), max_crashes=3,
+                limits=LimitSettings(page_timeout=60), backoff=Backoff(0.0, 0.0, 3), max_crashes=3, wait_for_turn=60.0,
                 worker_id=lambda: self.id, on_engine_death=self._on_death,
             )
         )  # fmt: skip

@@ -149,12 +149,13 @@ def test_a_document_that_will_not_open_does_not_outlast_the_grace_time(small_mil
     mill = small_mill
     with mill.worker(PAGEMILL_GRACE="5") as worker:
         ended(mill, mill.submit(pdf(1)))
-        [opener] = worker.tree()[1:]
-        opener.send_signal(signal.SIGSTOP)
+        openers = worker.tree()[1:]
+        for opener in openers:
+            opener.send_signal(signal.SIGSTOP)
         job_id = mill.submit(pdf(4))
         mill.until(lambda: mill.documents(job_id)[0].state is State.RUNNING, "the split to begin")
         assert worker.terminate() == 0
-        wait_until(lambda: not alive(opener), "the render process to be gone")
+        wait_until(lambda: not any(map(alive, openers)), "the render processes to be gone")
         worker.start()
         assert ended(mill, job_id).state is State.SUCCEEDED
         assert mill.documents(job_id)[0].error is None
