@@ -103,6 +103,8 @@ class LocalStore:
             except FileNotFoundError:
                 break  # deleted meanwhile: the move will fail, and all of this is tried again
             except (FileExistsError, NotADirectoryError):
+                if new.is_dir() or not new.exists():
+                    break  # it came and went while we looked: the move will tell
                 raise _conflict(new, self._root) from None
         return missing
 
