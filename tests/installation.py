@@ -176,7 +176,15 @@ class Installation:
 
     def count(self, job_id: str) -> Counter[str]:
         """Pages by state, counted."""
-        return Counter(state for _, _, state, _ in self.page_rows(job_id))
+        with self.db.read() as session:
+            rows = session.connection().execute(
+                text(
+                    "SELECT p.state, count(*) FROM page p JOIN document d ON d.id = p.document_id"
+                    " WHERE d.job_id = :job GROUP BY p.state"
+                ),
+                {"job": job_id},
+            )
+            return Counter({row[0]: row[1] for row in rows})
 
     def page_rows(self, job_id: str) -> list[tuple[str, int, str, int]]:
         """(document, number, state, attempt) of every page of the job."""

@@ -188,7 +188,7 @@ def test_a_render_process_does_not_outlive_its_killed_worker(small_mill):
 def test_a_stored_result_that_is_damaged_ends_its_document_alone(mill):
     """Small documents are assembled in groups by the worker that read them, larger ones by a task: both kinds here."""
     with mill.worker() as worker:
-        slow = {"2": 4.0, "35": 4.0}
+        slow = {"2": 2.5, "35": 2.5}
         job_id = mill.submit(pdf(2), pdf(35), pdf(2), pdf(35), echo=EchoOptions(seconds=slow))
         mill.wait_for_pages(job_id, 74 - 6)
         worker.crash()  # what it remembers of the pages goes with it
