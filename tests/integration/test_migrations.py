@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 
 import pytest
 from alembic import command
@@ -104,7 +107,24 @@ def test_pages_leave_room_in_their_blocks(pg):
     assert found == {"page": "fillfactor=70", "document": "fillfactor=70", "worker": "fillfactor=50"}
 
 
-def test_sqlite_survives_killed_processes(sqlite_store_url):
+def test_a_new_sqlite_file_is_opened_while_somebody_begins_to_write_it(tmp_path):
+    """SQLite refuses the change to write-ahead logging at once then, whatever the timeout."""
+    first = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    first.execute("BEGIN IMMEDIATE")
+    plain = sqlite3.connect(tmp_path / "new.db", timeout=60)
+    with closing(plain), pytest.raises(sqlite3.OperationalError, match="locked"):
+        plain.execute("PRAGMA journal_mode=WAL")
+    second = open_database(DatabaseSettings(database_url=f"sqlite:///{tmp_path / 'new.db'}"))
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(second.check)
+        assert wait([opening], timeout=0.3).not_done
+        first.execute("COMMIT")
+        opening.result(60)
+    second.dispose()
+    first.close()
+
+
+def test_sqlite_writes_ahead_and_keeps_foreign_keys(sqlite_store_url):
     db = open_database(DatabaseSettings(database_url=sqlite_store_url))
     with db.read() as session:
         connection = session.connection()
