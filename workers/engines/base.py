@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jobs.errors import EngineUnavailable, ServiceError
 from jobs.options import PageOptions
 from jobs.results import EngineInfo, PageImage, PageOutput
 from jobs.settings import EngineSettings
@@ -36,6 +37,16 @@ class RenderedPage:
     warnings: tuple[Any, ...] = ()
     """`jobs.results.Warning_` values that rendering gave, to be carried into the PageResult."""
     render_seconds: float = 0.0
+
+
+class NotTaken(EngineUnavailable):
+    """The engine is dead, and this page was never inside it: no crash of its own (rule 7)."""
+
+
+class EngineBusy(ServiceError):
+    """The engine takes no more now: back-pressure, no attempt. The page is put off for a while."""
+
+    code, status, retryable = "engine_unavailable", 503, True
 
 
 class PageHalf(Protocol):
@@ -68,6 +79,9 @@ class PageHandle(Protocol):
         Raises PageTimeout, PageRenderFailed, PageTooLarge, or what the method raised.
         """
 
+    async def forget(self) -> None:
+        """Free the image while the page goes on: its render process takes the next page. A later `call` renders anew."""
+
 
 class Engine(Protocol):
     """The half beside the resident model. Built in the worker's main thread before any work is taken."""
@@ -82,7 +96,16 @@ class Engine(Protocol):
     """Start the render processes with the worker; False where pages are rendered only on request."""
 
     def start(self) -> None:
-        """Load and warm up. Raises EngineUnavailable with the reason; the worker then takes no work."""
+        """Load, in the main thread. Raises EngineUnavailable with the reason; the worker then takes no work."""
+
+    async def warm_up(self) -> None:
+        """Read something of its own, on the worker's engine loop, before any work is taken. Raises as `start`."""
+
+    async def watch(self) -> None:
+        """Runs on the loop beside the pages until it is cancelled.
+
+        Raises EngineUnavailable when the engine died, after every page that was inside has been told.
+        """
 
     async def recognize(self, page: PageHandle) -> PageOutput:
         """Read one page. Runs on the worker's engine loop; cancelling the task aborts the page.
@@ -91,4 +114,4 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Free everything. Called once; no page is in flight."""
+        """Free everything. Called once, also after a start that failed; no page is in flight, the loop still runs."""
