@@ -74,7 +74,10 @@ class VlOptions(BaseModel):
     )
     merge_tables: bool = Field(default=True, description="Join tables that go on on the next page.")
     title_levels: bool = Field(default=True, description="Give titles their levels from the whole document.")
-    formula_numbers: bool = Field(default=False, description="Show the numbers of formulas in Markdown.")
+    markdown: Literal["paddlex", "commonmark"] = Field(
+        default="paddlex", description="As PaddleX writes it, or with all that is no structure escaped."
+    )
+    formula_numbers: bool = Field(default=False, description="Show the numbers of formulas in Markdown (paddlex).")
 
     @model_validator(mode="after")
     def _check_task(self) -> VlOptions:

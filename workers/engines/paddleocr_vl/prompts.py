@@ -8,14 +8,16 @@ from types import MappingProxyType
 from jobs.options import VlTask, VlVersion
 from workers.engines.paddleocr_vl.versions import VERSIONS
 
-QUESTIONS: Mapping[VlTask, str] = MappingProxyType({
-    "ocr": "OCR:",
-    "table": "Table Recognition:",
-    "formula": "Formula Recognition:",
-    "chart": "Chart Recognition:",
-    "seal": "Seal Recognition:",
-    "spotting": "Spotting:",
-})
+QUESTIONS: Mapping[VlTask, str] = MappingProxyType(
+    {
+        "ocr": "OCR:",
+        "table": "Table Recognition:",
+        "formula": "Formula Recognition:",
+        "chart": "Chart Recognition:",
+        "seal": "Seal Recognition:",
+        "spotting": "Spotting:",
+    }
+)
 
 IMAGE_TAG = "<|IMAGE_PLACEHOLDER|>"
 """Stands once in a prompt for its image; vLLM's processor widens it to the image's tokens."""

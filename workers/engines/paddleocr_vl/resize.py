@@ -28,14 +28,16 @@ class PixelBounds:
 
 DEFAULT_BOUNDS = PixelBounds(112_896, 1_003_520)
 """144 to 1,280 tokens: PaddleX overrides what the checkpoints say."""
-TASK_BOUNDS: Mapping[VlTask, PixelBounds] = MappingProxyType({
-    "ocr": DEFAULT_BOUNDS,
-    "table": DEFAULT_BOUNDS,
-    "formula": DEFAULT_BOUNDS,
-    "chart": DEFAULT_BOUNDS,
-    "seal": DEFAULT_BOUNDS,
-    "spotting": PixelBounds(112_896, 1_605_632),
-})
+TASK_BOUNDS: Mapping[VlTask, PixelBounds] = MappingProxyType(
+    {
+        "ocr": DEFAULT_BOUNDS,
+        "table": DEFAULT_BOUNDS,
+        "formula": DEFAULT_BOUNDS,
+        "chart": DEFAULT_BOUNDS,
+        "seal": DEFAULT_BOUNDS,
+        "spotting": PixelBounds(112_896, 1_605_632),
+    }
+)
 
 
 def smart_resize(

@@ -23,7 +23,7 @@ CLASS_LABELS: tuple[Label, ...] = (
 LAYOUT_SIZE = (800, 800)
 """Width and height of the layout models' input; the aspect is not kept."""
 
-_V2_THRESHOLDS = {index: 0.5 for index in range(len(CLASS_LABELS))} | {
+_V2_THRESHOLDS = dict.fromkeys(range(len(CLASS_LABELS)), 0.5) | {
     5: 0.4, 6: 0.4, 15: 0.4, 17: 0.4, 20: 0.45, 22: 0.4, 23: 0.4,
 }  # fmt: skip
 _V3_THRESHOLDS = dict.fromkeys(range(len(CLASS_LABELS)), 0.3)
