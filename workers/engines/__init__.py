@@ -10,6 +10,7 @@ from workers.engines.base import Engine
 
 ENGINES: dict[str, str] = {
     "echo": "workers.engines.echo:EchoEngine",
+    "paddleocr_vl": "workers.engines.paddleocr_vl.engine:PaddleOcrVlEngine",
     "rapidocr": "workers.engines.rapidocr.engine:RapidOcrEngine",
 }
 

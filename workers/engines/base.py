@@ -80,7 +80,7 @@ class PageHandle(Protocol):
         """
 
     async def forget(self) -> None:
-        """Free the image while the page goes on: its render process takes the next page. A later `call` renders anew."""
+        """Free the image while the page goes on, so that its render process takes the next. A `call` renders anew."""
 
 
 class Engine(Protocol):

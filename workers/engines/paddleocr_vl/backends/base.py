@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from jobs.errors import EngineError, EngineUnavailable
+from jobs.options import VlTask
 from workers.engines.base import NotTaken
 
 T = TypeVar("T")
@@ -42,8 +43,7 @@ class PackedCrop:
 class Ask:
     """What to do with a crop."""
 
-    instruction: str
-    """What the model was trained on for the task: `OCR:`."""
+    task: VlTask
     min_pixels: int
     max_pixels: int
     """The bounds the crop was resized to; the model's own processor must not resize it again."""
@@ -99,8 +99,8 @@ class Backend(Protocol):
 class Lifeline:
     """Requests inside an engine that may die under them: all of them hear of it, at once and in words.
 
-    Also measures progress: an engine that has work and moves nothing is as good as dead, whatever its health check says.
-    Belongs to one loop.
+    Also measures progress: an engine that has work and moves nothing is as good as dead, whatever its health check
+    says. Belongs to one loop.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Lifeline:
         return time.monotonic() - self._moved if self._inside else 0.0
 
     async def hold(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a request. Raises EngineUnavailable when the engine dies meanwhile, NotTaken when it was dead."""
+        """The result of a request. Raises EngineUnavailable if the engine dies meanwhile, NotTaken if it was dead."""
         if self._reason is not None:
             work.close()
             raise NotTaken(self._reason)

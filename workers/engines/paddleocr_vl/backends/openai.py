@@ -8,9 +8,9 @@ What a failure says decides what it means (sentence 2 of the design):
     400, 413, 415, 422              this crop is refused: the page's own error, not tried again
     401, 403, 404                   wrong key, URL or model: as one that is away
 
-When patience ends and every server was away, the engine is dead. A request that stays broken is judged by what else happens: where others were answered meanwhile, or the servers still
-read a crop of ours, the page is at fault; else the engine is. Retries live here and in the page's own tries, nowhere
-else: httpx makes none.
+When patience ends and every server was away, the engine is dead. A request that stays broken is judged by what else
+happens: where others were answered meanwhile, or the servers still read a crop of ours, the page is at fault; else the
+engine is. Retries live here and in the page's own tries, nowhere else: httpx makes none.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from workers.engines.paddleocr_vl.backends.base import (
 )
 from workers.engines.paddleocr_vl.backends.packing import probe
 from workers.engines.paddleocr_vl.backends.servers import Server, Servers
+from workers.engines.paddleocr_vl.prompts import question
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class OpenAiBackend:
                     "role": "user",
                     "content": [
                         {"type": "image_url", "image_url": {"url": image}},
-                        {"type": "text", "text": ask.instruction},
+                        {"type": "text", "text": question(ask.task)},
                     ],
                 }
             ],

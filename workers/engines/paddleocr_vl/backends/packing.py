@@ -20,7 +20,7 @@ def probe(settings: EngineSettings, packing: Packing) -> tuple[PackedCrop, Ask]:
     least = settings.vl_min_pixels
     width, height = _SMALL if least is not None and least <= _SMALL[0] * _SMALL[1] else _USUAL
     pixels = width * height
-    ask = Ask("OCR:", min(least or pixels, pixels), max(settings.vl_max_pixels or pixels, pixels), max_tokens=_TOKENS)
+    ask = Ask("ocr", min(least or pixels, pixels), max(settings.vl_max_pixels or pixels, pixels), max_tokens=_TOKENS)
     return pack(Image.new("RGB", (width, height), "white"), packing), ask
 
 
