@@ -32,6 +32,9 @@ class Document(Protocol):
         """
 
     def text_layer(self, number: int, width: int, height: int) -> TextLayer | None:
-        """The page's own text on its image of that many pixels; None where the format has none. Raises PageRenderFailed."""
+        """The page's own text on its image of that many pixels; None where the format has none.
+
+        Raises PageRenderFailed.
+        """
 
     def close(self) -> None: ...

@@ -79,8 +79,8 @@ def read_text_layer(page: Any, width: int, height: int) -> TextLayer:
         pictures = tuple(place for _, place, _ in drawn.pictures)
         if size > MAX_GLYPHS:
             return TextLayer((), pictures, size)
-        inside = (glyph for glyph in _ligatures(_Reader(text, to_image, drawn).glyphs(size)) if _is_inside(glyph, width, height))
-        return TextLayer(tuple(inside), pictures, size)
+        glyphs = _ligatures(_Reader(text, to_image, drawn).glyphs(size))
+        return TextLayer(tuple(glyph for glyph in glyphs if _is_inside(glyph, width, height)), pictures, size)
     finally:
         pdfium_c.FPDFText_ClosePage(text)
 
@@ -157,7 +157,9 @@ class _Reader:
         em = float(pdfium_c.FPDFText_GetFontSize(self._text, index)) * math.hypot(matrix.c, matrix.d)
         mode = int(pdfium_c.FPDFTextObj_GetTextRenderMode(found))
         colour, alpha = _fill(found)
-        shows = mode not in _NO_MARK and not (mode == _FILLED_ONLY and alpha == 0) and not self._is_covered(address, box)
+        shows = (
+            mode not in _NO_MARK and not (mode == _FILLED_ONLY and alpha == 0) and not self._is_covered(address, box)
+        )
         font = pdfium_c.FPDFTextObj_GetFont(found)
         return Style(
             em=abs(em),

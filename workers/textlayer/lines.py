@@ -11,6 +11,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 from workers.textlayer.direction import has_rtl, reading_order
@@ -31,6 +32,8 @@ SPACE = 0.16
 SPACE_CJK = 0.6
 # A space that was written and takes no room was taken back: "T ables" kerned to Tables.
 LEAST_SPACE = 0.06
+# Letters that are farther apart are words of one letter; spaced-out headings have 0.05 to 0.2.
+MOST_SPREAD = 0.25
 # The same character so near was drawn twice, to look bold or to cast a shadow; "ll" is 0.2 apart in narrow fonts.
 SAME_PLACE = 0.12
 # Vertical writing: how far below each other, and how little to the side, two glyphs of one column stand.
@@ -45,7 +48,7 @@ _OPEN_LINES = 4
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line of the layer: what `corners` (upper left, upper right, lower right, lower left, as read) hold, in pixels."""
+    """A line of the layer. `corners` in pixels, as it is read: upper left, upper right, lower right, lower left."""
 
     text: str
     corners: tuple[Point, Point, Point, Point]
@@ -233,7 +236,7 @@ def _chained(band: list[_Run]) -> list[_Run]:
 
 
 def _touch(line: _Run, run: _Run) -> bool:
-    """Whether a run goes on where a line ends. What overlaps it stands on it, like a formula's limits, and is another."""
+    """Whether a run goes on where a line ends. What overlaps it, like a formula's limits, is a line of its own."""
     em, small = max(line.em, run.em), min(line.em, run.em)
     gap = run.u0 - line.u1
     shift = abs(run.base - line.base)
@@ -336,10 +339,11 @@ def _spread(items: Sequence[_Placed]) -> float:
     """By how many ems the letters of spaced-out text stand apart; 0 where they touch."""
     gaps = [
         max(b.u0 - a.u1, a.u0 - b.u1) / max(a.em, b.em)
-        for a, b in zip(items, items[1:], strict=False)
+        for a, b in pairwise(items)
         if not (a.blank or b.blank) and max(a.em, b.em) > 0
     ]
-    return max(0.0, median(gaps)) if len(gaps) > 3 else 0.0
+    middle = median(gaps) if len(gaps) > 3 else 0.0
+    return middle if 0.0 < middle < MOST_SPREAD else 0.0
 
 
 def _tidy(pieces: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ CONTRAST = 24
 """Of 255: letters that differ less from their ground in every channel are not seen (1.2:1 on white; WCAG asks 3:1 for
 large text, a water mark has about 1.3:1)."""
 SMALLEST = 1.5
-"""Points: smaller text is a smear at any resolution that reads pages. Legal small print has 4, subscripts in figures 3."""
+"""Points: smaller text is a smear at any resolution that reads pages. Small print has 4, figures 3."""
 LONGEST = 16
 """Glyphs judged together: a word, so that a full stop has some ground around it."""
 
@@ -78,7 +78,7 @@ def _is_seen(word: Sequence[Glyph], pixels: Image.Image, dpi: float) -> bool:
         return False
     part = pixels.crop(box)
     extrema = part.getextrema()
-    if max(high - low for low, high in extrema) < CONTRAST:  # type: ignore[misc,operator]
+    if max(high - low for low, high in extrema) < CONTRAST:  # type: ignore[misc]
         return False
     # Where a seen line lies in the same place there is contrast, but not of this text's making.
     return style.colour is None or not style.shows or _differ(style.colour, _ground(part))

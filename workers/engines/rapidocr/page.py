@@ -21,6 +21,7 @@ from workers.engines.rapidocr.blocks import blocks_of
 from workers.engines.rapidocr.detection import cut, text_quads
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
 from workers.engines.rapidocr.labels import CDLA
+from workers.engines.rapidocr.layer import Eyes, LayerPage, read_layer, told
 from workers.engines.rapidocr.models import Models, engine_info, open_models, threads_per_process
 from workers.engines.rapidocr.orientation import Turn, turn_of, turned, turned_image
 from workers.engines.rapidocr.recognition import ReadLine, read_lines
@@ -74,17 +75,28 @@ class RapidOcrPageHalf:
         """Load the models and run each once. Raises EngineUnavailable."""
         self._models: Models = open_models(self._threads)
         self._info = engine_info()
+        self._eyes = Eyes(
+            self._regions,
+            lambda image, regions: cut(text_quads(image, self._models.detector), regions),
+            lambda image, quads: read_lines(image, quads, self._models.reader),
+        )
 
     def recognize(self, rendered: RenderedPage, options: PageOptions) -> PageOutput:
         """Read one page. Raises EngineError when a model refuses it."""
         watch = _Stopwatch()
         watch.seconds["render"] = rendered.render_seconds
         try:
-            turn, pixels, reading = self._upright(rendered.pixels, watch)
+            layer = read_layer(rendered, options.text, self._eyes, watch.step)
+            if isinstance(layer, LayerPage):
+                turn, pixels, reading = layer.turn, layer.pixels, _reading(layer.regions, layer.lines, layer.image)
+            else:
+                turn, pixels, reading = self._upright(rendered.pixels, watch)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"page {rendered.number}: {error}") from error
         with watch.step("arrange"):
             pieces = _arranged(reading, pixels, rendered.number)
+        text, warnings, aside = told(layer)
+        pieces += [Piece("aside_text", box, words, 1.0) for box, words in aside]
         with watch.step("figures"):
             blocks, figures = blocks_of(pieces, pixels, rendered.number, figures=options.figures)
         score = reading.score
@@ -93,8 +105,9 @@ class RapidOcrPageHalf:
             image=turned_image(rendered.info, pixels, turn),
             blocks=blocks,
             engine=self._info,
+            text=text,
             score=score,
-            warnings=(*rendered.warnings, *_doubts(score)),
+            warnings=(*rendered.warnings, *warnings, *_doubts(score)),
             timings={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         )
         return PageOutput(result=result, figures=figures)
