@@ -24,7 +24,7 @@ from jobs.errors import (
 from jobs.results import PageImage, Warning_
 from workers.render.images import ImageDocument
 from workers.render.rendering import Document, Rendering
-from workers.render.textlayer import draws_annotations, flatten, read_text_layer
+from workers.render.textlayer import Matrix, draws_annotations, flatten, image_matrix, read_text_layer
 from workers.textlayer.glyphs import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -84,13 +84,14 @@ class PdfDocument:
         """With what form fields and notes show, which is drawn on the page and no part of its text until flattened."""
         page = self._page(number)
         try:
+            to_image = image_matrix(page, width, height)
             if not draws_annotations(page):
-                return read_text_layer(page, width, height)
+                return read_text_layer(page, to_image, width, height)
         finally:
             page.close()
-        return self._flattened_text(number, width, height)
+        return self._flattened_text(number, to_image, width, height)
 
-    def _flattened_text(self, number: int, width: int, height: int) -> TextLayer:
+    def _flattened_text(self, number: int, to_image: Matrix, width: int, height: int) -> TextLayer:
         """From a copy of the document: flattening changes it, and the page may be rendered again."""
         copy, _ = _open_pdf(self._path, self._password)
         try:
@@ -98,7 +99,7 @@ class PdfDocument:
             page = copy[number - 1]
             flatten(page)
             page.close()
-            return read_text_layer(copy[number - 1], width, height)
+            return read_text_layer(copy[number - 1], to_image, width, height)
         except pdfium.PdfiumError as error:
             raise PageRenderFailed("the page's form fields and notes are damaged") from error
         finally:

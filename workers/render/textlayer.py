@@ -63,8 +63,8 @@ class _Drawn(NamedTuple):
     """turn, place, whether it covers what is below"""
 
 
-def read_text_layer(page: Any, width: int, height: int) -> TextLayer:
-    """The text of an open page, on its image of that many pixels.
+def read_text_layer(page: Any, to_image: Matrix, width: int, height: int) -> TextLayer:
+    """The text of an open page, on its image of that many pixels, to which the matrix leads (see `image_matrix`).
 
     A layer of more than MAX_GLYPHS characters is counted and not read. What pdfium takes for one page is bounded like
     rendering it: by the deadline and the memory of the call this runs in.
@@ -74,7 +74,6 @@ def read_text_layer(page: Any, width: int, height: int) -> TextLayer:
         return TextLayer(())
     try:
         size = max(0, int(pdfium_c.FPDFText_CountChars(text)))
-        to_image = _to_image(page, width, height)
         drawn = _drawn(page, to_image)
         pictures = tuple(place for _, place, _ in drawn.pictures)
         if size > MAX_GLYPHS:
@@ -90,7 +89,7 @@ def _is_inside(glyph: Glyph, width: int, height: int) -> bool:
     return 0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height
 
 
-def _to_image(page: Any, width: int, height: int) -> Matrix:
+def image_matrix(page: Any, width: int, height: int) -> Matrix:
     """From the page's points to pixels of its image: crop box and /Rotate, as rendering takes them."""
     side_x = float(pdfium_c.FPDF_GetPageWidthF(page)) or 1.0
     side_y = float(pdfium_c.FPDF_GetPageHeightF(page)) or 1.0
@@ -165,6 +164,7 @@ class _Reader:
             em=abs(em),
             angle=math.atan2(matrix.b, matrix.a),
             font=_address(font) if font else 0,
+            embedded=not font or pdfium_c.FPDFFont_GetIsEmbedded(font) != 0,
             shows=shows,
             colour=colour if mode == _FILLED_ONLY and alpha == 255 else None,
         )
@@ -284,5 +284,8 @@ def draws_annotations(page: Any) -> bool:
 
 
 def flatten(page: Any) -> bool:
-    """Make what annotations and form fields show part of the page's content, as it is shown on a screen."""
+    """Make what annotations and form fields show part of the page's content, as it is shown on a screen.
+
+    The page may have other boxes afterwards, so its `image_matrix` must be taken before.
+    """
     return bool(pdfium_c.FPDFPage_Flatten(page, pdfium_c.FLAT_NORMALDISPLAY) == pdfium_c.FLATTEN_SUCCESS)

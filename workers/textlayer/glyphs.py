@@ -21,6 +21,8 @@ class Style:
     """Direction in which the text runs: 0 to the right, pi/2 downwards."""
     font: int
     """Names the font on this page."""
+    embedded: bool
+    """Whether the font is in the PDF; others are drawn with what the machine has, or not at all."""
     shows: bool
     """False where the page's instructions leave no mark: render mode 3, no opacity, or a picture drawn on top."""
     colour: Colour | None

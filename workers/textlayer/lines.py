@@ -26,8 +26,10 @@ Point = tuple[float, float]
 APART = 1.0
 # How far a glyph may stand above or below its line: an index or exponent is moved by a third.
 SHIFT = 0.5
-# A gap that is a space. Fonts have spaces from 0.2 (condensed) to 0.33; TeX shrinks them to 0.22, kerning opens 0.1.
+# A gap that is a space. Fonts have spaces from 0.2 (condensed) to 0.33 and kerning opens up to 0.1. Justified lines may
+# be shrunk to 0.12; that is believed where no gap of the line is a little smaller, so that words are clearly set off.
 SPACE = 0.16
+SHRUNK = (0.05, 0.11)
 # Between Han characters and kana, which are spread to fill the line.
 SPACE_CJK = 0.6
 # A space that was written and takes no room was taken back: "T ables" kerned to Tables.
@@ -310,8 +312,7 @@ def _stands_on(accent: _Placed, letter: _Placed) -> bool:
 
 def _spaced(items: Sequence[_Placed]) -> list[str]:
     """The texts of glyphs in this order, with the spaces between them."""
-    letters = [item for item in items if not item.blank]
-    spread = _spread(items)
+    space = _space(items)
     pieces: list[str] = []
     written = False
     last: _Placed | None = None
@@ -319,31 +320,35 @@ def _spaced(items: Sequence[_Placed]) -> list[str]:
         if item.blank:
             written = True
             continue
-        if last is not None and _is_space(last, item, spread, written=written):
+        if last is not None and _is_space(last, item, space, written=written):
             pieces.append(" ")
         pieces.append(item.text)
         last, written = item, False
-    return pieces if letters else []
+    return pieces
 
 
-def _is_space(last: _Placed, item: _Placed, spread: float, *, written: bool) -> bool:
-    em = max(last.em, item.em)
-    gap = max(item.u0 - last.u1, last.u0 - item.u1) / em if em else 0.0
+def _is_space(last: _Placed, item: _Placed, space: float, *, written: bool) -> bool:
+    gap = _gap(last, item)
     if written and gap >= LEAST_SPACE:
         return True
     both_wide = _is_wide(last.text) and _is_wide(item.text)
-    return gap >= (SPACE_CJK if both_wide else SPACE + spread)
+    return gap >= (SPACE_CJK if both_wide else space)
 
 
-def _spread(items: Sequence[_Placed]) -> float:
-    """By how many ems the letters of spaced-out text stand apart; 0 where they touch."""
-    gaps = [
-        max(b.u0 - a.u1, a.u0 - b.u1) / max(a.em, b.em)
-        for a, b in pairwise(items)
-        if not (a.blank or b.blank) and max(a.em, b.em) > 0
-    ]
-    middle = median(gaps) if len(gaps) > 3 else 0.0
-    return middle if 0.0 < middle < MOST_SPREAD else 0.0
+def _space(items: Sequence[_Placed]) -> float:
+    """By how many ems the words of this line stand apart at least; letters of spaced-out text stand apart as well."""
+    gaps = [_gap(a, b) for a, b in pairwise(items) if not (a.blank or b.blank)]
+    spread = median(gaps) if len(gaps) > 3 else 0.0
+    if 0.02 < spread < MOST_SPREAD:
+        return SPACE + spread
+    low, high = SHRUNK
+    return SPACE if any(low < gap < high for gap in gaps) else high
+
+
+def _gap(a: _Placed, b: _Placed) -> float:
+    """Between two neighbours, in ems; negative where they overlap."""
+    em = max(a.em, b.em)
+    return max(b.u0 - a.u1, a.u0 - b.u1) / em if em else 0.0
 
 
 def _tidy(pieces: Sequence[str]) -> str:

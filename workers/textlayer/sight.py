@@ -24,6 +24,8 @@ SMALLEST = 1.5
 LONGEST = 16
 """Glyphs judged together: a word, so that a full stop has some ground around it."""
 
+_BEYOND_WESTERN = 0x2000
+
 
 class Seen(NamedTuple):
     """The glyphs of a layer by what can be seen of them."""
@@ -79,9 +81,21 @@ def _is_seen(word: Sequence[Glyph], pixels: Image.Image, dpi: float) -> bool:
     part = pixels.crop(box)
     extrema = part.getextrema()
     if max(high - low for low, high in extrema) < CONTRAST:  # type: ignore[misc]
-        return False
+        return _lacks_font(letters, part)
     # Where a seen line lies in the same place there is contrast, but not of this text's making.
     return style.colour is None or not style.shows or _differ(style.colour, _ground(part))
+
+
+def _lacks_font(letters: Sequence[Glyph], part: Image.Image) -> bool:
+    """Whether nothing is there only because this machine has no font for it, which another machine would have.
+
+    pdfium brings fonts for Western text along; Han, Arabic and so on it draws with fonts of the system or not at all.
+    """
+    style = letters[0].style
+    western = all(ord(char) < _BEYOND_WESTERN for glyph in letters for char in glyph.text)
+    if style.embedded or western or not style.shows or style.colour is None:
+        return False
+    return _differ(style.colour, _ground(part))
 
 
 def _around(boxes: Sequence[Rect], pixels: Image.Image) -> tuple[int, int, int, int] | None:

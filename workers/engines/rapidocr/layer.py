@@ -24,7 +24,7 @@ from workers.engines.rapidocr.geometry import Box, Region
 from workers.engines.rapidocr.orientation import Turn
 from workers.engines.rapidocr.recognition import ReadLine
 from workers.engines.rapidocr.upright import UprightLayer, as_read, box_of, set_upright
-from workers.engines.rapidocr.witness import disagreement, scan_disagreement
+from workers.engines.rapidocr.witness import disagreement, readable_part, scan_disagreement
 from workers.textlayer.encoding import MOST_BROKEN, REPLACEMENT, broken_part
 from workers.textlayer.glyphs import MAX_GLYPHS, Rect, TextLayer
 from workers.textlayer.lines import TextLine, text_lines
@@ -44,6 +44,10 @@ BROKEN_LINE = 0.3
 MUCH_HIDDEN = 10
 # The part of the text on a page that the layer may lack; that little is read by OCR and added.
 MOST_MISSING = 0.3
+# A layer is used in spite of a doubt where less of its text than this can be read by the bundled model, and no more of
+# it is broken than that.
+MOSTLY_READABLE = 0.5
+WORST_BROKEN = 0.2
 # Lines that are looked at to say that a page without a layer shows text, and the score of one that is text.
 LOOK_AT = 5
 SURELY_TEXT = 0.7
@@ -80,7 +84,6 @@ class _Found(NamedTuple):
     scan: bool
     """Most of it is the invisible text of a scan."""
     broken: float
-    guessed: float
     hidden: int
     pictures: Sequence[Rect]
 
@@ -123,7 +126,6 @@ def _visible(layer: TextLayer, rendered: RenderedPage) -> _Found | LayerDoubt:
         lines=text_lines(glyphs),
         scan=scan,
         broken=broken_part(letters),
-        guessed=sum(glyph.guessed for glyph in letters) / len(letters),
         hidden=hidden,
         pictures=layer.pictures,
     )
@@ -190,12 +192,13 @@ def _broken(found: _Found) -> LayerDoubt | None:
 def _if_trusted(found: _Found | LayerDoubt, rendered: RenderedPage, eyes: Eyes, step: Step) -> LayerPage | PageText:
     if isinstance(found, LayerDoubt):
         return PageText(source="ocr", doubt=found)
-    if doubt := _broken(found):
+    doubt = _broken(found)
+    if doubt and not _ocr_is_worse(found):
         return PageText(source="ocr", doubt=doubt, hidden=found.hidden)
     layer = set_upright(found.lines, rendered.pixels)
     with step("compare"):
-        doubt = _compared(found, layer, eyes)
-    if doubt:
+        doubt = doubt or _compared(found, layer, eyes)
+    if doubt and not _ocr_is_worse(found):
         return PageText(source="ocr", doubt=doubt, hidden=found.hidden)
     with step("layout"):
         regions = eyes.regions(layer.image)
@@ -204,8 +207,14 @@ def _if_trusted(found: _Found | LayerDoubt, rendered: RenderedPage, eyes: Eyes, 
         added = _added(found, layer, sound, regions, eyes)
     if isinstance(added, LayerDoubt):
         return PageText(source="ocr", doubt=added, hidden=found.hidden)
-    text = PageText(source="layer", ocr_lines=len(added), hidden=found.hidden)
+    text = PageText(source="layer", doubt=doubt, ocr_lines=len(added), hidden=found.hidden)
     return _page(layer, regions, [*map(as_read, sound), *added], text)
+
+
+def _ocr_is_worse(found: _Found) -> bool:
+    """A doubtful layer in a script that the bundled model cannot read is better than that model's guesses."""
+    text = "".join(line.text for line in found.lines)
+    return readable_part(text) < MOSTLY_READABLE and found.broken <= WORST_BROKEN
 
 
 def _compared(found: _Found, layer: UprightLayer, eyes: Eyes) -> LayerDoubt | None:

@@ -96,9 +96,13 @@ def _samples(lines: Sequence[TextLine], count: int) -> list[TextLine]:
 def _is_readable(line: TextLine) -> bool:
     """Runs to the right, is high enough, and is written in what the bundled model reads: Latin, Han, kana."""
     (_, top), _, (_, bottom), _ = line.corners
-    letters = [char for char in line.text if not char.isspace()]
-    known = sum(map(_is_known, letters))
-    return abs(line.angle) < 0.1 and bottom - top >= READABLE and known >= _READABLE_PART * max(1, len(letters))
+    return abs(line.angle) < 0.1 and bottom - top >= READABLE and readable_part(line.text) >= _READABLE_PART
+
+
+def readable_part(text: str) -> float:
+    """The part, 0 to 1, of characters (but for spaces) that the bundled model can read."""
+    letters = [char for char in text if not char.isspace()]
+    return sum(map(_is_known, letters)) / len(letters) if letters else 0.0
 
 
 def _is_known(char: str) -> bool:
