@@ -15,8 +15,6 @@ from typing import Literal
 Direction = Literal["L", "R", ""]
 
 _CLASSES: dict[str, Direction] = {"L": "L", "EN": "L", "AN": "L", "R": "R", "AL": "R"}
-# Signs that belong to the number beside them (UAX #9, W4 and W5): 3.14, 50 %, 1/2.
-_IN_NUMBERS = frozenset({"ES", "CS", "ET"})
 
 
 def has_rtl(text: str) -> bool:
@@ -24,19 +22,33 @@ def has_rtl(text: str) -> bool:
     return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
-def reading_order(pieces: Sequence[str]) -> list[int]:
+def reads_rtl(text: str) -> bool:
+    """Whether most of the letters are of right-to-left scripts."""
+    kinds = [unicodedata.bidirectional(char) for char in text]
+    return sum(kind in ("R", "AL") for kind in kinds) > kinds.count("L")
+
+
+def reading_order(pieces: Sequence[str], *, rtl: bool) -> list[int]:
     """Indices of pieces (glyphs' texts and spaces, from left to right as seen) in the order they are read.
 
-    The line runs the way most of its letters run.
+    `rtl`: the line belongs to right-to-left text, in which foreign words and numbers are islands.
     """
-    kinds = [_kind(piece) for piece in pieces]
-    strong = [kind for piece, kind in zip(pieces, kinds, strict=True) if kind and not piece.isdecimal()]
-    base: Direction = "R" if strong.count("R") >= strong.count("L") and "R" in strong else "L"
-    settled = _settled(pieces, kinds, base)
+    base: Direction = "R" if rtl else "L"
+    settled = _settled(_kinds(pieces), base)
     runs = [(kind, [i for i, _ in run]) for kind, run in groupby(enumerate(settled), key=lambda item: item[1])]
-    if base == "R":
+    if rtl:
         runs.reverse()
     return [i for kind, run in runs for i in (reversed(run) if kind == "R" else run)]
+
+
+def _kinds(pieces: Sequence[str]) -> list[Direction]:
+    kinds = [_kind(piece) for piece in pieces]
+    for i, piece in enumerate(pieces):
+        # 50 % and $ 5 are numbers with their signs (UAX #9, rule W5).
+        near = (*pieces[max(0, i - 1) : i], *pieces[i + 1 : i + 2])
+        if piece and unicodedata.bidirectional(piece[0]) == "ET" and any(other.isdecimal() for other in near):
+            kinds[i] = "L"
+    return kinds
 
 
 def _kind(piece: str) -> Direction:
@@ -47,7 +59,7 @@ def _kind(piece: str) -> Direction:
     return ""
 
 
-def _settled(pieces: Sequence[str], kinds: Sequence[Direction], base: Direction) -> list[Direction]:
+def _settled(kinds: Sequence[Direction], base: Direction) -> list[Direction]:
     """Every piece with a direction: neutral ones take that of both neighbours where they agree, else the line's."""
     settled = list(kinds)
     i = 0
@@ -58,14 +70,6 @@ def _settled(pieces: Sequence[str], kinds: Sequence[Direction], base: Direction)
         if end > i:
             before = settled[i - 1] if i else base
             after = settled[end] if end < len(settled) else base
-            settled[i:end] = [_between(pieces[i:end], before, after, base)] * (end - i)
+            settled[i:end] = [before if before == after else base] * (end - i)
         i = end + 1
     return settled
-
-
-def _between(gap: Sequence[str], before: Direction, after: Direction, base: Direction) -> Direction:
-    if before == after:
-        return before
-    if "L" in (before, after) and all(unicodedata.bidirectional(char) in _IN_NUMBERS for char in "".join(gap)):
-        return base if len(gap) > 1 else "L"
-    return base

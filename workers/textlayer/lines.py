@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from workers.textlayer.direction import has_rtl, reading_order
+from workers.textlayer.direction import has_rtl, reading_order, reads_rtl
 from workers.textlayer.encoding import BULLET, REPLACEMENT, SOFT_HYPHEN, composed, plain
 from workers.textlayer.glyphs import Glyph
 
@@ -105,7 +105,8 @@ class _Run:
 def text_lines(glyphs: Sequence[Glyph]) -> list[TextLine]:
     """The lines of these glyphs, in no order that means anything. Every glyph is in one; doubles are left out."""
     runs = [run for run in _runs(_once(glyphs)) if any(not item.blank for item in run.items)]
-    lines = [_line(run) for run in _joined(runs)]
+    rtl = reads_rtl("".join(item.text for run in runs for item in run.items))
+    lines = [_line(run, rtl_page=rtl) for run in _joined(runs)]
     return [line for line in lines if line.text]
 
 
@@ -246,12 +247,12 @@ def _touch(line: _Run, run: _Run) -> bool:
     return -0.3 * small <= gap <= near * em and shift <= SHIFT * em
 
 
-def _line(run: _Run) -> TextLine:
+def _line(run: _Run, *, rtl_page: bool) -> TextLine:
     letters = [item for item in run.items if not item.blank]
     fonts: dict[int, int] = {}
     for item in letters:
         fonts[item.glyph.style.font] = fonts.get(item.glyph.style.font, 0) + 1
-    text = _vertical_text(letters) if run.vertical else _text(run.items)
+    text = _vertical_text(letters) if run.vertical else _text(run.items, rtl_page=rtl_page)
     return TextLine(text, _corners(run, letters), run.angle, run.em, max(fonts, key=lambda font: fonts[font]))
 
 
@@ -259,15 +260,13 @@ def _vertical_text(letters: Sequence[_Placed]) -> str:
     return "".join(item.text for item in letters)
 
 
-def _text(items: Sequence[_Placed]) -> str:
-    if has_rtl("".join(item.text for item in items)):
-        return _rtl_text(items)
-    return _tidy(_spaced(_accented(items)))
-
-
-def _rtl_text(items: Sequence[_Placed]) -> str:
+def _text(items: Sequence[_Placed], *, rtl_page: bool) -> str:
+    """A line with letters of both directions runs as most of the page does, or else as most of the line does."""
+    text = "".join(item.text for item in items)
+    if not has_rtl(text):
+        return _tidy(_spaced(_accented(items)))
     pieces = _spaced(sorted(_clusters(items), key=lambda item: item.u0 + item.u1))
-    return _tidy([pieces[i] for i in reading_order(pieces)])
+    return _tidy([pieces[i] for i in reading_order(pieces, rtl=rtl_page or reads_rtl(text))])
 
 
 def _clusters(items: Sequence[_Placed]) -> list[_Placed]:
