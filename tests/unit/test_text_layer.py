@@ -182,6 +182,19 @@ def test_signs_that_fill_their_box_are_seen(tmp_path, signs):
     assert seen.drawn
 
 
+def test_text_between_the_rules_of_a_table_is_seen(tmp_path):
+    def draw(canvas):
+        # The rules touch the letters, so that the edges of the word's box are as black as the word.
+        canvas.drawString(72, 500, "in the cell")
+        canvas.setLineWidth(5)
+        canvas.line(60, 496.5, 200, 496.5)
+        canvas.line(60, 512, 200, 512)
+
+    opened = open_layer(tmp_path, drawn(draw))
+    assert opened.texts() == ["in the cell"]
+    assert opened.seen().hidden == 0
+
+
 def scan(canvas, *, text_first):
     """A grey picture with a darker word in it and the same word as text, above or below it."""
     image = Image.new("RGB", (400, 100), "white")

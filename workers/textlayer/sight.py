@@ -7,7 +7,7 @@ and counted, whoever asked for the layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,7 +83,7 @@ def _is_seen(word: Sequence[Glyph], pixels: Image.Image, dpi: float) -> bool:
     if max(high - low for low, high in extrema) < CONTRAST:  # type: ignore[misc]
         return _lacks_font(letters, part)
     # Where a seen line lies in the same place there is contrast, but not of this text's making.
-    return style.colour is None or not style.shows or _differ(style.colour, _ground(part))
+    return style.colour is None or not style.shows or any(_differ(style.colour, ground) for ground in _grounds(part))
 
 
 def _lacks_font(letters: Sequence[Glyph], part: Image.Image) -> bool:
@@ -95,7 +95,7 @@ def _lacks_font(letters: Sequence[Glyph], part: Image.Image) -> bool:
     western = all(ord(char) < _BEYOND_WESTERN for glyph in letters for char in glyph.text)
     if style.embedded or western or not style.shows or style.colour is None:
         return False
-    return _differ(style.colour, _ground(part))
+    return all(_differ(style.colour, ground) for ground in _grounds(part))
 
 
 def _around(boxes: Sequence[Rect], pixels: Image.Image) -> tuple[int, int, int, int] | None:
@@ -107,12 +107,19 @@ def _around(boxes: Sequence[Rect], pixels: Image.Image) -> tuple[int, int, int, 
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _ground(part: Image.Image) -> Colour:
-    """What the text stands on: the middle colour of the upper and lower edge."""
+def _grounds(part: Image.Image) -> Iterator[Colour]:
+    """What the text may stand on: the middle colour of the upper and lower edge, and that of the whole box.
+
+    Rules of a table may run along the edges, and a dash or a square fills its box: not both.
+    """
     data = part.tobytes()
     row = 3 * part.width
-    edges = data[:row] + data[-row:]
-    red, green, blue = (int(median(edges[channel::3])) for channel in range(3))
+    yield _middle(data[:row] + data[-row:])
+    yield _middle(data)
+
+
+def _middle(pixels: bytes) -> Colour:
+    red, green, blue = (int(median(pixels[channel::3])) for channel in range(3))
     return red, green, blue
 
 

@@ -85,7 +85,7 @@ def _turned_line(line: TextLine, turn: Turn, size: tuple[int, int]) -> TextLine:
         return line
     upper_left, upper_right, lower_right, lower_left = (_turned_point(point, turn, size) for point in line.corners)
     corners = (upper_left, upper_right, lower_right, lower_left)
-    return replace(line, corners=corners, angle=line.angle + math.radians(turn))
+    return replace(line, corners=corners, angle=math.remainder(line.angle + math.radians(turn), math.tau))
 
 
 def _turned_point(point: Point, turn: Turn, size: tuple[int, int]) -> Point:
