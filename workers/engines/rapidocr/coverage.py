@@ -38,7 +38,7 @@ class Missing(NamedTuple):
     quads: NDArray[np.float32]
     """(n, 4, 2)"""
     part: float
-    """Its area as a part, 0 to 1, of all text outside of figures."""
+    """The area of those outside of figures as a part, 0 to 1, of theirs and the lines' together."""
 
 
 def suspicious(image: Pixels, lines: Sequence[Box], regions: Sequence[Region], pictures: Iterable[Box]) -> bool:
@@ -62,16 +62,15 @@ def missing(
     covered = _mask(lines, height, width, air=0)
     figures = [r.box for r in regions if r.label == "image" and r.box.area < FIGURE_PAGE * width * height]
     lacking: list[NDArray[np.float32]] = []
-    outside = counted = 0.0
+    outside = 0.0
     for quad in quads:
         box = _box(quad)
-        counts = not any(box.inside(figure) > 0.5 for figure in figures)
-        counted += box.area * counts
         if _part(covered, box) < COVERED:
             lacking.append(quad)
-            outside += box.area * counts
+            outside += 0.0 if any(box.inside(figure) > 0.5 for figure in figures) else box.area
+    whole = outside + sum(line.area for line in lines)
     empty = np.empty((0, 4, 2), np.float32)
-    return Missing(np.stack(lacking) if lacking else empty, outside / counted if counted else 0.0)
+    return Missing(np.stack(lacking) if lacking else empty, outside / whole if whole else 0.0)
 
 
 def _ink(image: Pixels) -> NDArray[np.bool_]:
