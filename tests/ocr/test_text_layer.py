@@ -140,7 +140,7 @@ def test_a_page_on_its_side_is_set_upright_by_its_layer(half):
 # --- what auto refuses ---
 
 
-PROSE = list("The quick brown dog jumped over the lazy fox on a sunny day in the park".split())
+PROSE = "The quick brown dog jumped over the lazy fox on a sunny day in the park"
 
 
 def scan_of(folder, draw_over=lambda canvas, lines: None):
@@ -148,7 +148,7 @@ def scan_of(folder, draw_over=lambda canvas, lines: None):
 
     def prose(canvas):
         for row in range(12):
-            canvas.drawString(60, 740 - 18 * row, " ".join(PROSE[(row + i) % len(PROSE)] for i in range(14)))
+            canvas.drawString(60, 740 - 18 * row, f"{PROSE} {row + 1}")
 
     page = rendered(written(folder, drawn(prose)))
     lines = text_lines(seen(page.text_layer().glyphs, page.pixels, page.info.dpi).drawn)

@@ -48,8 +48,8 @@ MOST_MISSING = 0.3
 # it is broken than that.
 MOSTLY_READABLE = 0.5
 WORST_BROKEN = 0.2
-# Lines that are looked at to say that a page without a layer shows text, and the score of one that is text: of more than
-# one letter, as which a square or a circle may be read.
+# Lines that are looked at to say that a page without a layer shows text, and the score of one that is text; it has more
+# than one letter, as which a square or a circle may be read.
 LOOK_AT = 5
 SURELY_TEXT = 0.7
 
