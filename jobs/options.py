@@ -14,6 +14,9 @@ Priority = Literal["interactive", "batch"]
 VlVersion = Literal["1.0", "1.5", "1.6"]
 VlTask = Literal["ocr", "table", "formula", "chart", "seal", "spotting"]
 
+TextSource = Literal["auto", "ocr", "layer"]
+"""auto: a PDF page's own text where it can be trusted, else OCR; ocr: always read the image; layer: never."""
+
 _RANGE = re.compile(r"^\d*(-\d*)?$")
 
 
@@ -102,6 +105,11 @@ class PageOptions(BaseModel):
 
     dpi: int | None = Field(default=None, ge=36, le=600, description="Resolution; the engine's own by default.")
     figures: bool = Field(default=True, description="Store images of figures and link them in Markdown.")
+    text: TextSource = Field(
+        default="auto",
+        description="Where a page's text comes from: the PDF's own text where it can be trusted and else OCR (auto), "
+        "always OCR (ocr), or the PDF's own text and never OCR (layer).",
+    )
     echo: EchoOptions | None = None
     paddleocr_vl: VlOptions | None = None
 

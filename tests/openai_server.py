@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -20,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
         with self.owner.lock:
             self.owner.connections += 1
+            self.owner.open.append(self.connection)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -68,6 +71,7 @@ class OpenAiServer:
         self.bodies: list[Any] = []
         self.keys: list[str | None] = []
         self.connections = 0
+        self.open: list[socket.socket] = []
         handler = type("Bound", (Handler,), {"owner": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -82,9 +86,12 @@ class OpenAiServer:
         return {"choices": [choice], "usage": {"completion_tokens": 3}}
 
     def close(self) -> None:
-        """From now on connections are refused."""
+        """From now on connections are refused, and those that were kept are cut."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in self.open:
+            with suppress(OSError):  # its client was faster
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def __enter__(self) -> Self:

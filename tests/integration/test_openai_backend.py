@@ -202,7 +202,7 @@ BROKEN = {
     "500": (lambda handler: handler.reply(500, b"oops"), "HTTP 500: oops"),
     "garbage": (lambda handler: handler.reply(200, b"<html>what?"), "an answer that is none: <html>what?"),
     "no choice": (lambda handler: handler.reply(200, {"choices": []}), 'an answer that is none: {"choices": []}'),
-    "no text": (lambda handler: handler.reply(200, {"choices": [{"message": {"content": None}}]}), "an answer that is none"),
+    "no text": (lambda handler: handler.reply(200, {"choices": [{"message": {}}]}), "an answer that is none"),
     "half": (lambda handler: handler.half(), "RemoteProtocolError: peer closed connection"),
     "nothing": (lambda handler: handler.nothing(), "RemoteProtocolError: Server disconnected"),
 }  # fmt: skip
