@@ -1,6 +1,6 @@
 """PaddleX's forms of a page: its Markdown, and its `parsing_res_list`.
 
-Source: PaddleX 3.7.2, `paddleocr_vl/result.py` and `common/result/converter/markdown_format_funcs.py`, equal to them for
+Source: PaddleX 3.7.2, `paddleocr_vl/result.py` and `common/result/converter/markdown_format_funcs.py`: equal for
 equal blocks except for what docs/paddleocr-vl.md lists. Unlike `jobs/markdown.py`, text stands as the model wrote it,
 formulas and lists too; only what would be an HTML tag is escaped.
 """

@@ -148,7 +148,7 @@ def _nested(rows: Rows, nesting: Mapping[int, Nesting] | Nesting | None) -> NDAr
         return _by_nesting(inside, nesting)
     for class_id, mode in nesting.items():
         of_class = rows[:, 0] == class_id
-        concerned: NDArray[np.bool_] = of_class[None, :] if mode == "large" else of_class[:, None]
+        concerned = np.expand_dims(of_class, 0 if mode == "large" else 1)
         kept = np.logical_and(kept, _by_nesting(np.logical_and(inside, concerned), mode))
     return kept
 
