@@ -164,7 +164,7 @@ def _inside(rows: Rows) -> NDArray[np.bool_]:
 
 
 def _by_nesting(inside: NDArray[np.bool_], mode: Nesting) -> NDArray[np.bool_]:
-    contained: NDArray[np.bool_] = inside.any(axis=1)
+    contained: NDArray[np.bool_] = np.any(inside, axis=1)
     return ~contained if mode == "large" else ~inside.any(axis=0) | contained
 
 
