@@ -104,7 +104,9 @@ def _groups(counted: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     best = [0.0] + [float("inf")] * n
     cuts: list[list[int]] = []
     for _ in range(groups):
-        chosen = [min(range(end), key=lambda start, end=end: best[start] + sums.spread(start, end)) for end in range(1, n + 1)]  # type: ignore[misc]
+        chosen = [
+            min(range(end), key=lambda start, end=end: best[start] + sums.spread(start, end)) for end in range(1, n + 1)
+        ]  # type: ignore[misc]
         best = [float("inf")] + [best[start] + sums.spread(start, end) for end, start in enumerate(chosen, 1)]
         cuts.append([0, *chosen])
     found: list[list[int]] = []
