@@ -1,4 +1,4 @@
-"""Engines of the tier. Each start takes half a minute of one core, so that those that can start beside each other do."""
+"""Engines of the tier. A start takes half a minute of one core, so those that can start beside each other do."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ TINY = {
     "vl_layout_model": "none",
     "vl_min_pixels": LEAST_PIXELS,
     "vl_max_pixels": MOST_PIXELS,
+    "vl_max_tokens": 512,  # a server refuses more than its model length
 }
 """Settings of an engine that reads such pages, whatever holds the model."""
 RESIDENT = {

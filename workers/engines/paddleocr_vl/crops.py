@@ -33,7 +33,8 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     """The image of one request, mode RGB, its size already what `smart_resize` gives within the request's bounds.
 
     `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first, and those that
-    would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the page.
+    would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the
+    page.
     """
     crop = _stacked(pixels, request)
     if request.tokens:

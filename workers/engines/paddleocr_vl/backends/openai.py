@@ -286,8 +286,8 @@ async def _closed(client: httpx.AsyncClient) -> None:
 
 
 def _vllm_only(settings: EngineSettings, ask: Ask) -> dict[str, Any]:
-    """What vLLM's server takes beyond the OpenAI API. Bounds only where wanted: crops come resized, and a server refuses
-    them that does not trust its clients (vLLM 0.32, --trust-request-mm-kwargs)."""
+    """What vLLM's server takes beyond the OpenAI API. Bounds only where wanted: crops come resized, and a server that
+    does not trust its clients refuses them (vLLM 0.32, --trust-request-mm-kwargs)."""
     bounds = {"mm_processor_kwargs": {"min_pixels": ask.min_pixels, "max_pixels": ask.max_pixels}}
     return (bounds if settings.openai_bounds else {}) | {
         "skip_special_tokens": ask.skip_special_tokens,
