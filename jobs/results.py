@@ -42,8 +42,8 @@ class Warning_(_Value):  # noqa: N801 - `Warning` is a builtin
     """Something a reader of the result should know; the page still succeeded."""
 
     code: Literal[
-        "output_truncated", "block_unread", "low_confidence", "page_scaled_down", "password_not_needed", "figure_skipped",
-        "hidden_text", "text_layer_doubtful",
+        "output_truncated", "block_unread", "low_confidence", "page_scaled_down", "password_not_needed",
+        "figure_skipped", "hidden_text", "text_layer_doubtful",
     ]  # fmt: skip
     detail: str
 
