@@ -91,7 +91,7 @@ class EngineInfo(_Value):
 
 
 class LayerDoubt(_Value):
-    """Why the text layer of a page cannot be trusted (docs/text-layer.md)."""
+    """Why the text layer of a page cannot be trusted (docs/decisions/0004-text-layer.md)."""
 
     code: Literal[
         "absent", "hidden", "too_large", "unreadable", "broken_encoding", "scan_layer", "mismatch", "incomplete"

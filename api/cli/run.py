@@ -176,7 +176,7 @@ class PrivateStack:
         self._broker = self._stack.start(
             embedded.valkey(folder / "valkey", port, password, logs / "valkey.log", durable=False)
         )
-        database_url, store_url = f"sqlite:///{folder / 'pagemill.db'}", f"file:{folder / 'objects'}"
+        database_url, store_url = embedded.sqlite_url(folder / "pagemill.db"), f"file:{folder / 'objects'}"
         self._database = open_database(load(DatabaseSettings, database_url=database_url))
         self._database.migrate()
         if not embedded.wait_for(self._broker, lambda: broker_state(broker) == "ok", 20, lambda: signals.stopped):

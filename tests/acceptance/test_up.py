@@ -232,6 +232,25 @@ def test_a_busy_port_is_told(place):
     assert place.processes() == []
 
 
+def test_a_data_folder_that_no_database_url_can_name_is_refused(place):
+    """What follows a `?` is no path for SQLite: the database would lie outside of its folder, for all to read."""
+    done = place.run("up", "--data", "data?1/pagemill", "--no-flower")
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert re.fullmatch(r"pagemill: invalid_request: .+\(.+data\?1/pagemill.*\)\n", done.stderr), done
+    assert not (place.path / "data").exists()
+    assert place.processes() == []
+
+
+def test_ctrl_c_drains_also_when_nobody_reads_what_is_said(place):
+    """`pagemill up | tee log`: Ctrl-C ends the reader first."""
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower", PAGEMILL_TIME_FACTOR="1", reader=["head", "-c", "1"]) as up:
+        wait_until(lambda: place.run("submit", "a.pdf", *seconds(3)).returncode == 0, "the server", 120)
+        wait_for_pages(place, 4)
+        assert up.interrupt() == 0
+    assert page_states(place.path / "pagemill-data/pagemill.db") == {"succeeded": 4}
+
+
 def test_ctrl_c_drains_what_is_running(place):
     """The pages in the engine are finished before the worker goes."""
     place.put_pdf("a.pdf", pages=4)

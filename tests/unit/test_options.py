@@ -100,7 +100,7 @@ def test_what_is_kept_has_no_secret_and_nothing_that_lies_elsewhere():
     options = JobOptions(dpi=150, pages="1-2", password="geheim", priority="interactive", metadata={"a": 1},
                          engine="echo", echo=EchoOptions(seconds={"*": 0.5}))  # fmt: skip
     kept = options.stored()
-    assert set(kept) == {"dpi", "pages", "figures", "echo"}
+    assert set(kept) == {"dpi", "pages", "figures", "text", "echo"}
     assert "geheim" not in str(kept)
     assert "geheim" not in repr(options)
 

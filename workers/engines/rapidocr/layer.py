@@ -48,7 +48,8 @@ MOST_MISSING = 0.3
 # it is broken than that.
 MOSTLY_READABLE = 0.5
 WORST_BROKEN = 0.2
-# Lines that are looked at to say that a page without a layer shows text, and the score of one that is text.
+# Lines that are looked at to say that a page without a layer shows text, and the score of one that is text; it has more
+# than one letter, as which a square or a circle may be read.
 LOOK_AT = 5
 SURELY_TEXT = 0.7
 
@@ -154,7 +155,7 @@ def _without_layer(doubt: LayerDoubt, rendered: RenderedPage, eyes: Eyes, step: 
         quads = eyes.quads(layer.image, ())
     largest = sorted(quads, key=lambda quad: -float(np.prod(np.ptp(quad, axis=0))))[:LOOK_AT]
     read = eyes.read(layer.image, np.stack(largest)) if largest else []
-    if any(line.score >= SURELY_TEXT and line.text.strip() for line in read):
+    if any(line.score >= SURELY_TEXT and sum(map(str.isalnum, line.text)) > 1 for line in read):
         detail = f"{doubt.detail}, and it shows {len(quads)} line(s): ask for text=auto or text=ocr"
         raise TextLayerMissing(detail, actual=doubt.code)
     return _page(layer, regions, [], PageText(source="layer", doubt=doubt))
