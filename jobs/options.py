@@ -92,11 +92,13 @@ def select_pages(text: str | None, page_count: int) -> list[int]:
     """
     if text is None:
         return list(range(1, page_count + 1))
-    chosen: set[int] = set()
-    for first, last in parse_page_ranges(text):
-        chosen.update(range(first, min(page_count if last is None else last, page_count) + 1))
+    chosen: list[int] = []
+    for first, last in sorted((first, last or page_count) for first, last in parse_page_ranges(text)):
+        # Only what is not chosen yet: thousands of ranges over the same pages cost no more than one.
+        start = max(first, chosen[-1] + 1) if chosen else first
+        chosen.extend(range(start, min(last, page_count) + 1))
     if not chosen:
         raise InvalidPageRange(
             f"pages {text!r} select nothing in a document with {page_count} page(s)", limit=page_count, actual=text
         )
-    return sorted(chosen)
+    return chosen

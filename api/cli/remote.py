@@ -232,7 +232,7 @@ def _progress(job: JobPublic) -> Progress:
     done = pages.succeeded + pages.failed + pages.canceled
     return Progress(
         documents=counts.total,
-        finished=counts.total - counts.queued,
+        finished=counts.total - counts.unfinished,
         failed=counts.failed + counts.partial,
         pages=done,
         pages_ahead=pages.total - done,
@@ -257,7 +257,7 @@ def _finish(client: Client, job: JobPublic, *, as_json: bool, judge: bool, brief
 def _describe(console: Console, job: JobPublic) -> None:
     counts, pages = job.documents, job.pages
     console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=colour(job.state)))
-    console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'queued'))}")
+    console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'unfinished'))}")
     console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
     console.print(f"engine     {job.engine}")
     console.print(f"created    {job.created_at:%Y-%m-%d %H:%M:%S} UTC")

@@ -82,7 +82,7 @@ def run(
     """
     options = job_options(more, pages=pages, dpi=dpi, text=text, password=password, engine=engine)
     name = options.engine or load(EngineSettings).name
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     started = time.monotonic()
     with _held_out(out):
         plan = make_plan(paths, out)

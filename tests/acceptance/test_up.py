@@ -154,6 +154,22 @@ def test_fetch_writes_what_there_is_and_tells_the_rest(server):
     assert server.run("fetch", sole, "-o", "-").stdout.split() == ["page", "1", "page", "2"]
 
 
+def test_fetch_covers_no_file_that_says_something_else(server):
+    server.put_pdf("in/b.pdf")
+    job = server.run("submit", "in/b.pdf", "--watch").stdout.split()[0]
+    fetch = ("fetch", job, "-o", "mine", "--format", "markdown")
+    mine = server.path / "mine/b.pdf.md"
+    mine.parent.mkdir()
+    mine.write_text("my own notes")
+    refused = server.run(*fetch)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("failed: b.pdf: output_forbidden: ")
+    assert [(path.name, path.read_text()) for path in mine.parent.iterdir()] == [(mine.name, "my own notes")]
+    for again in ((*fetch, "--force"), fetch):
+        assert server.run(*again).returncode == 0
+        assert mine.read_text().split() == ["page", "1"]
+
+
 def test_several_documents_on_standard_output(server):
     server.put_pdf("several/a.pdf", width=310)
     (server.path / "several/b--.pdf").write_bytes(b"")
