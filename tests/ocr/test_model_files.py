@@ -147,7 +147,7 @@ def test_a_file_that_is_no_model(role, tmp_path):
 @pytest.mark.parametrize(
     ("role", "model", "why"),
     [
-        ("recognition", DETECTION, "images of lines|not a class for each step"),
+        ("recognition", DETECTION, "does not run on [1, 3, 48, 320]"),
         ("recognition", LAYOUT, "images of lines"),
         ("detection", RECOGNITION, "images of any size"),
         ("detection", ORIENTATION, "images of any size"),
@@ -158,7 +158,7 @@ def test_a_file_that_is_no_model(role, tmp_path):
 def test_a_model_of_another_kind(role, model, why):
     error = refusal(**{role: bundled(model)})
     assert error.where == f"PAGEMILL_RAPIDOCR_{role.upper()}"
-    assert any(part in error.detail for part in why.split("|")), error.detail
+    assert why in error.detail
 
 
 def test_a_worker_hears_the_reason_from_its_render_process(tmp_path):
