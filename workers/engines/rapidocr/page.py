@@ -69,13 +69,15 @@ class _Reading(NamedTuple):
 class RapidOcrPageHalf:
     """One instance per render process, with its own sessions."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, *, threads: int | None = None) -> None:
+        """`threads` of each session: where absent, all render processes together use every core once."""
         self._settings = settings
+        self._threads = threads or threads_per_process(settings.render_processes)
 
     def start(self) -> None:
         """Load the models and run each once. Raises EngineUnavailable."""
         files = model_files(self._settings)
-        self._models: Models = open_models(files, threads_per_process(self._settings.render_processes))
+        self._models: Models = open_models(files, self._threads)
         self._reader_name = files.recognition.name
         self._info = engine_info(files)
         self._eyes = Eyes(
