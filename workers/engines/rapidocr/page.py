@@ -84,6 +84,7 @@ class RapidOcrPageHalf:
             self._regions,
             lambda image, regions: cut(text_quads(image, self._models.detector), regions),
             self._models.recognizer.read,
+            self._models.recognizer.alphabet,
         )
 
     def recognize(self, rendered: RenderedPage, options: PageOptions) -> PageOutput:
