@@ -28,6 +28,7 @@ def run() -> str:
             settings = EngineSettings(render_processes=processes)
             options = PageOptions(text="ocr")
             loops.append(read_all(pages, settings, LimitSettings(), options, threads=threads))
+            print(_row((processes, threads), loops[-1:], len(pages)), flush=True)
     lines = [
         f"{len(pages)} pages, {ROUNDS} rounds",
         "processes  threads  pages/s (least to most)   CPU s/page   MiB a process: models, peak",
