@@ -31,6 +31,12 @@ _BOOT = (
 )
 _REAP_SECONDS = 10.0
 
+# How pdfium's and C++'s allocators end a process that gets no memory.
+_ABORTS = frozenset({-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL})
+_SCARCE = 3
+"""An abort is held for one for want of memory where the request had taken a third of what it may: what grows by
+doubling asks for twice as much as it has while it has it."""
+
 Reason = Literal["crash", "deadline", "memory", "closed"]
 
 
@@ -46,7 +52,7 @@ class Death:
     reason: Reason
     returncode: int | None
     resident: int | None = None
-    """Bytes it had in memory when it was killed for that."""
+    """Bytes it had in memory when it ended for that."""
 
     def describe(self) -> str:
         if self.returncode is not None and self.returncode < 0:
@@ -65,6 +71,10 @@ class ChildDied(Exception):
 @dataclass(slots=True)
 class _Busy:
     deadline: float
+    before: int
+    """Bytes of resident memory when the request was sent."""
+    most: int = 0
+    """Bytes of resident memory, at most, since then."""
 
 
 class Child:
@@ -91,6 +101,8 @@ class Child:
         self._verdict: tuple[Reason, int | None] | None = None
         self.max_resident: int | None = None
         """Bytes of resident memory beyond which `check` kills it; None while that is unknown."""
+        self.max_growth: int | None = None
+        """Bytes that a request may add; the process limits itself to them."""
 
     @property
     def pid(self) -> int:
@@ -103,7 +115,7 @@ class Child:
     def ask(self, request: Request, seconds: float) -> Answer:
         """Send a request and wait for its answer. Raises ChildDied, also when `seconds` pass (see `check`)."""
         with self._guard:
-            self._busy = _Busy(time.monotonic() + seconds)
+            self._busy = _Busy(time.monotonic() + seconds, self.resident() or 0)
         try:
             self._connection.send(request)
             encoded = self._connection.recv_bytes()
@@ -137,8 +149,9 @@ class Child:
         if time.monotonic() >= busy.deadline:
             self._condemn("deadline", None, busy)
         elif limit is not None:
-            resident = self.resident()
-            if resident is not None and resident > limit:
+            resident = self.resident() or 0
+            busy.most = max(busy.most, resident)
+            if resident > limit:
                 self._condemn("memory", resident, busy)
 
     def kill(self) -> None:
@@ -157,6 +170,7 @@ class Child:
         """Make sure that it is gone and say why. Afterwards the object is of no use."""
         with self._guard:
             reason, resident = self._verdict or ("crash", None)
+            busy = self._busy
         self._connection.close()
         try:
             # Its end of the socket may be closed a moment before it is dead.
@@ -164,7 +178,13 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             returncode = self._process.wait(timeout=_REAP_SECONDS)
+        if reason == "crash" and busy is not None and self._starved(busy, returncode):
+            return Death("memory", returncode, busy.most)
         return Death(reason, returncode, resident)
+
+    def _starved(self, busy: _Busy, returncode: int) -> bool:
+        limit = self.max_growth
+        return limit is not None and returncode in _ABORTS and busy.most - busy.before > limit // _SCARCE
 
 
 def _signal_name(number: int) -> str:
