@@ -41,7 +41,8 @@ def jpx_lying(width: int, height: int) -> bytes:
 def jbig2_lying(width: int, height: int) -> bytes:
     """A JBIG2 page of this size (ISO/IEC 14492, 7.4.8) with a generic region as large (7.4.6), and no data for it."""
     page = struct.pack(">IIIIBH", width, height, 0, 0, 0, 0)
-    region = struct.pack(">IIIIB", width, height, 0, 0, 0) + b"\x00" + b"\x03\xff\xfd\xff\x02\xfe\xfe\xfe" + b"\x00" * 16
+    pixels = b"\x00" + b"\x03\xff\xfd\xff\x02\xfe\xfe\xfe" + b"\x00" * 16  # flags, template pixels, data
+    region = struct.pack(">IIIIB", width, height, 0, 0, 0) + pixels
     return _segment(0, 48, page) + _segment(1, 38, region)
 
 
