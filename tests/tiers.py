@@ -22,7 +22,7 @@ CHECKS: dict[str, list[list[str]]] = {
     "types": [[str(BIN / "mypy")]],
     "imports": [[str(BIN / "lint-imports")]],
 }
-TIERS = ("unit", "integration", "acceptance", "ocr", "chaos")
+TIERS = ("unit", "integration", "acceptance", "ocr", "chaos", "hostile")
 
 
 def main(names: list[str]) -> int:

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.hostile.corpus import public
@@ -36,16 +36,16 @@ def fuzz(seed: int, indices: Sequence[int], keep: Path | None = None) -> Report:
     with tempfile.TemporaryDirectory(prefix="pagemill-fuzz-") as directory, Valkey() as valkey:
         root = Path(directory)
         with ordeal(root, valkey) as found:
-            for lot in _lots(seed, indices, files):
+            for start in range(0, len(indices), LOT):
+                lot = mutants(seed, indices[start : start + LOT], files)
                 report.add(_send(found, lot, root / "mutants", keep))
                 print(f"{report.files} files, {len(report.faults)} faults", file=sys.stderr, flush=True)
             report.look(found)
     return report
 
 
-def _lots(seed: int, indices: Sequence[int], files: Sequence[Path]) -> Iterator[list[Mutant]]:
-    for start in range(0, len(indices), LOT):
-        yield [mutant(seed, index, files) for index in indices[start : start + LOT]]
+def mutants(seed: int, indices: Sequence[int], files: Sequence[Path]) -> list[Mutant]:
+    return [mutant(seed, index, files) for index in indices]
 
 
 def _send(found: Ordeal, lot: Sequence[Mutant], folder: Path, keep: Path | None) -> list[Verdict]:

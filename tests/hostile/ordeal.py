@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 
 from api.client import Client, Upload
@@ -42,6 +42,9 @@ DOCUMENT_CODES = frozenset(
 )  # fmt: skip
 PAGE_CODES = frozenset({"page_render_failed", "page_too_large", "page_timeout"})
 """What may be wrong with a file, and what with a page. `internal_error` and `engine_error` are no excuse."""
+
+TRIES = 2
+"""Render processes that a page may end before it is given up."""
 
 WORKER_BYTES = 512 * MIB
 API_BYTES = 512 * MIB
@@ -80,6 +83,12 @@ class Verdict:
     def page_codes(self) -> Counter[str]:
         return Counter(page.error.code if page.error else page.state.value for page in self.pages)
 
+    @property
+    def crashed(self) -> int:
+        """How often it took render processes with it until it was given up."""
+        told = [page.error for page in self.pages] or [self.document.error]
+        return sum(error is not None and error.detail.startswith("the render process") for error in told)
+
     def faults(self) -> Iterator[str]:
         """What must never be, whatever the file."""
         if self.document.state not in FINAL:
@@ -98,14 +107,14 @@ class Verdict:
 class Ordeal:
     """An installation that is given one lot of files after the other."""
 
-    def __init__(self, installation: Installation, server: ApiServer, worker: WorkerService, watch: Watch) -> None:
-        self.installation, self.server, self.worker, self.watch = installation, server, worker, watch
+    def __init__(self, installation: Installation, client: Client, worker: WorkerService, watch: Watch) -> None:
+        self.installation, self.worker, self.watch = installation, worker, watch
         self.engine = installation.settings["PAGEMILL_ENGINE"]
         self._pid = worker.pid
-        self._client = Client(server.url)
+        self._client = client
         self._good = installation.root / "good.pdf"
         self._good.write_bytes(pdf(1))
-        self._numbers = count(1)
+        self._crashed = 0
 
     def run(
         self, specimens: Iterable[Specimen], *, pages: str | None = None, seconds_each: float = 3 * PAGE_TIMEOUT
@@ -133,10 +142,12 @@ class Ordeal:
         for page in self.installation.pages(job.id):
             by_document[page.document_id].append(page)
         assert [documents[0].state, documents[-1].state] == ["succeeded", "succeeded"], "good neighbours were harmed"
-        return [
+        verdicts = [
             Verdict(specimen.name, document, tuple(by_document[document.id]))
             for specimen, document in zip(specimens, documents[1:-1], strict=True)
         ]
+        self._crashed += sum(verdict.crashed for verdict in verdicts)
+        return verdicts
 
     def _wait(self, job_id: str, seconds: float) -> None:
         ends = time.monotonic() + seconds
@@ -158,6 +169,9 @@ class Ordeal:
             yield "the worker died"
         if len(self.installation.workers()) != 1:
             yield "the worker had to register again"
+        unexplained = self.deaths()["crash"] - TRIES * self._crashed
+        if unexplained > 0:
+            yield f"{unexplained} render processes crashed without a code on a document\n{self.worker.output()[-4000:]}"
         peaks = self.watch.peaks
         for name, told, limit in (
             ("the worker", peaks["worker"].root, WORKER_BYTES),
@@ -187,8 +201,8 @@ def ordeal(root: Path, valkey: Valkey, engine: str = "echo", **settings: str) ->
         ApiServer(url, store_url=store, secret_key=SECRET, engine=engine, broker_url=valkey.url_of(1)) as server,
         installation.worker() as worker,
         Watch(worker=worker.pid, api=server.pid) as watch,
+        Client(server.url) as client,
     ):
-        found = Ordeal(installation, server, worker, watch)
-        yield found
+        yield Ordeal(installation, client, worker, watch)
         assert worker.terminate() == 0, worker.output()[-4000:]
         assert watch.left_over() == []

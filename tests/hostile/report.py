@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from jobs.settings import MIB
@@ -54,7 +54,3 @@ class Report:
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in counts.most_common() if number)
-
-
-def in_lots(items: Sequence[object], size: int) -> Iterable[Sequence[object]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
