@@ -372,6 +372,17 @@ def test_an_abort_for_want_of_memory_is_no_crash_and_is_not_tried_again(tmp_path
         assert before.isdisjoint(child.pid for child in children())
 
 
+def test_an_abort_in_a_process_that_had_leaked_is_tried_again(source, tmp_path):
+    # The memory that the page could not get was another's: it must not pay for that.
+    async def run(pool):
+        async with page(pool, source) as handle:
+            await handle.call("leak", 100 * MIB)
+            return await handle.call("grow_and_abort_once", 100 * MIB, str(tmp_path / "mark"))
+
+    with running(render_memory=256 * MIB) as pool:
+        assert asyncio.run(run(pool)) == f"survived with {100 * MIB}"
+
+
 def test_a_document_that_hangs_while_it_is_opened_misses_its_deadline(source, tmp_path):
     """A fifo stands for a source that never answers; the open in the process blocks in the kernel."""
     fifo = tmp_path / "fifo.pdf"

@@ -35,7 +35,8 @@ _REAP_SECONDS = 10.0
 _ABORTS = frozenset({-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL})
 _SCARCE = 3
 """An abort is held for one for want of memory where the request had taken a third of what it may: what grows by
-doubling asks for twice as much as it has while it has it."""
+doubling asks for twice as much as it has while it has it. But not where the process had more than that before: then the
+memory may be another's."""
 
 Reason = Literal["crash", "deadline", "memory", "closed"]
 
@@ -66,6 +67,15 @@ class ChildDied(Exception):
     def __init__(self, death: Death) -> None:
         super().__init__(death.describe())
         self.death = death
+
+
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """Bytes of resident memory."""
+
+    own: int
+    request: int
+    limit: int
 
 
 @dataclass(slots=True)
@@ -99,10 +109,7 @@ class Child:
         self._guard = threading.Lock()
         self._busy: _Busy | None = None
         self._verdict: tuple[Reason, int | None] | None = None
-        self.max_resident: int | None = None
-        """Bytes of resident memory beyond which `check` kills it; None while that is unknown."""
-        self.max_growth: int | None = None
-        """Bytes that a request may add; the process limits itself to them."""
+        self._weight: _Weight | None = None
 
     @property
     def pid(self) -> int:
@@ -111,6 +118,14 @@ class Child:
     def alive(self) -> bool:
         """Whether it can be asked. False as soon as it is condemned, even where it still runs."""
         return self._verdict is None and self._process.poll() is None
+
+    def weigh(self, request: int, beside: int) -> None:
+        """It is ready: what it has in memory now is its own. From here on `check` kills it when it has more.
+
+        `request`: bytes that a request may add, to which the process limits itself. `beside`: what else it may have.
+        """
+        own = self.resident() or 0
+        self._weight = _Weight(own, request, own + request + beside)
 
     def ask(self, request: Request, seconds: float) -> Answer:
         """Send a request and wait for its answer. Raises ChildDied, also when `seconds` pass (see `check`)."""
@@ -143,15 +158,15 @@ class Child:
     def check(self) -> None:
         """Kill it when the request it works on is over its deadline or its memory."""
         with self._guard:
-            busy, limit = self._busy, self.max_resident
+            busy, weight = self._busy, self._weight
         if busy is None:
             return
         if time.monotonic() >= busy.deadline:
             self._condemn("deadline", None, busy)
-        elif limit is not None:
+        elif weight is not None:
             resident = self.resident() or 0
             busy.most = max(busy.most, resident)
-            if resident > limit:
+            if resident > weight.limit:
                 self._condemn("memory", resident, busy)
 
     def kill(self) -> None:
@@ -183,8 +198,10 @@ class Child:
         return Death(reason, returncode, resident)
 
     def _starved(self, busy: _Busy, returncode: int) -> bool:
-        limit = self.max_growth
-        return limit is not None and returncode in _ABORTS and busy.most - busy.before > limit // _SCARCE
+        if self._weight is None or returncode not in _ABORTS:
+            return False
+        enough = self._weight.request // _SCARCE
+        return busy.before - self._weight.own < enough < busy.most - busy.before
 
 
 def _signal_name(number: int) -> str:
