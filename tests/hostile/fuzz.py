@@ -29,9 +29,9 @@ MOST_BYTES = 400_000
 PAGES = "1-3"
 
 
-def fuzz(seed: int, indices: Sequence[int], keep: Path | None = None) -> Report:
-    """Send these mutants and count what becomes of them."""
-    files = [specimen.path for specimen in public(MOST_BYTES)]
+def fuzz(seed: int, indices: Sequence[int], keep: Path | None = None, suffix: str = "") -> Report:
+    """Send these mutants, of files with this suffix only, and count what becomes of them."""
+    files = [specimen.path for specimen in public(MOST_BYTES) if specimen.path.name.endswith(suffix)]
     report = Report()
     with tempfile.TemporaryDirectory(prefix="pagemill-fuzz-") as directory, Valkey() as valkey:
         root = Path(directory)
@@ -79,11 +79,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--only", type=int, help="run this one file")
+    parser.add_argument("--suffix", default="", help="spoil only documents that end so, as .heic")
     parser.add_argument("--keep", type=Path, help="folder for the files that did harm")
     arguments = parser.parse_args()
     indices = range(arguments.files) if arguments.only is None else [arguments.only]
     print(f"load average before: {os.getloadavg()[0]:.1f}")
-    report = fuzz(arguments.seed, indices, arguments.keep)
+    report = fuzz(arguments.seed, indices, arguments.keep, arguments.suffix)
     print("\n".join(report.lines()))
     return 1 if report.faults else 0
 
