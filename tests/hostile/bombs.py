@@ -10,6 +10,7 @@ from tests.hostile.codecs import encoded
 from tests.hostile.ordeal import Specimen
 from tests.hostile.pdfs import PDFS, one_page
 from tests.hostile.pictures import PICTURES
+from tests.hostile.texts import TEXTS
 
 GOOD = frozenset({"succeeded"})
 HEAVY = frozenset({"succeeded", "page_timeout", "page_render_failed"})
@@ -32,6 +33,11 @@ _ENDS: dict[str, frozenset[str]] = {
     "jbig2_lying_pdf": HEAVY,
     "jbig2_large_pdf": HEAVY,
     "ccitt_lying": HEAVY,
+    "many_texts_many_pictures": HEAVY,
+    "marks_without_end": HEAVY,
+    "long_ligatures": HEAVY,
+    "notes_to_flatten": HEAVY,
+    "forms_of_text": HEAVY,
     "bomb_png": frozenset({"page_too_large"}),
     "png_rows": HEAVY,
     "png_profile_bomb": frozenset({"corrupt_file"}),
@@ -53,7 +59,8 @@ _ENDS: dict[str, frozenset[str]] = {
 
 SLOW = frozenset(
     {"content_bomb", "object_stream_bomb", "million_annotations", "million_operators", "ccitt_lying", "png_rows",
-     "bmp_run_lengths", "jpeg_frame", "jpeg_scans", "tiff_many", "tiff_deflated", "run_length_bomb"}
+     "bmp_run_lengths", "jpeg_frame", "jpeg_scans", "tiff_many", "tiff_deflated", "run_length_bomb",
+     "many_texts_many_pictures", "marks_without_end", "long_ligatures", "forms_of_text"}
 )  # fmt: skip
 """Many seconds of one core each."""
 
@@ -78,7 +85,7 @@ class Bomb:
         return Specimen(self.name, path)
 
 
-BOMBS = tuple([Bomb("pdf", make) for make in PDFS] + [Bomb(suffix, make) for suffix, make in PICTURES])
+BOMBS = tuple([Bomb("pdf", make) for make in (*PDFS, *TEXTS)] + [Bomb(suffix, make) for suffix, make in PICTURES])
 
 
 def truncated(folder: Path, cuts: int) -> Iterator[Specimen]:

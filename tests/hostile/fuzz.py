@@ -28,14 +28,17 @@ MOST_BYTES = 400_000
 
 PAGES = "1-3"
 
+SETTINGS = {"rapidocr": {"PAGEMILL_PAGE_TIMEOUT": "120"}}
+"""Reading takes longer than rendering."""
 
-def fuzz(seed: int, indices: Sequence[int], keep: Path | None = None, suffix: str = "") -> Report:
+
+def fuzz(seed: int, indices: Sequence[int], keep: Path | None = None, suffix: str = "", engine: str = "echo") -> Report:
     """Send these mutants, of files with this suffix only, and count what becomes of them."""
     files = [specimen.path for specimen in public(MOST_BYTES) if specimen.path.name.endswith(suffix)]
     report = Report()
     with tempfile.TemporaryDirectory(prefix="pagemill-fuzz-") as directory, Valkey() as valkey:
         root = Path(directory)
-        with ordeal(root, valkey) as found:
+        with ordeal(root, valkey, engine, **SETTINGS.get(engine, {})) as found:
             for start in range(0, len(indices), LOT):
                 lot = mutants(seed, indices[start : start + LOT], files)
                 report.add(_send(found, lot, root / "mutants", keep))
@@ -80,11 +83,12 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--only", type=int, help="run this one file")
     parser.add_argument("--suffix", default="", help="spoil only documents that end so, as .heic")
+    parser.add_argument("--engine", choices=("echo", "rapidocr"), default="echo", help="echo renders and reads layers")
     parser.add_argument("--keep", type=Path, help="folder for the files that did harm")
     arguments = parser.parse_args()
     indices = range(arguments.files) if arguments.only is None else [arguments.only]
     print(f"load average before: {os.getloadavg()[0]:.1f}")
-    report = fuzz(arguments.seed, indices, arguments.keep, arguments.suffix)
+    report = fuzz(arguments.seed, indices, arguments.keep, arguments.suffix, arguments.engine)
     print("\n".join(report.lines()))
     return 1 if report.faults else 0
 

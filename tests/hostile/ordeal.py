@@ -132,7 +132,7 @@ class Ordeal:
     def _run(
         self, specimens: Sequence[Specimen], password: str | None, pages: str | None, seconds_each: float
     ) -> list[Verdict]:
-        options = JobOptions(echo=EchoOptions(render=True), password=password, pages=pages)
+        options = JobOptions(echo=EchoOptions(render=True, layer=True), password=password, pages=pages)
         good = Upload(self._good, "good.pdf")
         uploads = [good, *(Upload(specimen.path, specimen.path.name) for specimen in specimens), good]
         job = self._client.submit(uploads, options)
