@@ -18,7 +18,10 @@ ENDS = {
     "hostile/python-pillow+Pillow/images-public/decompression_bomb.gif": "page_too_large",
     "hostile/qpdf+qpdf/broken-public/issue-99.pdf": "corrupt_file",
 }
-BOMBS_READ = {"self_references", "form_loop", "jpx_large_pdf", "huge_size", "tiff_pair_loop"}
+BOMBS_READ = {
+    "self_references", "form_loop", "jpx_large_pdf", "huge_size", "tiff_pair_loop", "million_glyphs", "wild_matrices",
+    "wild_widths", "surrogates", "code_map_range", "note_that_shows_itself", "form_fields_loop",
+}  # fmt: skip
 
 
 @needs_testdata
