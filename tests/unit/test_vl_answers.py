@@ -57,7 +57,8 @@ def test_any_answer_gives_a_table_without_holes_or_overlaps(otsl: str) -> None:
     if not html:
         return
     table = read_html(html)
-    assert table.html() == re.sub("&#x27;|&quot;", lambda m: unescape(m[0]), html), "well-formed"
+    plain = re.sub("&#x27;|&quot;", lambda m: unescape(m[0]), html)
+    assert table.html() == re.sub(r'( rowspan="\d+")( colspan="\d+")', r"\2\1", plain), "well-formed"
     taken: set[tuple[int, int]] = set()
     for top, row in enumerate(rows(table)):
         left = 0
@@ -80,7 +81,7 @@ def test_every_cell_with_text_is_in_the_table(otsl: str) -> None:
 
 def test_a_table_as_large_as_a_book_is_not_filled_up() -> None:
     """One long row, and many short ones that would be as long."""
-    otsl = "<fcel>a" * 2000 + "<nl>" + "<fcel>b<nl>" * 2000
+    otsl = "".join(f"<fcel>{n}" for n in range(2000)) + "<nl>" + "".join(f"<fcel>{n}<nl>" for n in range(2000))
     assert content_of(otsl, "table", (10, 10)).text == otsl
 
 
@@ -93,7 +94,7 @@ def test_repetition_is_cut_and_never_to_nothing(unit: str, times: int, before: s
 
 
 def test_repetition_after_text_leaves_the_text() -> None:
-    assert without_repetition("The sum is 12. " + "and so on " * 100) == "The sum is 12. a"[:-1]
+    assert without_repetition("The sum is 12. " + "and so on " * 100) == "The sum is 12."
 
 
 @given(st.text(alphabet="ab$\\()[] ", max_size=40), st.booleans())
