@@ -63,7 +63,7 @@ async def _table(resident: VllmBackend) -> str:
     await client._client.aclose()
     parent.close()
     server.join()
-    resident.close()
+    await asyncio.to_thread(resident.close)  # it waits for this loop
     return "\n".join(lines)
 
 

@@ -68,7 +68,7 @@ class Load:
     max_tokens: int
 
 
-LOADS = {"line": Load(2000, True, 64), "long": Load(600, False, 200)}
+LOADS = {"line": Load(1000, True, 64), "long": Load(300, False, 200)}
 
 
 @dataclass(frozen=True)
