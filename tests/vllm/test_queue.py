@@ -17,13 +17,24 @@ from tests.installation import Installation
 from tests.mill import CALM
 from tests.processes import alive, wait_until
 from tests.vllm.engines import ENGINE_DIED, engine_core
-from tests.vllm.numbers import DPI, ON_A_CPU, RESIDENT, TINY, numbers, numbers_pdf, tiny_model, variables, vllm_tier
+from tests.vllm.numbers import (
+    DPI,
+    ON_A_CPU,
+    RESIDENT,
+    TINY,
+    black_pdf,
+    numbers,
+    numbers_pdf,
+    tiny_model,
+    variables,
+    vllm_tier,
+)
 from tests.vllm.server import ENGINE_START
 
 pytestmark = vllm_tier
 ENGINE = "paddleocr_vl"
-MANY = 400
-"""Pages of the job in whose middle the engine dies."""
+PRINTED = numbers(400, seed=1)
+"""On the pages of the job in whose middle the engine dies."""
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +55,9 @@ def resident(mill, starting_server):
 
 
 @pytest.fixture(scope="module")
-def killed(mill, resident):
-    """A job whose engine was killed in its middle, and what is printed on its pages."""
-    printed = numbers(MANY, seed=1)
-    job = submit(mill, numbers_pdf(printed))
-    mill.wait_for_pages(job, 20)
-    core = engine_core(resident)
-    core.send_signal(signal.SIGKILL)
-    return job, printed
+def job(mill, resident):
+    """A job in whose middle the engine dies."""
+    return submit(mill, numbers_pdf(PRINTED))
 
 
 def submit(mill, *documents, **options):
@@ -109,9 +115,21 @@ def test_an_answer_cut_at_its_limit_is_kept_and_marked(mill, resident):
         assert "output_truncated" in [warning["code"] for warning in page["warnings"]]
 
 
+def test_an_answer_that_repeats_itself_is_stopped_and_marked(mill, resident):
+    """On a black page the model says dashes for ever: 512 tokens, but that it is found out at about 200."""
+    [printed] = numbers(1, seed=6)
+    endless, line = submit(mill, black_pdf(1)), submit(mill, numbers_pdf([printed]))
+    assert (mill.wait(endless).state, mill.wait(line).state) == ("succeeded", "succeeded")
+    [page] = pages(mill, endless).values()
+    [block] = page["blocks"]
+    assert len(block["content"]) < 300
+    assert [warning["code"] for warning in page["warnings"]] == ["output_truncated"]
+    assert contents(mill, line) == [printed]
+
+
 def test_a_canceled_job_leaves_the_engine_to_the_others(mill, resident):
     printed = numbers(8, seed=4)
-    canceled = submit(mill, numbers_pdf(numbers(MANY, seed=5)))
+    canceled = submit(mill, numbers_pdf(numbers(400, seed=5)))
     mill.wait_for_pages(canceled, 1)
     lifecycle.cancel(mill.db, canceled)
     job = submit(mill, numbers_pdf(printed))
@@ -121,27 +139,35 @@ def test_a_canceled_job_leaves_the_engine_to_the_others(mill, resident):
     assert resident.running
 
 
-def test_a_killed_engine_ends_its_worker_and_no_page(mill, resident, killed):
-    job, _ = killed
+def test_a_killed_engine_ends_its_worker_and_no_page(mill, resident, job):
+    mill.wait_for_pages(job, 20)
     tree = resident.tree()
+    engine_core(resident).send_signal(signal.SIGKILL)
     assert resident.wait() == ENGINE_DIED
     wait_until(lambda: not any(map(alive, tree)), "the worker's processes to be gone")
-    counts = mill.count(job)
-    assert (counts["failed"], counts["running"]) == (0, 0)
-    assert counts["pending"] > 0
-    with mill.db.read() as session:
-        crashed = session.connection().execute(text("SELECT max(crashes), sum(crashes) FROM page")).one()
-    assert crashed[0] == 1, "the pages that were inside, once"
-    assert mill.workers()[-1].state == "stopped"
-    assert "EngineCore died" in mill.workers()[-1].detail
+    assert no_page_is_lost(mill, job) > 0
+    assert crashes(mill) == 1, "the pages that were inside, once"
+    assert (mill.workers()[-1].state, mill.workers()[-1].detail) == ("stopped", "vLLM's EngineCore died")
 
 
-def test_a_worker_on_a_server_finishes_what_was_left(mill, killed, server):
-    job, printed = killed
+def test_a_worker_on_a_server_finishes_what_was_left(mill, job, server):
     settings = {"PAGEMILL_VL_BACKEND": "openai", "PAGEMILL_OPENAI_URLS": server.url}
     with mill.worker(**settings) as worker:
         assert mill.wait(job, timeout=120).state == "succeeded"
-        assert contents(mill, job) == printed
+        assert contents(mill, job) == PRINTED
         assert worker.terminate() == 0
     models = {page["engine"]["model"] for page in pages(mill, job).values()}
     assert models == {tiny_model(), "tiny"}, "both have read"
+
+
+def no_page_is_lost(mill, job):
+    """None failed, none is held by who is gone; returns how many wait."""
+    counts = mill.count(job)
+    assert (counts["failed"], counts["running"]) == (0, 0)
+    return counts["pending"]
+
+
+def crashes(mill):
+    """The most that any page has."""
+    with mill.db.read() as session:
+        return session.connection().execute(text("SELECT max(crashes) FROM page")).scalar_one()

@@ -1,6 +1,4 @@
-"""Workers whose vLLM does not come up: no model, told to end while it loads, killed while it loads."""
-
-import signal
+"""Workers whose vLLM does not come up: no model, told to end while it loads."""
 
 import pytest
 
@@ -33,13 +31,11 @@ def test_without_a_model_a_worker_says_so_and_takes_no_work(mill, tmp_path):
     worker.remove()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
-def test_a_worker_that_ends_while_its_model_loads_leaves_nothing_behind(mill, number, status):
+def test_a_worker_that_is_told_to_end_while_its_model_loads_leaves_nothing_behind(mill):
     worker = mill.worker(PAGEMILL_VLLM_MODEL=tiny_model()).launch()
     wait_until(lambda: engine_cores(worker), "EngineCore to start", ENGINE_START)
     tree = worker.tree()
-    worker.send(number)
-    assert worker.wait() == status
+    assert worker.terminate() == 0
     wait_until(lambda: not any(map(alive, tree)), "its processes to be gone")
     assert [row.state for row in mill.workers()] in ([], ["stopped"])
     worker.remove()
