@@ -6,7 +6,7 @@ from typing import Any
 
 OPTIONS: dict[str, Any] = {"pages": "1-3,8-", "dpi": 200, "metadata": {"case": "2024-117"}}
 
-_COUNTS = {"total": 2, "queued": 1, "succeeded": 1, "partial": 0, "failed": 0, "canceled": 0}
+_COUNTS = {"total": 2, "unfinished": 1, "succeeded": 1, "partial": 0, "failed": 0, "canceled": 0}
 _PAGES = {"total": 14, "pending": 4, "running": 8, "succeeded": 2, "failed": 0, "canceled": 0}
 
 JOB: dict[str, Any] = {

@@ -70,7 +70,7 @@ def finished_job(api: Api, job_id: str) -> JobPublic:
     with api.database.read() as session:
         job = reading.get_job(session, job_id)
     if job.state not in FINAL:
-        done = job.documents.total - job.documents.queued
+        done = job.documents.total - job.documents.unfinished
         raise ResultNotReady(
             f"the job is {job.state.value}; documents done: {done} of {job.documents.total}", where=job_id
         )

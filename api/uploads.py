@@ -26,7 +26,7 @@ MAX_OPTIONS_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
-QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "priority"})
+QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
 
 
 @dataclass(frozen=True, slots=True)

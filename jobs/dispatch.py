@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from jobs import lifecycle
 from jobs.blobs import BlobStore
-from jobs.errors import StorageFull, StorageUnavailable
+from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.store import closing, ending, rescue, ringing, workers
 from jobs.store.claiming import SUSPICIOUS, DocumentRef, PageRef
@@ -197,6 +197,11 @@ def close_ended(db: Database, blobs: BlobStore) -> int:
         except (StorageUnavailable, StorageFull) as error:
             log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
             break
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            # One job of which no manifest can be made stays open, and is in nobody's way.
+            log.exception("job %s cannot be closed", job, extra={"action": "close_failed", "job": job})
     return closed
 
 

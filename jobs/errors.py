@@ -27,6 +27,7 @@
     │   ├── PageTimeout           422 page_timeout            (retryable)
     │   ├── PageRenderFailed      422 page_render_failed
     │   ├── PageCrashed           422 page_crashed
+    │   ├── TextLayerMissing      422 text_layer_missing
     │   └── EngineError           422 engine_error            (retryable)
     └── ServiceError          a part of the service is ill; says nothing about any page
         ├── InternalError         500 internal_error
@@ -283,6 +284,12 @@ class PageCrashed(PageError):
     """The page ended the process that read it, again and again."""
 
     code = "page_crashed"
+
+
+class TextLayerMissing(PageError):
+    """The page shows text and has no text layer."""
+
+    code = "text_layer_missing"
 
 
 class EngineError(PageError):

@@ -243,7 +243,8 @@ class _Public(BaseModel):
 
 class DocumentCounts(_Public):
     total: int
-    queued: int
+    unfinished: int
+    """Queued or running."""
     succeeded: int
     partial: int
     failed: int

@@ -11,6 +11,9 @@ from jobs.errors import InvalidPageRange
 
 Priority = Literal["interactive", "batch"]
 
+TextSource = Literal["auto", "ocr", "layer"]
+"""auto: a PDF page's own text where it can be trusted, else OCR; ocr: always read the image; layer: never."""
+
 _RANGE = re.compile(r"^\d*(-\d*)?$")
 
 
@@ -33,6 +36,11 @@ class PageOptions(BaseModel):
 
     dpi: int | None = Field(default=None, ge=36, le=600, description="Resolution; the engine's own by default.")
     figures: bool = Field(default=True, description="Store images of figures and link them in Markdown.")
+    text: TextSource = Field(
+        default="auto",
+        description="Where a page's text comes from: the PDF's own text where it can be trusted and else OCR (auto), "
+        "always OCR (ocr), or the PDF's own text and never OCR (layer).",
+    )
     echo: EchoOptions | None = None
 
 
@@ -84,11 +92,13 @@ def select_pages(text: str | None, page_count: int) -> list[int]:
     """
     if text is None:
         return list(range(1, page_count + 1))
-    chosen: set[int] = set()
-    for first, last in parse_page_ranges(text):
-        chosen.update(range(first, min(page_count if last is None else last, page_count) + 1))
+    chosen: list[int] = []
+    for first, last in sorted((first, last or page_count) for first, last in parse_page_ranges(text)):
+        # Only what is not chosen yet: thousands of ranges over the same pages cost no more than one.
+        start = max(first, chosen[-1] + 1) if chosen else first
+        chosen.extend(range(start, min(last, page_count) + 1))
     if not chosen:
         raise InvalidPageRange(
             f"pages {text!r} select nothing in a document with {page_count} page(s)", limit=page_count, actual=text
         )
-    return sorted(chosen)
+    return chosen

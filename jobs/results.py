@@ -40,7 +40,10 @@ class _Value(BaseModel):
 class Warning_(_Value):  # noqa: N801 - `Warning` is a builtin
     """Something a reader of the result should know; the page still succeeded."""
 
-    code: Literal["output_truncated", "low_confidence", "page_scaled_down", "password_not_needed", "figure_skipped"]
+    code: Literal[
+        "output_truncated", "low_confidence", "page_scaled_down", "password_not_needed", "figure_skipped",
+        "hidden_text", "text_layer_doubtful",
+    ]  # fmt: skip
     detail: str
 
 
@@ -75,6 +78,31 @@ class EngineInfo(_Value):
     model: str
 
 
+class LayerDoubt(_Value):
+    """Why the text layer of a page cannot be trusted (docs/decisions/0004-text-layer.md)."""
+
+    code: Literal[
+        "absent", "hidden", "too_large", "unreadable", "broken_encoding", "scan_layer", "mismatch", "incomplete"
+    ]
+    detail: str
+
+
+class PageText(_Value):
+    """Where the text of a page was taken from: option `text`."""
+
+    source: Literal["layer", "ocr"]
+    doubt: LayerDoubt | None = Field(
+        default=None,
+        description="Why `auto` did not use the PDF's own text (source `ocr`) or would not have (source `layer`).",
+    )
+    ocr_lines: int = Field(
+        default=0, ge=0, description="With source `layer`: lines read by OCR because the layer lacks them."
+    )
+    hidden: int = Field(
+        default=0, ge=0, description="Characters of the layer that cannot be seen on the page; they are left out."
+    )
+
+
 class PageResult(_Value):
     """One page as an engine read it. A blank page has no blocks."""
 
@@ -82,6 +110,7 @@ class PageResult(_Value):
     image: PageImage | None = Field(default=None, description="None where the engine did not render the page.")
     blocks: tuple[Block, ...] = ()
     engine: EngineInfo
+    text: PageText | None = Field(default=None, description="None where the engine knows one way only.")
     score: float | None = Field(default=None, ge=0, le=1)
     warnings: tuple[Warning_, ...] = ()
     timings: dict[str, Seconds] = Field(default_factory=dict, description="Seconds by stage: render, recognize, …")

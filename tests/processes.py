@@ -25,7 +25,10 @@ STOP_TIMEOUT = 10.0
 
 # Below the ephemeral range (32768 and up), so that no outgoing connection takes the port between choice and use;
 # SeaweedFS listens on port + 10,000 as well, which stays below it too.
-PORTS = range(10_000, 22_000)
+# Test processes side by side (pytest-xdist) each choose from a share of their own.
+_SHARES = 8
+_SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
+PORTS = range(10_000, 22_000)[_SHARE::_SHARES]
 GRPC_OFFSET = 10_000
 
 # Becomes the service: asks the kernel to die with its parent, gives up root where told, executes. A fresh interpreter

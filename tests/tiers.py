@@ -22,7 +22,9 @@ CHECKS: dict[str, list[list[str]]] = {
     "types": [[str(BIN / "mypy")]],
     "imports": [[str(BIN / "lint-imports")]],
 }
-TIERS = ("unit", "integration", "acceptance", "ocr", "chaos")
+TIERS = {"unit": 2, "integration": 3, "acceptance": 3, "ocr": 1, "chaos": 2}
+"""Test processes side by side, each with services of its own. What waits for processes and clocks shares two cores
+well; what computes on both (ocr) does not."""
 
 
 def main(names: list[str]) -> int:
@@ -55,6 +57,8 @@ def _tier(name: str, counts: Counter[str]) -> bool:
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
         command = [sys.executable, "-m", "pytest", f"tests/{name}", "-q", f"--junit-xml={report}", "--durations=5"]
+        if TIERS[name] > 1:
+            command += ["-n", str(TIERS[name]), "--dist", "loadfile"]
         status = subprocess.run(command, cwd=REPOSITORY).returncode
         ran = _count(report, counts)
     if not ran:

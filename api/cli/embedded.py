@@ -71,6 +71,13 @@ def without_settings(base: dict[str, str], keep: Iterable[type]) -> dict[str, st
     return {name: value for name, value in base.items() if name not in known or known[name] in kept}
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file. Raises InvalidRequest for a path that no URL can name."""
+    if "?" in str(path):
+        raise InvalidRequest("a database cannot lie in a folder with a question mark in its path", where=str(path))
+    return f"sqlite:///{path}"
+
+
 # --- commands
 
 

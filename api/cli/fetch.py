@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 import shutil
 import tempfile
 import zipfile
@@ -11,6 +13,7 @@ from typing import IO, Annotated
 
 import typer
 
+from api.cli.earlier import is_plain_file
 from api.cli.output import Staging, Target
 from api.cli.plan import Failure
 from api.cli.report import document_failures, failure_line
@@ -50,6 +53,9 @@ def fetch(
     wanted: Annotated[
         Format, typer.Option("--format", help="all: Markdown, JSON and figures; Markdown on -.")
     ] = Format.ALL,
+    force: Annotated[
+        bool, typer.Option("--force", help="With a single format: replace files that say something else.")
+    ] = False,
 ) -> None:
     """Write the results of a finished job below OUT: x.pdf.md, x.pdf.json, x.pdf.figures/.
 
@@ -63,7 +69,9 @@ def fetch(
       pagemill fetch job_0199… -o - --format markdown
     """
     with open_client() as client:
-        failures = _to_stdout(client, job_id, wanted) if str(out) == "-" else _to_folder(client, job_id, out, wanted)
+        failures = (
+            _to_stdout(client, job_id, wanted) if str(out) == "-" else _to_folder(client, job_id, out, wanted, force)
+        )
     for failure in failures:
         typer.echo(failure_line(failure), err=True)
     raise typer.Exit(1 if failures else 0)
@@ -98,9 +106,9 @@ def _copy(client: Client, job_id: str, document: str | None, wanted: Format, out
         out.writelines(chunks)
 
 
-def _to_folder(client: Client, job_id: str, out: Path, wanted: Format) -> list[Failure]:
+def _to_folder(client: Client, job_id: str, out: Path, wanted: Format, force: bool) -> list[Failure]:
     try:
-        return _fetch_all(client, job_id, out, wanted)
+        return _fetch_all(client, job_id, out, wanted, force)
     except OSError as error:
         raise InvalidRequest(f"OUT cannot be written: {error.strerror}", where=str(error.filename or out)) from None
 
@@ -115,11 +123,11 @@ def _missing(client: Client, document: DocumentPublic) -> list[Failure]:
     return failures
 
 
-def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[Failure]:
+def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format, force: bool) -> list[Failure]:
     """Write everything there is. Returns why the rest is missing."""
     out.mkdir(parents=True, exist_ok=True)
     if wanted is Format.ZIP:
-        _save(client, job_id, None, wanted, out / f"{job_id}.zip")
+        _save(client, job_id, None, wanted, out / f"{job_id}.zip", force)
         return []
     names, failures = UniqueNames(), []
     for document in client.documents(job_id):
@@ -129,25 +137,29 @@ def _fetch_all(client: Client, job_id: str, out: Path, wanted: Format) -> list[F
         if document.state not in _READABLE:
             continue
         try:
-            _fetch_document(client, document, target, wanted)
+            _fetch_document(client, document, target, wanted, force)
         except OutputForbidden as error:
             failures.append(Failure(document.name, error.code, error.detail))
     return failures
 
 
-def _fetch_document(client: Client, document: DocumentPublic, target: Target, wanted: Format) -> None:
+def _fetch_document(client: Client, document: DocumentPublic, target: Target, wanted: Format, force: bool) -> None:
     target.base.parent.mkdir(parents=True, exist_ok=True)
     if wanted is Format.ALL:
         _unpack(client, document, target)
     else:
-        _save(client, document.job_id, document.id, wanted, Path(f"{target.base}{_ENDINGS[wanted]}"))
+        _save(client, document.job_id, document.id, wanted, Path(f"{target.base}{_ENDINGS[wanted]}"), force)
 
 
-def _save(client: Client, job_id: str, document: str | None, wanted: Format, path: Path) -> None:
+def _save(client: Client, job_id: str, document: str | None, wanted: Format, path: Path, force: bool) -> None:
+    """Raises OutputForbidden, unless `force`, where something else lies: a single format does not say who wrote it."""
     draft = path.with_name(f".{path.name[-200:]}.part")
     try:
         with client.result(job_id, document, format=wanted.value) as chunks, draft.open("wb") as file:
             file.writelines(chunks)
+        if os.path.lexists(path) and not force and not (is_plain_file(path) and filecmp.cmp(draft, path, False)):
+            detail = f"{path} is in the way and says something else: move it, choose another OUT, or use --force"
+            raise OutputForbidden(detail, where=str(path))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def short_time(moment: datetime, now: datetime) -> str:
 
 
 def _cells(job: JobPublic) -> tuple[str, str, str, str]:
-    done = job.documents.total - job.documents.queued
+    done = job.documents.total - job.documents.unfinished
     pages = job.pages.succeeded + job.pages.failed
     return job.id, job.state.value, f"{done}/{job.documents.total}", f"{pages}/{job.pages.total}"
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.complaints import complaint
 from jobs.engines import ENGINE_NAMES
-from jobs.options import JobOptions, parse_page_ranges
+from jobs.options import JobOptions, TextSource, parse_page_ranges
 
 
 def _check_pages(value: str | None) -> str | None:
@@ -47,6 +47,10 @@ Pages = Annotated[
 ]
 Dpi = Annotated[
     int | None, typer.Option("--dpi", min=36, max=600, help="Resolution of rendering; the engine's own by default.")
+]
+TextFrom = Annotated[
+    TextSource | None,
+    typer.Option("--text", help="A PDF's own text where it can be trusted (auto), never (ocr), or only that (layer)."),
 ]
 Password = Annotated[str | None, typer.Option("--password", metavar="TEXT", help="Opens encrypted documents.")]
 More = Annotated[

@@ -17,7 +17,7 @@ from rich.text import Text
 from api.cli.bars import Bars, OpenDocument, Progress, clock
 from api.cli.fetch import JobArgument, failures_of, open_client
 from api.cli.listing import colour, plain_lines, table_lines
-from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
+from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
 from api.cli.plan import Failure, Plan, make_plan
 from api.cli.report import counted, print_failures
 from api.client import Client, Upload
@@ -37,6 +37,7 @@ def submit(
     engine: Engine = None,
     pages: Pages = None,
     dpi: Dpi = None,
+    text: TextFrom = None,
     password: Password = None,
     priority: Annotated[Priority | None, typer.Option("--priority", help="interactive goes before batch.")] = None,
     metadata: Annotated[
@@ -54,8 +55,8 @@ def submit(
 
       pagemill submit letters/ --pages 1-3 --metadata customer=17
     """
-    given: dict[str, Any] = {"engine": engine, "pages": pages, "dpi": dpi, "password": password, "priority": priority}
-    options = job_options(more, **given, metadata=_metadata(metadata))
+    given: dict[str, Any] = {"engine": engine, "pages": pages, "dpi": dpi, "text": text, "password": password}
+    options = job_options(more, **given, priority=priority, metadata=_metadata(metadata))
     with open_client() as client:
         plan = _plan(paths, client)
         job = client.submit([Upload(source.path, _sendable(source.name)) for source in plan.sources], options)
@@ -231,7 +232,7 @@ def _progress(job: JobPublic) -> Progress:
     done = pages.succeeded + pages.failed + pages.canceled
     return Progress(
         documents=counts.total,
-        finished=counts.total - counts.queued,
+        finished=counts.total - counts.unfinished,
         failed=counts.failed + counts.partial,
         pages=done,
         pages_ahead=pages.total - done,
@@ -256,7 +257,7 @@ def _finish(client: Client, job: JobPublic, *, as_json: bool, judge: bool, brief
 def _describe(console: Console, job: JobPublic) -> None:
     counts, pages = job.documents, job.pages
     console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=colour(job.state)))
-    console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'queued'))}")
+    console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'unfinished'))}")
     console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
     console.print(f"engine     {job.engine}")
     console.print(f"created    {job.created_at:%Y-%m-%d %H:%M:%S} UTC")

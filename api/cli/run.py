@@ -23,7 +23,7 @@ from api.broker import broker_state
 from api.cli import embedded
 from api.cli.bars import Bars, clock
 from api.cli.batch import Batch, Ground, Tally, Todo
-from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, job_options
+from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
 from api.cli.output import Recipe
 from api.cli.plan import Plan, make_plan
 from api.cli.report import counted, print_failures, shown
@@ -61,6 +61,7 @@ def run(
     engine: Engine = None,
     pages: Pages = None,
     dpi: Dpi = None,
+    text: TextFrom = None,
     password: Password = None,
     force: Annotated[bool, typer.Option("--force", help="Read again what is done already.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Worker processes.")] = 1,
@@ -79,9 +80,9 @@ def run(
 
       pagemill run a.pdf b.tiff -o text/ --pages 1-3 --dpi 300
     """
-    options = job_options(more, pages=pages, dpi=dpi, password=password, engine=engine)
+    options = job_options(more, pages=pages, dpi=dpi, text=text, password=password, engine=engine)
     name = options.engine or load(EngineSettings).name
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     started = time.monotonic()
     with _held_out(out):
         plan = make_plan(paths, out)
@@ -175,7 +176,7 @@ class PrivateStack:
         self._broker = self._stack.start(
             embedded.valkey(folder / "valkey", port, password, logs / "valkey.log", durable=False)
         )
-        database_url, store_url = f"sqlite:///{folder / 'pagemill.db'}", f"file:{folder / 'objects'}"
+        database_url, store_url = embedded.sqlite_url(folder / "pagemill.db"), f"file:{folder / 'objects'}"
         self._database = open_database(load(DatabaseSettings, database_url=database_url))
         self._database.migrate()
         if not embedded.wait_for(self._broker, lambda: broker_state(broker) == "ok", 20, lambda: signals.stopped):

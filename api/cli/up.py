@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,13 @@ def up(
 
 
 def _say(line: str) -> None:
-    typer.echo(line)
+    """Nobody needs to listen: in `pagemill up | tee log` Ctrl-C ends the reader first, and the workers drain all the
+    same."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        # What follows, and what Python flushes when it ends, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +147,10 @@ class Service:
         """What the children are told beyond what is set already."""
         given = self._inherited
         settings = {
-            "PAGEMILL_DATABASE_URL": f"sqlite:///{self._folder / 'pagemill.db'}",
-            "PAGEMILL_STORE_URL": f"file:{self._folder / 'objects'}",
+            "PAGEMILL_DATABASE_URL": given.get("PAGEMILL_DATABASE_URL")
+            or embedded.sqlite_url(self._folder / "pagemill.db"),
+            "PAGEMILL_STORE_URL": given.get("PAGEMILL_STORE_URL") or f"file:{self._folder / 'objects'}",
         }
-        settings = {name: given.get(name, value) for name, value in settings.items()}
         settings["PAGEMILL_SECRET_KEY"] = given.get("PAGEMILL_SECRET_KEY") or _secret(self._folder / "secret.key")
         settings["PAGEMILL_ENGINE"] = self._engine
         settings["PAGEMILL_ENGINES"] = self._engines

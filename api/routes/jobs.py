@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -18,6 +18,7 @@ from api.uploads import Reception, Submission
 from jobs import lifecycle
 from jobs.errors import RequestError
 from jobs.models import JobPublic, State
+from jobs.options import TextSource
 from jobs.store import reading
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -54,6 +55,7 @@ _BODY: dict[str, Any] = {
             ("pages", {"type": "string", "examples": ["1-3,8-"]}, "as in `options`."),
             ("dpi", {"type": "integer", "minimum": 36, "maximum": 600}, "as in `options`."),
             ("figures", {"type": "boolean"}, "as in `options`."),
+            ("text", {"type": "string", "enum": list(get_args(TextSource))}, "as in `options`."),
             ("priority", {"type": "string", "enum": ["interactive", "batch"]}, "as in `options`."),
         )
     ],

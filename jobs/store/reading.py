@@ -189,7 +189,7 @@ def _job(row: Job) -> JobPublic:
         metadata=row.meta,
         documents=DocumentCounts(
             total=row.documents_total,
-            queued=row.documents_total - ended,
+            unfinished=row.documents_total - ended,
             succeeded=row.documents_succeeded,
             partial=row.documents_partial,
             failed=row.documents_failed,

@@ -59,18 +59,23 @@ class Place:
         return json.loads(done.stdout)
 
     @contextmanager
-    def started(self, *arguments: str | Path, log: str = "log", **settings: str) -> Iterator[Started]:
-        """The command in the background, and nothing left of it at the end."""
+    def started(
+        self, *arguments: str | Path, log: str = "log", reader: list[str] | None = None, **settings: str
+    ) -> Iterator[Started]:
+        """The command in the background, and nothing left of it at the end. `reader`: whom it is piped into."""
         with (self.path / log).open("w") as out:
             process = subprocess.Popen(
                 argv(*arguments),
                 cwd=self.path,
                 env=self.environment() | settings,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=out if reader is None else subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            if process.stdout is not None and reader is not None:
+                subprocess.Popen(reader, stdin=process.stdout, stdout=out, start_new_session=True).wait()
+                process.stdout.close()
         try:
             yield Started(process, self.path / log)
         finally:

@@ -154,6 +154,22 @@ def test_fetch_writes_what_there_is_and_tells_the_rest(server):
     assert server.run("fetch", sole, "-o", "-").stdout.split() == ["page", "1", "page", "2"]
 
 
+def test_fetch_covers_no_file_that_says_something_else(server):
+    server.put_pdf("in/b.pdf")
+    job = server.run("submit", "in/b.pdf", "--watch").stdout.split()[0]
+    fetch = ("fetch", job, "-o", "mine", "--format", "markdown")
+    mine = server.path / "mine/b.pdf.md"
+    mine.parent.mkdir()
+    mine.write_text("my own notes")
+    refused = server.run(*fetch)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("failed: b.pdf: output_forbidden: ")
+    assert [(path.name, path.read_text()) for path in mine.parent.iterdir()] == [(mine.name, "my own notes")]
+    for again in ((*fetch, "--force"), fetch):
+        assert server.run(*again).returncode == 0
+        assert mine.read_text().split() == ["page", "1"]
+
+
 def test_several_documents_on_standard_output(server):
     server.put_pdf("several/a.pdf", width=310)
     (server.path / "several/b--.pdf").write_bytes(b"")
@@ -230,6 +246,25 @@ def test_a_busy_port_is_told(place):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"pagemill: invalid_request: port {port} is in use by another program (--port)\n"
     assert place.processes() == []
+
+
+def test_a_data_folder_that_no_database_url_can_name_is_refused(place):
+    """What follows a `?` is no path for SQLite: the database would lie outside of its folder, for all to read."""
+    done = place.run("up", "--data", "data?1/pagemill", "--no-flower")
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert re.fullmatch(r"pagemill: invalid_request: .+\(.+data\?1/pagemill.*\)\n", done.stderr), done
+    assert not (place.path / "data").exists()
+    assert place.processes() == []
+
+
+def test_ctrl_c_drains_also_when_nobody_reads_what_is_said(place):
+    """`pagemill up | tee log`: Ctrl-C ends the reader first."""
+    place.put_pdf("a.pdf", pages=4)
+    with place.started("up", "--no-flower", PAGEMILL_TIME_FACTOR="1", reader=["head", "-c", "1"]) as up:
+        wait_until(lambda: place.run("submit", "a.pdf", *seconds(3)).returncode == 0, "the server", 120)
+        wait_for_pages(place, 4)
+        assert up.interrupt() == 0
+    assert page_states(place.path / "pagemill-data/pagemill.db") == {"succeeded": 4}
 
 
 def test_ctrl_c_drains_what_is_running(place):

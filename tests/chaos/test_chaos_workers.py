@@ -100,8 +100,10 @@ def holds_locks(url):
             connection.execute("ROLLBACK")
             return False
     with psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as connection:
-        # Transactions that are still open after a while are those of the frozen worker.
-        query = "SELECT pid, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        # Transactions that are still open after a while are those of the frozen worker: also one that waits for a lock
+        # yet ("active"), for it holds others, and nobody reads the answer when it gets it.
+        query = """SELECT pid, xact_start FROM pg_stat_activity
+            WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
         before = set(connection.execute(query).fetchall())
         connection.execute("SELECT pg_sleep(0.3)")
         return bool(before & set(connection.execute(query).fetchall()))

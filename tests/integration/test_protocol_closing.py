@@ -207,6 +207,24 @@ def test_a_canceled_job_gets_its_manifest_from_rescue(db, blobs):
     assert told(blobs, job)["state"] == "canceled"
 
 
+def test_a_job_without_a_possible_manifest_keeps_no_other_open(db, worker, blobs, caplog):
+    first, claims = assembled(db, worker)
+    finish(db, claims)
+    second, claims = assembled(db, worker)
+    finish(db, claims)
+
+    def spoil(verb, key):
+        if first in key:
+            raise ValueError("no JSON")
+
+    blobs.before = spoil
+    assert dispatch.close_ended(db, blobs) == 1
+    assert (state(db, first), state(db, second)) == ("running", "succeeded")
+    assert first in caplog.text
+    blobs.before = lambda *_: None
+    assert dispatch.close_ended(db, blobs) == 1
+
+
 # --- retry against close
 
 

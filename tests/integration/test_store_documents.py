@@ -312,7 +312,7 @@ def test_a_document_born_with_an_error_fails_alone(db, worker):
         db, job_id=job, options=JobOptions(), engine="echo", documents=[good_one, broken], vault=None
     )
 
-    assert (public.documents.total, public.documents.failed, public.documents.queued) == (2, 1, 1)
+    assert (public.documents.total, public.documents.failed, public.documents.unfinished) == (2, 1, 1)
     with db.read() as session:
         documents = reading.list_documents(session, job, limit=10)
         assert [d.state for d in documents] == [State.QUEUED, State.FAILED]
@@ -323,4 +323,4 @@ def test_a_document_born_with_an_error_fails_alone(db, worker):
 def test_more_documents_than_one_insert_takes(db):
     job, _ = submit(db, PIECE + 1)
     assert one(db, "SELECT count(*) FROM document WHERE job_id = :j", j=job) == PIECE + 1
-    assert job_of(db, job).documents.queued == PIECE + 1
+    assert job_of(db, job).documents.unfinished == PIECE + 1

@@ -63,7 +63,7 @@ def test_submit_answers_with_what_get_shows(db):
 
     assert public == job_of(db, job)
     assert (public.state, public.sealed, public.engine, public.priority) == (State.QUEUED, True, "echo", "interactive")
-    assert (public.documents.total, public.documents.queued, public.pages.total) == (2, 2, 0)
+    assert (public.documents.total, public.documents.unfinished, public.pages.total) == (2, 2, 0)
     assert (public.metadata, public.options["dpi"]) == ({"case": 7}, 150)
     assert (public.started_at, public.finished_at, public.error) == (None, None, None)
 

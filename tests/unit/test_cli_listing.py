@@ -20,7 +20,7 @@ def job(documents: int = 12, pages: int = 345) -> JobPublic:
         priority="batch",
         options={},
         metadata={},
-        documents=DocumentCounts(total=documents, queued=0, succeeded=documents, partial=0, failed=0, canceled=0),
+        documents=DocumentCounts(total=documents, unfinished=0, succeeded=documents, partial=0, failed=0, canceled=0),
         pages=PageCounts(total=pages, pending=0, running=0, succeeded=pages, failed=0, canceled=0),
         error=None,
         created_at=NOW,

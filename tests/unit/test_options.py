@@ -63,6 +63,16 @@ def test_a_huge_bound_costs_nothing():
     assert select_pages("1-999999999999", 3) == [1, 2, 3]
 
 
+def test_thousands_of_ranges_over_the_same_pages_cost_no_more_than_one():
+    assert select_pages(",".join(["2-"] * 20_000), 100_000) == list(range(2, 100_001))
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9)), min_size=1))
+def test_ranges_in_any_order_and_overlap_select_each_page_once(spans):
+    text = ",".join(f"{first}-{first + more}" for first, more in spans)
+    assert select_pages(text, 40) == sorted({n for first, more in spans for n in range(first, first + more + 1)})
+
+
 @given(st.sets(st.integers(1, 60), min_size=1), st.integers(1, 50))
 def test_naming_pages_one_by_one_selects_those_that_exist(chosen, count):
     text = ",".join(str(number) for number in chosen)
@@ -100,7 +110,7 @@ def test_what_is_kept_has_no_secret_and_nothing_that_lies_elsewhere():
     options = JobOptions(dpi=150, pages="1-2", password="geheim", priority="interactive", metadata={"a": 1},
                          engine="echo", echo=EchoOptions(seconds={"*": 0.5}))  # fmt: skip
     kept = options.stored()
-    assert set(kept) == {"dpi", "pages", "figures", "echo"}
+    assert set(kept) == {"dpi", "pages", "figures", "text", "echo"}
     assert "geheim" not in str(kept)
     assert "geheim" not in repr(options)
 

@@ -14,6 +14,7 @@ model in the engine. `echo` does not render unless told.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,8 @@ from jobs.settings import EngineSettings
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from workers.textlayer.glyphs import TextLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class RenderedPage:
     warnings: tuple[Any, ...] = ()
     """`jobs.results.Warning_` values that rendering gave, to be carried into the PageResult."""
     render_seconds: float = 0.0
+    text_layer: Callable[[], TextLayer | None] = lambda: None
+    """Reads the page's own text, on every call anew and only then; None where the format has none (images). Within the
+    deadline and memory of the call that asks for it. Raises PageRenderFailed. An engine that uses it says so in
+    `PageResult.text`, and obeys `PageOptions.text`."""
 
 
 class PageHalf(Protocol):

@@ -24,6 +24,8 @@ from jobs.errors import (
 from jobs.results import PageImage, Warning_
 from workers.render.images import ImageDocument
 from workers.render.rendering import Document, Rendering
+from workers.render.textlayer import Matrix, draws_annotations, flatten, image_matrix, read_text_layer
+from workers.textlayer.glyphs import TextLayer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class PdfDocument:
     """A PDF in pdfium. Annotations and form fields are drawn, /Rotate is respected, JavaScript never runs."""
 
     def __init__(self, path: Path, password: str | None) -> None:
+        self._path, self._password = path, password
         self._pdf, self.encrypted = _open_pdf(path, password)
         self._password_not_needed = bool(password) and not self.encrypted
         try:
@@ -68,12 +71,7 @@ class PdfDocument:
         self.page_count = len(self._pdf)
 
     def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
-        if not 1 <= number <= self.page_count:
-            raise PageRenderFailed("there is no such page", limit=self.page_count, actual=number)
-        try:
-            page = self._pdf[number - 1]
-        except pdfium.PdfiumError as error:
-            raise PageRenderFailed("the page's object in the PDF is damaged") from error
+        page = self._page(number)
         try:
             width, height, real_dpi = fit(page.get_width(), page.get_height(), dpi, max_pixels)
             pixels = _draw(page, width, height)
@@ -81,6 +79,39 @@ class PdfDocument:
             page.close()
         info = PageImage(width=width, height=height, dpi=round(real_dpi, 2))
         return Rendering(pixels, info, self._warnings(dpi, real_dpi, max_pixels))
+
+    def text_layer(self, number: int, width: int, height: int) -> TextLayer:
+        """With what form fields and notes show, which is drawn on the page and no part of its text until flattened."""
+        page = self._page(number)
+        try:
+            to_image = image_matrix(page, width, height)
+            if not draws_annotations(page):
+                return read_text_layer(page, to_image, width, height)
+        finally:
+            page.close()
+        return self._flattened_text(number, to_image, width, height)
+
+    def _flattened_text(self, number: int, to_image: Matrix, width: int, height: int) -> TextLayer:
+        """From a copy of the document: flattening changes it, and the page may be rendered again."""
+        copy, _ = _open_pdf(self._path, self._password)
+        try:
+            copy.init_forms()
+            page = copy[number - 1]
+            flatten(page)
+            page.close()
+            return read_text_layer(copy[number - 1], to_image, width, height)
+        except pdfium.PdfiumError as error:
+            raise PageRenderFailed("the page's form fields and notes are damaged") from error
+        finally:
+            copy.close()
+
+    def _page(self, number: int) -> Any:
+        if not 1 <= number <= self.page_count:
+            raise PageRenderFailed("there is no such page", limit=self.page_count, actual=number)
+        try:
+            return self._pdf[number - 1]
+        except pdfium.PdfiumError as error:
+            raise PageRenderFailed("the page's object in the PDF is damaged") from error
 
     def _warnings(self, dpi: int, real_dpi: float, max_pixels: int) -> tuple[Warning_, ...]:
         warnings: list[Warning_] = []

