@@ -114,7 +114,7 @@ def _tell(console: Console, done: Evaluation) -> None:
         console.print(_table(rows, [*sums, last]))
     else:
         for row in (_HEADS, *rows, *sums, last):
-            console.print(Text("\t".join(row)), soft_wrap=True)
+            typer.echo("\t".join(row))  # rich would make blanks of tabs
     if done.failures:
         print_failures(console, done.failures)
     if done.unused:

@@ -69,6 +69,7 @@ class Matching:
 
 def match(truth: Path, results: Path) -> Matching:
     """Bring truth and results together. Raises NotFound, InvalidRequest for folders that are none or hold nothing."""
+    _folder(truth)
     found = _results(results, apart=not _same(truth, results))
     truths = _truths(truth, {result.path for result in found.values()} | {_markdown(r) for r in found.values()})
     matching = Matching()
@@ -142,11 +143,16 @@ def _truths(folder: Path, results: set[Path]) -> list[Truth]:
     return found
 
 
+def _folder(path: Path) -> Path:
+    if not path.exists():
+        raise NotFound("there is no such folder", where=str(path))
+    if not path.is_dir():
+        raise InvalidRequest("this is no folder", where=str(path))
+    return path
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        error = InvalidRequest if folder.exists() else NotFound
-        raise error("this is no folder" if folder.exists() else "there is no such folder", where=str(folder))
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_folder(folder).rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.is_file():
             yield path

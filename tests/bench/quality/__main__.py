@@ -1,0 +1,36 @@
+"""`python -m tests.bench.quality [--sample N] [--only TEXT] [--write]`: figures of pages with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.bench.quality import report
+from tests.bench.quality.cache import Cache
+from tests.bench.quality.reading import measure
+from tests.bench.quality.samples import PAGES_PER_DOCUMENT, samples
+from tests.testdata import TESTDATA
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
+    parser.add_argument("--sample", type=int, help="only so many pages, evenly spread over the documents")
+    parser.add_argument("--only", default="", help="only documents whose path holds this")
+    parser.add_argument("--pages", type=int, default=PAGES_PER_DOCUMENT, help="pages of each document")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/quality.md")
+    given = parser.parse_args(arguments)
+    if TESTDATA is None:
+        print("the documents are read from ../shared/testdata, which is not there")
+        return 2
+    chosen = [sample for sample in samples(TESTDATA, given.pages) if given.only in sample.file]
+    if given.sample:
+        chosen = chosen[:: max(1, len(chosen) // given.sample)][: given.sample]
+    text = report.figures(measure(chosen, Cache()))
+    print(text)
+    if given.write:
+        report.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

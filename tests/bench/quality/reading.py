@@ -1,0 +1,109 @@
+"""All readers over all pages, a process per core; what is in the cache is not read again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from jobs.errors import PagemillError
+from jobs.scoring.reading import Reading
+from jobs.scoring.score import Score, score
+from tests.bench.quality.cache import Cache, Stored
+from tests.bench.quality.readers import Page, Reader, readers
+from tests.bench.quality.samples import Sample
+
+PROCESSES = 2
+PATIENCE = 1800.0
+"""Seconds to wait for one page of all readers."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One page as one reader read it."""
+
+    sample: Sample
+    reader: str
+    score: Score
+    seconds: float
+    error: str = ""
+
+
+def measure(samples: Sequence[Sample], cache: Cache) -> list[Measured]:
+    """Read and score every page with every reader. A reader's failure on a page counts as nothing read."""
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("i", 0)
+    pipes = [context.Pipe(duplex=False) for _ in range(PROCESSES)]
+    children = [context.Process(target=_work, args=(end, counter, list(samples), cache)) for _, end in pipes]
+    for child in children:
+        child.start()
+    measured: list[Measured] = []
+    open_ends = {receiver for receiver, _ in pipes}
+    while open_ends:
+        ready = multiprocessing.connection.wait(open_ends, PATIENCE)
+        assert ready, f"no page was read in {PATIENCE:.0f} s"
+        for end in ready:
+            message = end.recv()  # type: ignore[union-attr]
+            if message is None:
+                open_ends.remove(end)
+                continue
+            measured += message
+            done = len({(m.sample.file, m.sample.number) for m in measured})
+            sys.stderr.write(f"\r{done} of {len(samples)} pages")
+            sys.stderr.flush()
+    for child in children:
+        child.join()
+    sys.stderr.write("\n")
+    return measured
+
+
+def _work(pipe: Connection, counter: object, samples: list[Sample], cache: Cache) -> None:
+    hands = [_Hand(reader, cache) for reader in readers()]
+    while True:
+        with counter.get_lock():  # type: ignore[attr-defined]
+            index = counter.value  # type: ignore[attr-defined]
+            counter.value += 1  # type: ignore[attr-defined]
+        if index >= len(samples):
+            break
+        sample = samples[index]
+        page = Page(sample)
+        wanted = [hand for hand in hands if sample.born_digital or not hand.reader.born_digital_only]
+        pipe.send([hand.measure(page) for hand in wanted])
+        page.close()
+    pipe.send(None)
+
+
+class _Hand:
+    """A reader whose models are loaded when the first page is not in the cache."""
+
+    def __init__(self, reader: Reader, cache: Cache) -> None:
+        self.reader = reader
+        self._cache = cache
+        self._version = reader.version()
+        self._read: Callable[[Page], bytes] | None = None
+
+    def measure(self, page: Page) -> Measured:
+        sample = page.sample
+        key = (self.reader.name, self._version, sample.digest, str(sample.number), page.digest, sample.language)
+        stored = self._cache.get(*key)
+        if stored is None:
+            stored = self._fresh(page)
+            self._cache.put(stored, *key)
+        read = Reading("") if stored.error else self.reader.parse(stored.value)
+        return Measured(sample, self.reader.name, score(sample.truth, read), stored.seconds, stored.error)
+
+    def _fresh(self, page: Page) -> Stored:
+        if self._read is None:
+            self._read = self.reader.open()
+        page.rendering  # noqa: B018 - not part of the reader's time
+        started = time.perf_counter()
+        try:
+            value, error = self._read(page), ""
+        except (PagemillError, subprocess.CalledProcessError) as failed:
+            value, error = b"", str(failed)
+        return Stored(value, time.perf_counter() - started, error)
