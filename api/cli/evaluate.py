@@ -22,6 +22,8 @@ from jobs.scoring.score import Score
 _RATES = ("cer", "recall", "word_recall", "order", "teds", "teds_structure")
 _COUNTS = ("characters", "read", "edits", "words", "tables", "tables_read")
 _HEADS = ("document", "characters", "CER", "recall", "words", "order", "tables", "TEDS", "TEDS-S")
+_TABLE_HEADS = 3
+"""The last ones, about tables."""
 
 
 def eval_(
@@ -111,7 +113,7 @@ def _tell(console: Console, done: Evaluation) -> None:
     sums = _sums(groups) if len(groups) > 1 else []
     last = _row("total", done.total)
     if console.is_terminal:
-        console.print(_table(rows, [*sums, last]))
+        console.print(_table(rows, [*sums, last], tables=bool(done.total.tables)))
     else:
         for row in (_HEADS, *rows, *sums, last):
             typer.echo("\t".join(row))  # rich would make blanks of tabs
@@ -133,13 +135,14 @@ def _row(name: str, score: Score) -> tuple[str, ...]:
     return (shown(name), str(score.characters), *map(percent, rates), tables, *likeness)
 
 
-def _table(rows: list[tuple[str, ...]], sums: list[tuple[str, ...]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(_HEADS[0], overflow="fold")
-    for head in _HEADS[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    for row in sums:
-        table.add_row(*map(Text, row), style="bold")
+def _table(rows: list[tuple[str, ...]], sums: list[tuple[str, ...]], *, tables: bool) -> Table:
+    """Narrow enough for 80 columns beside a name: the unit stands below, what nobody's truth has is left out."""
+    table = Table(box=None, pad_edge=False, header_style="bold", caption="all rates in %", caption_justify="left")
+    table.add_column(_HEADS[0], overflow="fold", min_width=12)
+    heads = _HEADS[1:] if tables else _HEADS[1:-_TABLE_HEADS]
+    for head in heads:
+        table.add_column("chars" if head == "characters" else head, justify="right", no_wrap=True)
+    for style, some in ((None, rows), ("bold", sums)):
+        for name, *cells in some:
+            table.add_row(Text(name), *(Text(cell.removesuffix(" %")) for cell in cells[: len(heads)]), style=style)
     return table

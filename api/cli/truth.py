@@ -89,8 +89,19 @@ def match(truth: Path, results: Path) -> Matching:
             matching.failures.append(Failure(str(doubled[1].path), "invalid_request", detail))
         else:
             matching.pairs.append(pair)
+    matching.failures += _passed_over(by_name)
     matching.unused = sorted(set(found) - set(by_name))
     return matching
+
+
+def _passed_over(by_name: dict[str, list[Truth]]) -> list[Failure]:
+    """Truth of a stem whose documents all have truth of their own: nobody would see that it was not looked at."""
+    chosen = {truth for name, own in by_name.items() for truth in _most_precise(own, name)}
+    found = {truth: name for name, own in by_name.items() for truth in own if truth not in chosen}
+    return [
+        Failure(str(truth.path), "invalid_request", f"not looked at: other truth names {name} itself")
+        for truth, name in found.items()
+    ]
 
 
 def _most_precise(truths: list[Truth], name: str) -> tuple[Truth, ...]:
@@ -108,7 +119,10 @@ def _doubled(truths: tuple[Truth, ...]) -> tuple[Truth, Truth] | None:
 
 
 def _results(folder: Path, *, apart: bool) -> dict[str, Result]:
-    """Results by name. Markdown without its JSON counts where no truth can be meant by it."""
+    """Results by name. Markdown without its JSON counts where no truth can be meant by it.
+
+    A JSON beside Markdown is the result even if it cannot be read: that is then said, instead of scoring the rest.
+    """
     found: dict[str, Result] = {}
     files = list(_files(folder))
     for path in files:
@@ -118,7 +132,8 @@ def _results(folder: Path, *, apart: bool) -> dict[str, Result]:
     for path in files:
         name = path.relative_to(folder).as_posix().removesuffix(".md")
         if apart and path.suffix == ".md" and name not in found and Path(name).suffix.lower() in SUFFIXES:
-            found[name] = Result(name, path)
+            damaged = path.with_name(Path(name).name + ".json")
+            found[name] = Result(name, damaged if damaged.is_file() else path)
     if not found:
         raise NotFound("no results of pagemill lie here: x.pdf.json or x.pdf.md", where=str(folder))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import orjson
@@ -229,6 +230,25 @@ def test_a_result_that_ends_in_the_middle(truth, results):
     assert codes(evaluated(truth, results)) == [("x.pdf.json", "corrupt_file")]
 
 
+def test_a_result_that_is_no_json_is_not_replaced_by_its_markdown(truth, results):
+    put(truth / "x.txt", "abcd")
+    put(results / "x.pdf.md", "abcd")
+    put(results / "x.pdf.json", '{"schema"')
+    done = evaluated(truth, results)
+    assert codes(done) == [("x.pdf.json", "corrupt_file")]
+    assert done.scored == []
+
+
+def test_truth_that_nothing_is_compared_with_is_told(truth, results):
+    put(truth / "x.pdf.txt", "abcd")
+    put(truth / "x.page-1.txt", "abcd")
+    put_result(results, "x.pdf", entry(1, "abcd"))
+    done = evaluated(truth, results)
+    assert codes(done) == [("x.page-1.txt", "invalid_request")]
+    assert "other truth names x.pdf itself" in done.failures[0].detail
+    assert cers(done) == {"x.pdf": 0.0}
+
+
 def test_texts_too_long_say_how_to_go_on(truth, results, monkeypatch):
     monkeypatch.setattr(score, "LONGEST", 10)
     put(truth / "x.txt", "a" * 11)
@@ -285,6 +305,23 @@ def test_a_table_to_be_cut_by_tabs_where_no_terminal_is(truth, results):
     assert rows[0][:4] == ["document", "characters", "CER", "recall"]
     assert rows[1][:4] == ["x.pdf", "4", "25.00 %", "75.00 %"]
     assert rows[-1][0] == "total"
+
+
+@pytest.mark.parametrize("tables", [False, True])
+def test_a_terminal_of_80_columns_has_room_for_names(truth, results, monkeypatch, tables):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    put(truth / "report.html", f"<p>abcd</p>{TABLE if tables else ''}")
+    put_result(results, "report.pdf", entry(1, "abxd"))
+    status, said = say(truth, "-r", results)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in said.splitlines()]
+    assert status == 0
+    heads = next(line for line in lines if line.startswith("document")).split()
+    assert heads[:4] == ["document", "chars", "CER", "recall"]
+    assert ("TEDS" in heads) == tables
+    [row] = [line.split() for line in lines if line.startswith("report.pdf")]
+    assert len(row) == len(heads)
+    assert not any("…" in line for line in lines)
 
 
 @pytest.mark.parametrize(("limit", "status"), [("24.9", 1), ("25", 0)])

@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", help="only documents whose path holds this")
     parser.add_argument("--pages", type=int, default=PAGES_PER_DOCUMENT, help="pages of each document")
     parser.add_argument("--write", action="store_true", help="write the figures into docs/quality.md")
+    parser.add_argument("--processes", type=int, default=2, help="pages read at once")
     given = parser.parse_args(arguments)
     if TESTDATA is None:
         print("the documents are read from ../shared/testdata, which is not there")
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     chosen = [sample for sample in samples(TESTDATA, given.pages) if given.only in sample.file]
     if given.sample:
         chosen = chosen[:: max(1, len(chosen) // given.sample)][: given.sample]
-    text = report.figures(measure(chosen, Cache()))
+    text = report.figures(measure(chosen, Cache(), given.processes))
     print(text)
     if given.write:
         report.write(text)

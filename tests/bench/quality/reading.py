@@ -18,7 +18,6 @@ from tests.bench.quality.cache import Cache, Stored
 from tests.bench.quality.readers import Page, Reader, readers
 from tests.bench.quality.samples import Sample
 
-PROCESSES = 2
 PATIENCE = 1800.0
 """Seconds to wait for one page of all readers."""
 
@@ -34,21 +33,23 @@ class Measured:
     error: str = ""
 
 
-def measure(samples: Sequence[Sample], cache: Cache) -> list[Measured]:
+def measure(samples: Sequence[Sample], cache: Cache, processes: int) -> list[Measured]:
     """Read and score every page with every reader. A reader's failure on a page counts as nothing read."""
     context = multiprocessing.get_context("spawn")
     counter = context.Value("i", 0)
-    pipes = [context.Pipe(duplex=False) for _ in range(PROCESSES)]
+    pipes = [context.Pipe(duplex=False) for _ in range(processes)]
     children = [context.Process(target=_work, args=(end, counter, list(samples), cache)) for _, end in pipes]
     for child in children:
         child.start()
+    for _, end in pipes:
+        end.close()  # so that the end of a child is the end of its pipe
     measured: list[Measured] = []
     open_ends = {receiver for receiver, _ in pipes}
     while open_ends:
         ready = multiprocessing.connection.wait(open_ends, PATIENCE)
         assert ready, f"no page was read in {PATIENCE:.0f} s"
         for end in ready:
-            message = end.recv()  # type: ignore[union-attr]
+            message = _received(end)
             if message is None:
                 open_ends.remove(end)
                 continue
@@ -60,6 +61,15 @@ def measure(samples: Sequence[Sample], cache: Cache) -> list[Measured]:
         child.join()
     sys.stderr.write("\n")
     return measured
+
+
+def _received(end: object) -> list[Measured] | None:
+    """One page by all readers; None at the end."""
+    assert isinstance(end, Connection)
+    try:
+        return end.recv()  # type: ignore[no-any-return]
+    except EOFError:
+        raise RuntimeError("a reading process ended before its pages were read; what it said stands above") from None
 
 
 def _work(pipe: Connection, counter: object, samples: list[Sample], cache: Cache) -> None:
