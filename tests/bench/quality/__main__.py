@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from tests.bench.quality import report
-from tests.bench.quality.cache import Cache
 from tests.bench.quality.reading import measure
 from tests.bench.quality.samples import PAGES_PER_DOCUMENT, samples
 from tests.testdata import TESTDATA
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> int:
     chosen = [sample for sample in samples(TESTDATA, given.pages) if given.only in sample.file]
     if given.sample:
         chosen = chosen[:: max(1, len(chosen) // given.sample)][: given.sample]
-    text = report.figures(measure(chosen, Cache(), given.processes))
+    text = report.figures(measure(chosen, given.processes))
     print(text)
     if given.write:
         report.write(text)

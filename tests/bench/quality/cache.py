@@ -1,46 +1,36 @@
-"""Readings on disk. A key names the reader, its version and options, and the page's pixels: nothing stale is found."""
+"""What was read, on disk. A key names what read it, its version, and the pixels: nothing stale is found."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
-import orjson
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a reader said of a page, and the seconds it took."""
-
-    value: bytes
-    seconds: float
-    error: str = ""
-
 
 class Cache:
-    """`PAGEMILL_BENCH_CACHE`, else a folder below the user's cache folder; never inside the checkout."""
+    """One SQLite file in `PAGEMILL_BENCH_CACHE`, else in the user's cache folder; never inside the checkout.
+
+    Several processes may share it. Values are bytes.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pagemill-bench"
-        self.folder = folder or Path(os.environ.get("PAGEMILL_BENCH_CACHE") or default)
+        folder = folder or Path(os.environ.get("PAGEMILL_BENCH_CACHE") or default)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(folder / "quality.sqlite", timeout=60, isolation_level=None)
+        # A power cut may cost the last answers, never the file.
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("CREATE TABLE IF NOT EXISTS read (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
-    def get(self, *key: str) -> Stored | None:
-        try:
-            stored = orjson.loads(self._path(key).read_bytes())
-        except FileNotFoundError:
-            return None
-        return Stored(stored["value"].encode(), stored["seconds"], stored["error"])
+    def get(self, *key: str) -> bytes | None:
+        row = self._database.execute("SELECT value FROM read WHERE key = ?", (_digest(key),)).fetchone()
+        return None if row is None else bytes(row[0])
 
-    def put(self, stored: Stored, *key: str) -> None:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        value = stored.value.decode("utf-8", "replace")
-        part.write_bytes(orjson.dumps({"key": key, "value": value, "seconds": stored.seconds, "error": stored.error}))
-        part.replace(path)
+    def put(self, value: bytes, *key: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO read VALUES (?, ?)", (_digest(key), value))
 
-    def _path(self, key: tuple[str, ...]) -> Path:
-        name = sha256("\0".join(key).encode()).hexdigest()
-        return self.folder / name[:2] / name
+
+def _digest(key: tuple[str, ...]) -> bytes:
+    return sha256("\0".join(key).encode()).digest()

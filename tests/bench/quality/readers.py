@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-
-import orjson
+from unittest.mock import patch
 
 from jobs.media import SNIFF_BYTES, sniff
 from jobs.options import PageOptions
 from jobs.results import PageResult
 from jobs.scoring.reading import Reading, from_page, from_text
 from jobs.settings import EngineSettings, LimitSettings
+from tests.bench.quality.cache import Cache
+from tests.bench.quality.remembered import remembering
 from tests.bench.quality.samples import Sample
 from workers.engines.base import RenderedPage
 from workers.engines.rapidocr.engine import DPI
+from workers.engines.rapidocr.models import open_models
 from workers.engines.rapidocr.page import RapidOcrPageHalf
 from workers.render.documents import open_document
-
-ROOT = Path(__file__).resolve().parents[3]
-# What decides how pagemill reads a page.
-SOURCES = (
-    "workers/engines/base.py",
-    "workers/engines/rapidocr",
-    "workers/render",
-    "workers/textlayer",
-    "jobs/results.py",
-)
 
 
 class Page:
@@ -56,8 +48,6 @@ class Page:
     def rendered(self) -> RenderedPage:
         rendering = self.rendering
         page = RenderedPage(self.sample.number, rendering.pixels, rendering.info, rendering.warnings)
-        if not has_text_option():
-            return page
         size = rendering.info.width, rendering.info.height
         return replace(page, text_layer=partial(self.document.text_layer, self.sample.number, *size))
 
@@ -70,31 +60,28 @@ class Page:
         self.document.close()
 
 
-def has_text_option() -> bool:
-    """Whether this checkout can read text layers."""
-    return "text" in PageOptions.model_fields
-
-
 @dataclass(frozen=True)
 class Reader:
     """`open()` loads models once per process and returns what reads a page; `parse` reads that back from the cache."""
 
     name: str
     title: str
-    version: Callable[[], str]
-    open: Callable[[], Callable[[Page], bytes]]
+    open: Callable[[Cache], Callable[[Page], bytes]]
     parse: Callable[[bytes], Reading]
+    version: Callable[[], str] | None = None
+    """None: what it says is not kept, it remembers what it needs."""
     born_digital_only: bool = False
 
 
 def readers() -> list[Reader]:
-    """Those that this machine and checkout have."""
-    found = [_pagemill("ocr", "pagemill, ocr")]
-    if has_text_option():
-        found += [_pagemill("auto", "pagemill, auto", born_digital_only=True)]
-        found += [_pagemill("layer", "pagemill, layer", born_digital_only=True)]
-    found.append(Reader("rapidocr", "RapidOCR", _rapidocr_version, _open_rapidocr, _parse_text))
-    found.append(Reader("tesseract", "Tesseract", _tesseract_version, _open_tesseract, _parse_text))
+    """Those that this machine has."""
+    found = [
+        _pagemill("ocr", "pagemill, `ocr`"),
+        _pagemill("auto", "pagemill, `auto`", born_digital_only=True),
+        Reader("rapidocr", "RapidOCR", _open_rapidocr, _parse_text, _rapidocr_version),
+    ]
+    if shutil.which("tesseract"):
+        found.append(Reader("tesseract", "Tesseract", _open_tesseract, _parse_text, tesseract_version))
     return found
 
 
@@ -108,40 +95,30 @@ def _parse_page(stored: bytes) -> Reading:
 
 def _pagemill(text: str, title: str, *, born_digital_only: bool = False) -> Reader:
     return Reader(
-        f"pagemill-{text}", title, _code_version, partial(_open_pagemill, text), _parse_page, born_digital_only
+        f"pagemill-{text}", title, partial(_open_pagemill, text), _parse_page, born_digital_only=born_digital_only
     )
 
 
 _half: RapidOcrPageHalf | None = None
 
 
-def _open_pagemill(text: str) -> Callable[[Page], bytes]:
+def _open_pagemill(text: str, cache: Cache) -> Callable[[Page], bytes]:
+    """The engine's own half of a page, as the render processes call it."""
     global _half
     if _half is None:
-        _half = RapidOcrPageHalf(EngineSettings())
-        _half.start()
+        _half = RapidOcrPageHalf(EngineSettings(), threads=1)
+        with patch("workers.engines.rapidocr.page.open_models", lambda *given: remembering(open_models(*given), cache)):
+            _half.start()
     half = _half
-    options = PageOptions.model_validate({"figures": False} | ({"text": text} if has_text_option() else {}))
-    return lambda page: orjson.dumps(
-        half.recognize(page.rendered, options).result.model_dump(mode="json", exclude_none=True)
-    )
-
-
-def _code_version() -> str:
-    """Of the engine's sources: what is read with other code is read again."""
-    digest = sha256()
-    for source in SOURCES:
-        path = ROOT / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    options = PageOptions.model_validate({"figures": False, "text": text})
+    return lambda page: half.recognize(page.rendered, options).result.model_dump_json(exclude_none=True).encode()
 
 
 def _rapidocr_version() -> str:
     return version("rapidocr")
 
 
-def _open_rapidocr() -> Callable[[Page], bytes]:
+def _open_rapidocr(_: Cache) -> Callable[[Page], bytes]:
     """As the package comes: detection, line direction, recognition, lines joined in its own order."""
     import numpy as np
     from rapidocr import RapidOCR
@@ -155,12 +132,12 @@ def _open_rapidocr() -> Callable[[Page], bytes]:
     return read
 
 
-def _tesseract_version() -> str:
+def tesseract_version() -> str:
     done = subprocess.run(["tesseract", "--version"], capture_output=True, text=True, check=True)
     return done.stdout.split()[1]
 
 
-def _open_tesseract() -> Callable[[Page], bytes]:
+def _open_tesseract(_: Cache) -> Callable[[Page], bytes]:
     """`tesseract IMAGE stdout -l LANGUAGE`, nothing else said."""
 
     def read(page: Page) -> bytes:

@@ -6,7 +6,6 @@ import multiprocessing
 import multiprocessing.connection
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,7 +13,7 @@ from multiprocessing.connection import Connection
 from jobs.errors import PagemillError
 from jobs.scoring.reading import Reading
 from jobs.scoring.score import Score, score
-from tests.bench.quality.cache import Cache, Stored
+from tests.bench.quality.cache import Cache
 from tests.bench.quality.readers import Page, Reader, readers
 from tests.bench.quality.samples import Sample
 
@@ -29,16 +28,15 @@ class Measured:
     sample: Sample
     reader: str
     score: Score
-    seconds: float
     error: str = ""
 
 
-def measure(samples: Sequence[Sample], cache: Cache, processes: int) -> list[Measured]:
+def measure(samples: Sequence[Sample], processes: int) -> list[Measured]:
     """Read and score every page with every reader. A reader's failure on a page counts as nothing read."""
     context = multiprocessing.get_context("spawn")
     counter = context.Value("i", 0)
     pipes = [context.Pipe(duplex=False) for _ in range(processes)]
-    children = [context.Process(target=_work, args=(end, counter, list(samples), cache)) for _, end in pipes]
+    children = [context.Process(target=_work, args=(end, counter, list(samples))) for _, end in pipes]
     for child in children:
         child.start()
     for _, end in pipes:
@@ -72,7 +70,8 @@ def _received(end: object) -> list[Measured] | None:
         raise RuntimeError("a reading process ended before its pages were read; what it said stands above") from None
 
 
-def _work(pipe: Connection, counter: object, samples: list[Sample], cache: Cache) -> None:
+def _work(pipe: Connection, counter: object, samples: list[Sample]) -> None:
+    cache = Cache()
     hands = [_Hand(reader, cache) for reader in readers()]
     while True:
         with counter.get_lock():  # type: ignore[attr-defined]
@@ -94,26 +93,28 @@ class _Hand:
     def __init__(self, reader: Reader, cache: Cache) -> None:
         self.reader = reader
         self._cache = cache
-        self._version = reader.version()
+        self._version = reader.version() if reader.version else None
         self._read: Callable[[Page], bytes] | None = None
 
     def measure(self, page: Page) -> Measured:
         sample = page.sample
-        key = (self.reader.name, self._version, sample.digest, str(sample.number), page.digest, sample.language)
-        stored = self._cache.get(*key)
-        if stored is None:
-            stored = self._fresh(page)
-            self._cache.put(stored, *key)
-        read = Reading("") if stored.error else self.reader.parse(stored.value)
-        return Measured(sample, self.reader.name, score(sample.truth, read), stored.seconds, stored.error)
-
-    def _fresh(self, page: Page) -> Stored:
-        if self._read is None:
-            self._read = self.reader.open()
-        page.rendering  # noqa: B018 - not part of the reader's time
-        started = time.perf_counter()
         try:
-            value, error = self._read(page), ""
-        except (PagemillError, subprocess.CalledProcessError) as failed:
-            value, error = b"", str(failed)
-        return Stored(value, time.perf_counter() - started, error)
+            read = self.reader.parse(self._value(page))
+        except (PagemillError, subprocess.CalledProcessError) as error:
+            return Measured(sample, self.reader.name, score(sample.truth, Reading("")), str(error))
+        return Measured(sample, self.reader.name, score(sample.truth, read))
+
+    def _value(self, page: Page) -> bytes:
+        if self._version is None:
+            return self._fresh(page)
+        key = (self.reader.name, self._version, page.digest, page.sample.language)
+        value = self._cache.get(*key)
+        if value is None:
+            value = self._fresh(page)
+            self._cache.put(value, *key)
+        return value
+
+    def _fresh(self, page: Page) -> bytes:
+        if self._read is None:
+            self._read = self.reader.open(self._cache)
+        return self._read(page)

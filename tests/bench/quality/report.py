@@ -1,5 +1,5 @@
 def figures(m):
     return "\n".join(
-        f"{x.sample.file} {x.sample.number} {x.reader} {x.score.cer} {x.score.recall} {x.score.order} {x.score.teds} {x.seconds:.1f} {x.error}"
+        f"{x.sample.file} {x.sample.number} {x.reader} {x.score.cer} {x.score.recall} {x.score.order} {x.score.teds} {x.error}"
         for x in m
     )

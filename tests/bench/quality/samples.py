@@ -90,14 +90,17 @@ class Sample:
 
 
 def samples(testdata: Path, pages: int = PAGES_PER_DOCUMENT) -> list[Sample]:
-    """Every sampled page, the first pages of all documents before their second ones."""
+    """Every sampled page, in an order whose beginnings are samples too: a document of every folder, then another."""
     index = [json.loads(line) for line in (testdata / "index.jsonl").read_text().splitlines()]
     found = [sample for entry in index if entry["set"] == "public" for sample in _of(testdata, entry, pages)]
-    rank: Counter[str] = Counter()
+    documents: defaultdict[str, list[str]] = defaultdict(list)
+    pages_of: Counter[str] = Counter()
     ranked = []
     for sample in found:
-        rank[sample.file] += 1
-        ranked.append((rank[sample.file], sample))
+        if sample.file not in documents[sample.folder]:
+            documents[sample.folder].append(sample.file)
+        pages_of[sample.file] += 1
+        ranked.append(((pages_of[sample.file], documents[sample.folder].index(sample.file)), sample))
     return [sample for _, sample in sorted(ranked, key=lambda pair: pair[0])]
 
 
