@@ -10,7 +10,7 @@ STAMP   = $(VENV)/.installed
 OUT    ?= out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos bench schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos bench quality gallery schemas openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ lint types imports unit integration acceptance ocr chaos: install ## One part of
 
 bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
 	$(BIN)/python -m tests.bench $(ONLY)
+
+quality: install ## Read every public page that has ground truth, and write docs/quality.md
+	$(BIN)/python -m tests.bench.quality --write
+
+gallery: install ## Ten pages beside their Markdown as a browser shows it, into out/gallery
+	$(BIN)/python -m tests.bench.quality.gallery out/gallery
 
 schemas: install ## Write jobs/schemas/*.json from the models
 	$(BIN)/python -m jobs.schemas

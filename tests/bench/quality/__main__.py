@@ -13,22 +13,21 @@ from tests.testdata import TESTDATA
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
-    parser.add_argument("--sample", type=int, help="only so many pages, evenly spread over the documents")
+    parser.add_argument("--sample", type=int, help="the first so many: a document of every folder, then another, …")
     parser.add_argument("--only", default="", help="only documents whose path holds this")
     parser.add_argument("--pages", type=int, default=PAGES_PER_DOCUMENT, help="pages of each document")
-    parser.add_argument("--write", action="store_true", help="write the figures into docs/quality.md")
+    parser.add_argument("--write", action="store_true", help="write docs/quality.md, docs/quality-pages.md")
     parser.add_argument("--processes", type=int, default=2, help="pages read at once")
     given = parser.parse_args(arguments)
     if TESTDATA is None:
         print("the documents are read from ../shared/testdata, which is not there")
         return 2
-    chosen = [sample for sample in samples(TESTDATA, given.pages) if given.only in sample.file]
-    if given.sample:
-        chosen = chosen[:: max(1, len(chosen) // given.sample)][: given.sample]
-    text = report.figures(measure(chosen, given.processes))
-    print(text)
+    all_pages = samples(TESTDATA, given.pages)
+    chosen = [sample for sample in all_pages if given.only in sample.file][: given.sample]
+    measured = measure(chosen, given.processes)
+    print(report.figures(measured, len(all_pages)), report.pages(measured), sep="\n")
     if given.write:
-        report.write(text)
+        report.write(measured, len(all_pages))
     return 0
 
 

@@ -67,6 +67,11 @@ class Sample:
     truth: Reading
 
     @property
+    def name(self) -> str:
+        """File and page, for people."""
+        return f"{self.file.removeprefix('public/')} p. {self.number}"
+
+    @property
     def folder(self) -> str:
         return self.file.split("/")[1]
 
