@@ -8,9 +8,11 @@ BIN     = $(VENV)/bin
 EXTRAS ?= cpu,local,dev
 STAMP   = $(VENV)/.installed
 OUT    ?= out/demo
+SEED   ?= 1
+FILES  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos bench quality gallery schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz bench quality gallery schemas openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +32,16 @@ demo: install ## Read the documents under examples/ into out/demo
 	$(BIN)/pagemill run examples --out $(OUT)
 
 test: install ## Lint, types, import contracts and every test tier that needs no GPU
-	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos
+	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos hostile
 
 lint types imports unit integration acceptance ocr chaos: install ## One part of `make test`
 	$(BIN)/python -m tests.tiers $@
+
+hostile: install ## Every hostile and public document and every bomb through everything (ONLY=part for one)
+	$(BIN)/python -m tests.hostile $(ONLY)
+
+fuzz: install ## FILES spoiled documents through everything, the same ones for the same SEED
+	$(BIN)/python -m tests.hostile.fuzz --seed $(SEED) --files $(FILES) --keep out/fuzz
 
 bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
 	$(BIN)/python -m tests.bench $(ONLY)
