@@ -19,7 +19,7 @@ VLLM_STAMP = $(VLLM_VENV)/.installed
 VLLM_PIP   = $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench bench-vllm schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench bench-vllm quality gallery schemas openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,12 @@ bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name 
 
 bench-vllm: $(VLLM_STAMP) ## The same for PaddleOCR-VL on a resident vLLM, on the CPU (ONLY=line, long or frontend)
 	$(VLLM_BIN)/python -m tests.bench.resident $(ONLY)
+
+quality: install ## Read every public page that has ground truth, and write docs/quality.md
+	$(BIN)/python -m tests.bench.quality --write
+
+gallery: install ## Ten pages beside their Markdown as a browser shows it, into out/gallery
+	$(BIN)/python -m tests.bench.quality.gallery out/gallery
 
 schemas: install ## Write jobs/schemas/*.json from the models
 	$(BIN)/python -m jobs.schemas
