@@ -144,6 +144,9 @@ class OpenAiSettings(_Group):
     openai_flavor: Literal["vllm", "plain"] = Field(
         default="vllm", description="plain: send nothing that the OpenAI API does not know."
     )
+    openai_bounds: bool = Field(
+        default=False, description="Send a crop's pixel bounds; vLLM wants --trust-request-mm-kwargs for that."
+    )
     openai_image: Literal["jpeg", "png"] = "jpeg"
     openai_connect_timeout: float = Field(default=5.0, gt=0)
     openai_patience: float = Field(default=60.0, gt=0, description="How long servers that are ill or busy are asked.")

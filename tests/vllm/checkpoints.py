@@ -44,9 +44,14 @@ def write_model(folder: Path, *, seed: int = 1) -> Path:
     torch.manual_seed(seed)
     model = PaddleOCRVLForConditionalGeneration(_config())
     model.save_pretrained(folder)
+    write_companions(folder)
+    return folder
+
+
+def write_companions(folder: Path) -> None:
+    """What goes with a PaddleOCR-VL of any size: tokenizer and image processor."""
     _write_tokenizer(folder)
     _write(folder / "processor_config.json", {"image_processor": _IMAGES, "processor_class": "PaddleOCRVLProcessor"})
-    return folder
 
 
 def _config() -> PaddleOCRVLConfig:
@@ -123,26 +128,30 @@ _DETECTOR = {
 
 def write_layout(folder: Path, version: str = "PP-DocLayoutV3", *, queries: int = 24, seed: int = 3) -> Path:
     """A layout model of 0.2 M parameters that finds boxes wherever its weights tell it to."""
-    torch.manual_seed(seed)
-    model: Any
-    config: Any
+    small = _DETECTOR | {"backbone_config": _BACKBONE, "num_queries": queries}
     if version == "PP-DocLayoutV3":
         more = {"x4_feat_dim": 16, "mask_feature_channels": [16, 16], "num_prototypes": 8, "mask_enhanced": False}
-        config = PPDocLayoutV3Config(
-            backbone_config=_BACKBONE, num_queries=queries, global_pointer_head_size=8, **_DETECTOR, **more
-        )
-        model = PPDocLayoutV3ForObjectDetection(config)
+        small |= more | {"global_pointer_head_size": 8}
     else:
-        backbone = _BACKBONE | {"out_features": ["stage2", "stage3", "stage4"]}
-        order = {"num_classes": 25, "num_hidden_layers": 1}
-        config = PPDocLayoutV2Config(
-            backbone_config=backbone, num_queries=queries, class_thresholds=[0.4] * 25, class_order=[*range(25)],
-            reading_order_config=order, **_DETECTOR,
-        )  # fmt: skip
-        model = PPDocLayoutV2ForObjectDetection(config)
+        small |= {"backbone_config": _BACKBONE | {"out_features": ["stage2", "stage3", "stage4"]}}
+        small |= {"reading_order_config": {"num_classes": 25, "num_hidden_layers": 1}}
+    write_layout_of(folder, version, small, seed=seed)
+    return folder
+
+
+def write_layout_of(folder: Path, version: str, sizes: dict[str, Any], *, seed: int = 3) -> int:
+    """A layout model of any size; without `sizes`, that of the published ones. Returns the number of parameters."""
+    torch.manual_seed(seed)
+    model: Any
+    if version == "PP-DocLayoutV3":
+        model = PPDocLayoutV3ForObjectDetection(PPDocLayoutV3Config(**{"num_labels": 25} | sizes))
+    else:
+        least = {"num_labels": 25, "class_thresholds": [0.4] * 25, "class_order": [*range(25)]}
+        least["reading_order_config"] = {"num_classes": 25}
+        model = PPDocLayoutV2ForObjectDetection(PPDocLayoutV2Config(**least | sizes))
     _let_it_find(model)
     model.save_pretrained(folder)
-    return folder
+    return sum(values.numel() for values in model.parameters())
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from workers.engines.paddleocr_vl.plan import CropRequest, PagePlan, Piece, Token
 from workers.engines.paddleocr_vl.regions import Box
-from workers.engines.paddleocr_vl.resize import MAX_ASPECT, smart_resize
+from workers.engines.paddleocr_vl.resize import FACTOR, MAX_ASPECT, PixelBounds, smart_resize
 from workers.engines.paddleocr_vl.spotting import ENLARGE_BELOW
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ _TOKEN_SHARE = 0.9
 def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     """The image of one request, mode RGB, its size already what `smart_resize` gives within the request's bounds.
 
-    `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first. Raises
-    ValueError where a piece lies outside the page.
+    `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first, and those that
+    would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the
+    page.
     """
     crop = _stacked(pixels, request)
     if request.tokens:
@@ -42,7 +43,7 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
         crop = _trimmed(crop)
     elif request.task == "spotting" and max(crop.size) < ENLARGE_BELOW:
         crop = crop.resize((crop.width * 2, crop.height * 2), Image.Resampling.LANCZOS)
-    crop = _widened(crop)
+    crop = _widened(crop, request.bounds)
     height, width = smart_resize(crop.height, crop.width, request.bounds)
     return crop if crop.size == (width, height) else crop.resize((width, height), Image.Resampling.BICUBIC)
 
@@ -105,9 +106,10 @@ def _trimmed(crop: Image.Image) -> Image.Image:
     return Image.fromarray(trimmed) if min(trimmed.shape[:2]) >= _LEAST_TRIMMED else crop
 
 
-def _widened(crop: Image.Image) -> Image.Image:
-    """No side more than 200 times the other."""
-    least = math.ceil(max(crop.size) / MAX_ASPECT)
+def _widened(crop: Image.Image, bounds: PixelBounds) -> Image.Image:
+    """No side more than 200 times the other, nor so long that the model's own processor would have to shrink it again:
+    vLLM's then gives a side of 0."""
+    least = math.ceil(max(crop.size) / min(MAX_ASPECT, bounds.maximum / FACTOR**2))
     if min(crop.size) >= least:
         return crop
     canvas = Image.new("RGB", (max(crop.width, least), max(crop.height, least)), WHITE)

@@ -6,6 +6,7 @@ that the same document always has the same levels.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,12 +23,13 @@ _ROMAN = re.compile(r"\s*[IVX]+(?:[.．)\s]|$)", re.I)
 _CHINESE = re.compile(r"\s*[第（(]?[一二三四五六七八九十]{1,2}(?:[章节篇卷部条题讲课回）)]|(?![a-zA-Z\u4e00-\u9fa5]))")
 _LETTER = re.compile(r"\s*[A-Z][.．)\s]", re.I)
 _DECIMAL = re.compile(r"\s*(\d+(?:\.\d+)*)(?![）)])")
-_TOP_WORDS = frozenset(
-    """ABSTRACT SUMMARY RESUME CONTENTS REFERENCES REFERENCE APPENDIX APPENDICES ACKNOWLEDGMENTS INTRODUCTION
-    BACKGROUNDANDRELATEDWORK BACKGROUND RELATEDWORK THEORETICALMODELS DATA METHOD METHODS METHODOLOGY TOPICANALYSIS
-    RESULT RESULTS DISCUSSION CONCLUSIONS CONCLUSION LIMITATIONS 绪论 引言 参考文献 附录 研究背景 相关工作 研究方法
-    实验结果 讨论 结论 致谢 目录""".split()
-)
+_TOP_WORDS = frozenset({
+    "ABSTRACT", "SUMMARY", "RESUME", "CONTENTS", "REFERENCES", "REFERENCE", "APPENDIX", "APPENDICES",
+    "ACKNOWLEDGMENTS", "INTRODUCTION", "BACKGROUNDANDRELATEDWORK", "BACKGROUND", "RELATEDWORK", "THEORETICALMODELS",
+    "DATA", "METHOD", "METHODS", "METHODOLOGY", "TOPICANALYSIS", "RESULT", "RESULTS", "DISCUSSION", "CONCLUSIONS",
+    "CONCLUSION", "LIMITATIONS", "绪论", "引言", "参考文献", "附录",
+    "研究背景", "相关工作", "研究方法", "实验结果", "讨论", "结论", "致谢", "目录",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +101,36 @@ def _groups(counted: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     The k-means problem in one dimension, solved exactly: groups are intervals.
     """
     n = len(counted)
-    groups = min(most, n)
     sums = _Sums(counted)
-    best = [0.0] + [float("inf")] * n
+    best = [0.0] + [math.inf] * n
     cuts: list[list[int]] = []
-    for _ in range(groups):
-        chosen = [min(range(end), key=lambda start, end=end: best[start] + sums.spread(start, end)) for end in range(1, n + 1)]  # type: ignore[misc]
-        best = [float("inf")] + [best[start] + sums.spread(start, end) for end, start in enumerate(chosen, 1)]
-        cuts.append([0, *chosen])
+    for _ in range(min(most, n)):
+        starts = _last_groups(best, sums)
+        best = [math.inf] + [best[starts[end]] + sums.spread(starts[end], end) for end in range(1, n + 1)]
+        cuts.append(starts)
     found: list[list[int]] = []
     end = n
     for starts in reversed(cuts):
         found.insert(0, [height for height, _ in counted[starts[end] : end]])
         end = starts[end]
     return found
+
+
+def _last_groups(best: Sequence[float], sums: _Sums) -> list[int]:
+    """Where the last group of the first `end` heights starts, by `end`, when `best` is what those before it cost.
+
+    The further the end, the further the start, so that a few starts are tried for each end however many heights.
+    """
+    starts = [0] * len(best)
+    waiting = [(1, len(best) - 1, 0, len(best) - 2)]
+    while waiting:
+        low, high, first, last = waiting.pop()
+        if low > high:
+            continue
+        end = (low + high) // 2
+        _, starts[end] = min((best[i] + sums.spread(i, end), i) for i in range(first, min(last, end - 1) + 1))
+        waiting += [(low, end - 1, first, starts[end]), (end + 1, high, starts[end], last)]
+    return starts
 
 
 class _Sums:

@@ -137,9 +137,9 @@ class OpenAiBackend:
             return await self._lifeline.hold(self._in_time(body))
 
     def close(self) -> None:
-        client = getattr(self, "_client", None)
+        client: httpx.AsyncClient | None = getattr(self, "_client", None)
         if client is not None and self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(client.aclose(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(_closed(client), self._loop).result()
 
     def _open_client(self) -> httpx.AsyncClient:
         settings = self._settings
@@ -280,10 +280,16 @@ class OpenAiBackend:
             self._lifeline.die(f"no answer for {self._settings.vl_stall_timeout:g} seconds while crops wait for one")
 
 
+async def _closed(client: httpx.AsyncClient) -> None:
+    await client.aclose()
+    await asyncio.sleep(0.01)  # the sockets themselves are closed by the loop's next round
+
+
 def _vllm_only(settings: EngineSettings, ask: Ask) -> dict[str, Any]:
-    """What vLLM's server takes beyond the OpenAI API."""
-    return {
-        "mm_processor_kwargs": {"min_pixels": ask.min_pixels, "max_pixels": ask.max_pixels},
+    """What vLLM's server takes beyond the OpenAI API. Bounds only where wanted: crops come resized, and a server that
+    does not trust its clients refuses them (vLLM 0.32, --trust-request-mm-kwargs)."""
+    bounds = {"mm_processor_kwargs": {"min_pixels": ask.min_pixels, "max_pixels": ask.max_pixels}}
+    return (bounds if settings.openai_bounds else {}) | {
         "skip_special_tokens": ask.skip_special_tokens,
         "repetition_penalty": settings.vl_repetition_penalty,
         "repetition_detection": REPETITION,
