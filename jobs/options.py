@@ -30,6 +30,7 @@ class EchoOptions(BaseModel):
         Field(default_factory=dict)
     )
     render: bool = Field(default=False, description="Render the page and report its image.")
+    layer: bool = Field(default=False, description="With render: report the lines of the PDF's own text as well.")
 
 
 class VlPixels(BaseModel):

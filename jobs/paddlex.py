@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, zip_longest
 from typing import Any
 
 from jobs.results import Block, PaddlexStyle, PageResult
@@ -25,9 +26,17 @@ _TABLE_STYLES = (
     ("<th>", f"<th style='{_CELL}'>"),
     ("<td>", f"<td style='{_CELL}'>"),
 )
+_TAG = re.compile("<(?=[A-Za-z/!?])")
+_FORMULA = re.compile(r"(\${1,2}[^$]+\${1,2})")
+# The tags of tables as engines write them, and the figures in their cells.
+_TABLE_TAG = re.compile(
+    r"</?(?:table|thead|tbody|tr|td|th)(?: (?:row|col)span=\"[0-9]+\")*>"
+    r"|<img (?:alt=\"Image\" )?src=\"(?P<name>[^\"<>]*)\"(?: alt=\"Image\")? ?/>"
+)
 _DEEPEST = 6
 _ABSTRACT, _REFERENCES = ("摘要", "abstract"), ("参考文献", "references")
-_FORMULAS = frozenset({"display_formula", "formula"})
+_NUMBERED = frozenset({"display_formula", "formula"})
+_FORMULAS = _NUMBERED | {"inline_formula"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +78,37 @@ def _moved(block: Block) -> bool:
 
 def _shown(block: Block, link: Callable[[str], str]) -> Shown:
     figure = link(block.figure) if block.figure else None
-    content = linked(block.content, link) if block.label == "table" else block.content
+    if block.label == "table":
+        content = _safe_table(block.content, link)
+    elif block.label in _FORMULAS:
+        content = _TAG.sub("< ", block.content)
+    else:
+        content = _safe_text(block.content)
     return Shown(block.label, content, block.bbox[2] - block.bbox[0], figure, block.level)
 
 
-def linked(table: str, link: Callable[[str], str]) -> str:
-    """A table's HTML with links to its figures instead of their names."""
-    return re.sub(r'(<img src=")([^"]*)"', lambda match: f'{match[1]}{link(match[2])}"', table)
+def _safe_text(text: str) -> str:
+    """Text in which nothing is an HTML tag. Inside formulas a space does it, which means nothing to TeX."""
+    # re.split with one group: text and formulas by turns.
+    parts = _FORMULA.split(text)
+    return "".join(_TAG.sub("< " if i % 2 else "&lt;", part) for i, part in enumerate(parts))
+
+
+def _safe_table(html: str, link: Callable[[str], str]) -> str:
+    """A table's HTML with links to its figures instead of their names; what else would be a tag is text."""
+    safe, end = [], 0
+    for tag in _TABLE_TAG.finditer(html):
+        shown = tag[0] if tag["name"] is None else f'<img src="{link(tag["name"])}" alt="Image" />'
+        safe += [_TAG.sub("&lt;", html[end : tag.start()]), shown]
+        end = tag.end()
+    return "".join([*safe, _TAG.sub("&lt;", html[end:])])
 
 
 def blocks_markdown(blocks: Sequence[Shown], form: MarkdownForm) -> str:
     """Blocks as Markdown, apart by blank lines. Labels that are ignored or unknown leave nothing."""
     markdown = ""
     writers = _writers(form)
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         writer = writers.get(block.label)
         if writer is None:
             continue
@@ -93,7 +119,7 @@ def blocks_markdown(blocks: Sequence[Shown], form: MarkdownForm) -> str:
 
 
 def _is_numbered(block: Shown, following: Shown) -> bool:
-    return block.label in _FORMULAS and following.label == "formula_number"
+    return block.label in _NUMBERED and following.label == "formula_number"
 
 
 def _numbered(block: Shown, number: str) -> Shown:
@@ -237,6 +263,22 @@ _WRITERS: Mapping[str, _Writer] = {
 def parsing_res_list(result: PageResult) -> list[dict[str, Any]]:
     """A page's blocks as PaddleX's JSON has them (docs/paddleocr-vl.md, "For those who read parsing_res_list")."""
     return [_paddlex_block(block) for block in sorted(result.blocks, key=lambda block: block.order)]
+
+
+def parsing_res_lists(results: Sequence[PageResult]) -> list[list[dict[str, Any]]]:
+    """A document's pages, in order, as PaddleX's `restructure_pages` gives them: with ids over all pages."""
+    numbers = count()
+    ids = {(r.number, block["block_id"]): next(numbers) for r in results for block in parsing_res_list(r)}
+    lists = []
+    for result in results:
+        moved = {b.order: (b.continues.page, b.continues.order) for b in result.blocks if b.continues is not None}
+        blocks = parsing_res_list(result)
+        for block in blocks:
+            place = (result.number, block["block_id"])
+            block["global_block_id"] = ids[place]
+            block["global_group_id"] = ids[moved.get(block["block_id"], place)]
+        lists.append(blocks)
+    return lists
 
 
 def _paddlex_block(block: Block) -> dict[str, Any]:

@@ -43,9 +43,12 @@ class Warning_(_Value):  # noqa: N801 - `Warning` is a builtin
 
     code: Literal[
         "output_truncated", "block_unread", "low_confidence", "page_scaled_down", "password_not_needed",
-        "figure_skipped", "hidden_text", "text_layer_doubtful",
+        "figure_skipped", "hidden_text", "text_layer_doubtful", "unsupported_script",
     ]  # fmt: skip
     detail: str
+    bbox: tuple[Pixel, Pixel, Pixel, Pixel] | None = Field(
+        default=None, description="Where on the page, if not all of it."
+    )
 
 
 class TextLine(_Value):
@@ -117,12 +120,21 @@ class PageImage(_Value):
     )
 
 
+class ModelFile(_Value):
+    """A file the page was read with, so that it can be told from another of that name."""
+
+    role: str = Field(examples=["recognition"])
+    name: str
+    sha256: str
+
+
 class EngineInfo(_Value):
     """Provenance: what read the page."""
 
     name: str
     version: str
     model: str
+    files: tuple[ModelFile, ...] = ()
 
 
 class LayerDoubt(_Value):

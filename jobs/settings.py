@@ -161,6 +161,19 @@ class EngineSettings(VlSettings, VllmSettings, OpenAiSettings):
         default=None, validation_alias="PAGEMILL_RENDER_PROCESSES", ge=1, description="One per core where absent."
     )
     engine_capacity: int | None = Field(default=None, ge=1, description="Pages in flight; the engine decides.")
+    rapidocr_detection: Path | None = Field(
+        default=None, description="ONNX file in place of the bundled model that finds lines."
+    )
+    rapidocr_recognition: Path | None = Field(
+        default=None,
+        description="ONNX file in place of the bundled model that reads lines: another script's, a larger one.",
+    )
+    rapidocr_dictionary: Path | None = Field(
+        default=None, description="Its characters, one a line, where the file does not carry them."
+    )
+    rapidocr_layout: Path | None = Field(
+        default=None, description="ONNX file in place of the bundled layout model; the same classes."
+    )
     echo_state: Path | None = Field(
         default=None, description="For tests: where the echo engine remembers the faults that happen once."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,23 @@ class Case:
         """Name of the exception that PaddleX raised."""
         return self.output.get("error") if isinstance(self.output, dict) else None
 
+    @property
+    def expected(self) -> Any:
+        """What we give: PaddleX's output, or what stands in deviations.jsonl instead."""
+        return deviations().get(self.name, {"ours": self.output})["ours"]
+
 
 def cases(name: str) -> list[Case]:
     """All cases of `<name>.jsonl`."""
+    return [Case(c["name"], c["input"], c["params"], c["output"]) for c in _lines(name)]
+
+
+@cache
+def deviations() -> dict[str, Any]:
+    """What we give instead and why, by name of the case."""
+    return {line["name"]: line for line in _lines("deviations")}
+
+
+def _lines(name: str) -> list[Any]:
     with (FOLDER / f"{name}.jsonl").open() as file:
-        return [Case(c["name"], c["input"], c["params"], c["output"]) for c in map(json.loads, file)]
+        return [json.loads(line) for line in file]

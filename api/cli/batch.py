@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from api.cli.bars import OpenDocument, Progress
+from api.cli.doubts import doubts
 from api.cli.output import Recipe, Staging, Target, is_done, refuse_foreign
 from api.cli.plan import Failure, Plan, Source
 from api.cli.refusals import os_failure, problem_failure, refusal
@@ -73,6 +74,8 @@ class Tally:
     pages: int = 0
     pages_failed: int = 0
     failures: list[Failure] = field(default_factory=list)
+    doubts: list[Failure] = field(default_factory=list)
+    """Pages that were read, and not well."""
 
     @property
     def finished(self) -> int:
@@ -323,7 +326,9 @@ class Batch:
                 blobs.download(result_key(document.job_id, document.id, attempt, filename), path)
             for key, name in _figures(ground, document):
                 blobs.download(key, staging.figure(name))
+            found = doubts(str(source.path), staging.json)
             staging.publish()
+        self._tally.doubts += found
 
     # --- failing
 

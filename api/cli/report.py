@@ -66,11 +66,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def failure_line(failure: Failure) -> str:
+def failure_line(failure: Failure, what: str = "failed") -> str:
     noun = "page" if failure.pages and failure.pages.isdigit() else "pages"
     pages = f" {noun} {failure.pages}" if failure.pages else ""
     limit = f" (limit {number(failure.limit)})" if number(failure.limit) else ""
-    return f"failed: {shown(failure.where)}{pages}: {failure.code}: {failure.detail}{limit}"
+    return f"{what}: {shown(failure.where)}{pages}: {failure.code}: {failure.detail}{limit}"
 
 
 def shown(name: str) -> str:

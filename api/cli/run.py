@@ -26,7 +26,7 @@ from api.cli.batch import Batch, Ground, Tally, Todo
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
 from api.cli.output import Recipe
 from api.cli.plan import Plan, make_plan
-from api.cli.report import counted, print_failures, shown
+from api.cli.report import counted, failure_line, print_failures, shown
 from api.cli.stack import Child, Signals, Stack
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable, EngineUnavailable, InvalidRequest, PagemillError
@@ -287,6 +287,7 @@ def _summary(plan: Plan, tally: Tally, seconds: float, error: PagemillError | No
         "pages": {"read": tally.pages - tally.pages_failed, "failed": tally.pages_failed},
         "seconds": round(seconds, 3),
         "failures": [asdict(failure) for failure in tally.failures],
+        "doubts": [asdict(doubt) for doubt in tally.doubts],
         "skipped": plan.skipped,
         "error": error.problem().model_dump(exclude_none=True) if error is not None else None,
     }
@@ -298,6 +299,8 @@ def _tell(console: Console, plan: Plan, tally: Tally, seconds: float) -> None:
         console.print(
             Text(f"skipped {counted(len(plan.skipped), 'file')} that cannot be read as documents: {some}", style="dim")
         )
+    for doubt in tally.doubts:
+        console.print(Text(failure_line(doubt, "doubtful"), style="yellow"))
     if tally.failures:
         print_failures(console, tally.failures)
     read = tally.succeeded + tally.partial

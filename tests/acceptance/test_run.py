@@ -16,6 +16,7 @@ import pytest
 from jobs.results import DocumentResult
 from tests.acceptance.command import TIMEOUT, Place, argv, page_states
 from tests.processes import wait_until
+from tests.testdata import document
 
 SLOW = '{"echo": {"seconds": {"*": 600}}}'
 
@@ -124,6 +125,16 @@ def test_a_failed_page_is_told_and_its_neighbours_are_written(place):
     assert "page 4" in (place.path / "out/a.pdf.md").read_text()
     # Not done: the same way of reading tries again.
     assert counts(place.json("run", "in", "-o", "out", "--options", fault, status=1)) == {"partial": 1}
+
+
+def test_pages_that_cannot_be_read_well_are_told_and_are_no_failure(place):
+    """A line of Cyrillic by the real CPU engine, whose model leaves its letters out."""
+    (place.path / "in").mkdir()
+    shutil.copy(document("public/RapidAI+RapidOCR/cyrillic.png"), place.path / "in/line.png")
+    done = place.run("run", "in", "-o", "out", PAGEMILL_ENGINE="rapidocr")
+    assert done.returncode == 0, done
+    assert "1 document read" in done.stdout
+    assert "doubtful: in/line.png page 1: unsupported_script: " in done.stdout.replace(f"{place.path}/", "")
 
 
 def test_a_worker_that_dies_is_replaced_and_the_run_ends_well(place):

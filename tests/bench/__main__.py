@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine
+from tests.bench import control_plane, cpu_engine, processes, recogniser
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -13,6 +13,10 @@ BENCHMARKS = {
     "echo-100-s3": lambda: control_plane.run(documents=50, pages=100, s3=True),
     "echo-1-s3": lambda: control_plane.run(documents=1000, pages=1, s3=True),
     "rapidocr": cpu_engine.run,
+    "rapidocr-some": lambda: cpu_engine.run(every=5),
+    "rapidocr-auto": lambda: cpu_engine.run(text="auto"),
+    "rapidocr-processes": processes.run,
+    "rapidocr-recogniser": recogniser.run,
 }
 
 

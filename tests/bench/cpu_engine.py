@@ -6,12 +6,17 @@ core that renders and reads its share. Rounds alternate, so that a machine whose
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from jobs.models import FINAL
+from jobs.options import PageOptions, TextSource
 from jobs.settings import EngineSettings, LimitSettings
 from tests.bench.plain_loop import read_all
 from tests.installation import Installation
@@ -43,23 +48,42 @@ def subset() -> list[tuple[Path, int]]:
     return pages
 
 
-def run() -> str:
-    """A table of both sides' pages/s by round, and the median ratio."""
-    pages = subset()
-    lines, ratios = ["round   queue pages/s   plain pages/s   ratio"], []
+@dataclass(frozen=True)
+class _Round:
+    """The pages once through the queue."""
+
+    seconds: float
+    """From submit to the last job closed."""
+    rendering: float
+    """CPU seconds of the render processes, which do all the reading."""
+    worker: float
+    """CPU seconds of the worker beside them: claims, results, the store."""
+
+
+def run(text: TextSource = "ocr", every: int = 1) -> str:
+    """A table of both sides' pages/s by round, and the median ratio.
+
+    `text`: the option of that name; `every`: one page in so many is read.
+    """
+    pages = subset()[::every]
+    lines, ratios = ["round   queue pages/s   plain pages/s   ratio   render processes busy   worker CPU ms/page"], []
     with ExitStack() as stack:
-        queue = _Queue(stack)
+        queue = _Queue(stack, text)
         for number in range(1, ROUNDS + 1):
-            through = len(pages) / queue.read(pages)
-            plain = len(pages) / read_all(pages, EngineSettings(), LimitSettings())
-            ratios.append(through / plain)
-            lines.append(f"{number:5} {through:15.3f} {plain:15.3f} {ratios[-1]:7.3f}")
+            through = queue.read(pages)
+            plain = read_all(pages, EngineSettings(), LimitSettings(), PageOptions(text=text))
+            ratios.append(plain.seconds / through.seconds)
+            busy = through.rendering / through.seconds / len(os.sched_getaffinity(0))
+            cost = through.worker / len(pages) * 1000
+            speeds = f"{len(pages) / through.seconds:15.3f} {len(pages) / plain.seconds:15.3f}"
+            lines.append(f"{number:5} {speeds} {ratios[-1]:7.3f} {busy:23.0%} {cost:20.1f}")
     lines.append(f"median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
     return "\n".join(lines)
 
 
 class _Queue:
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, text: TextSource) -> None:
+        self._text = text
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         valkey = stack.enter_context(Valkey())
         settings = {"PAGEMILL_ENGINE": "rapidocr", "PAGEMILL_TIME_FACTOR": "1"}
@@ -68,19 +92,30 @@ class _Queue:
         worker = self._installation.worker()
         stack.callback(worker.remove)
         worker.start()
+        self._worker = psutil.Process(worker.pid)
         self.read(subset()[:2])  # warm
 
-    def read(self, pages: list[tuple[Path, int]]) -> float:
-        """Seconds from submit to the last job closed."""
+    def read(self, pages: list[tuple[Path, int]]) -> _Round:
         numbers: dict[Path, list[int]] = {}
         for path, number in pages:
             numbers.setdefault(path, []).append(number)
+        own, children = self._cpu()
         started = time.perf_counter()
         jobs = [
-            self._installation.submit(path.read_bytes(), pages=",".join(map(str, chosen)), engine="rapidocr")
+            self._installation.submit(
+                path.read_bytes(), pages=",".join(map(str, chosen)), engine="rapidocr", text=self._text
+            )
             for path, chosen in numbers.items()
         ]
         for job in jobs:
             while self._installation.job(job).state not in FINAL:
                 time.sleep(0.1)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        own_after, children_after = self._cpu()
+        return _Round(seconds, children_after - children, own_after - own)
+
+    def _cpu(self) -> tuple[float, float]:
+        """CPU seconds of the worker and of its living render processes."""
+        own = self._worker.cpu_times()
+        children = [child.cpu_times() for child in self._worker.children(recursive=True)]
+        return own.user + own.system, float(sum(times.user + times.system for times in children))

@@ -23,7 +23,7 @@ from jobs.settings import EngineSettings
 from tests.testdata import document
 from workers.engines import build_engine
 from workers.engines.base import RenderedPage
-from workers.engines.rapidocr.models import model_path
+from workers.engines.rapidocr.files import bundled
 from workers.engines.rapidocr.page import RapidOcrPageHalf
 
 pytestmark = pytest.mark.ocr
@@ -310,7 +310,7 @@ def test_a_missing_model_is_named(tmp_path):
 
 def test_a_missing_package_is_named():
     with pytest.raises(EngineUnavailable, match="no_such_package_of_models is not installed"):
-        model_path(("no_such_package_of_models", "models/any.onnx"))
+        bundled(("no_such_package_of_models", "models/any.onnx"))
 
 
 def test_opencv_without_libgl_is_told_what_to_do(tmp_path):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.errors import EngineUnavailable, ServiceError
 from jobs.options import PageOptions
-from jobs.results import EngineInfo, PageImage, PageOutput
+from jobs.results import EngineInfo, PageImage, PageOutput, PageResult
 from jobs.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -122,3 +122,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free everything. Called once, also after a start that failed; no page is in flight, the loop still runs."""
+
+
+class Whole(Protocol):
+    """What the pages of one document learn from each other, once all are read; runs where documents are assembled.
+
+    Every page is observed, in order, then `applied` to each. It must not keep pages: a document may have 10,000.
+    """
+
+    def observe(self, number: int, page: PageResult | None) -> None:
+        """The next page; None where it has no result."""
+
+    def applied(self, page: PageResult) -> PageResult:
+        """The page as the document has it; the same object where nothing changes."""

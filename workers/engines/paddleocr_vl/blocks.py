@@ -42,7 +42,7 @@ def assemble_page(
     contents = _contents(plan, answers)
     own = [i for i, block in enumerate(plan.blocks) if not block.inside_table]
     order = {plan.blocks[i].source: position for position, i in enumerate(own)}
-    positions = _positions([plan.blocks[i].region.label for i in own], options)
+    positions = running_positions([plan.blocks[i].region.label for i in own], options.ignored_labels)
     blocks = [_block(plan.blocks[i], contents[i], order, position) for i, position in zip(own, positions, strict=True)]
     return PageResult(
         number=plan.number,
@@ -88,9 +88,9 @@ def _in_cell(name: str | None, text: str) -> str:
     return f"{picture}\n\n{escape(text)}\n\n" if text else picture
 
 
-def _positions(labels: Sequence[str], options: VlOptions) -> list[int | None]:
-    """1-based places in the running text (PaddleX `block_order`)."""
-    skipped = UNORDERED | set(options.ignored_labels)
+def running_positions(labels: Sequence[str], ignored: Sequence[str]) -> list[int | None]:
+    """1-based places in the running text, of blocks in reading order (PaddleX `block_order`)."""
+    skipped = UNORDERED.union(ignored)
     places = count(1)
     return [None if label in skipped else next(places) for label in labels]
 

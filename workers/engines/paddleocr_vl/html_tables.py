@@ -5,7 +5,7 @@ Written as Beautiful Soup writes it (its html.parser, as PaddleX uses it): attri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from html.parser import HTMLParser
@@ -24,13 +24,14 @@ class Element:
     children: list[Element | str] = field(default_factory=list)
     parent: Element | None = None
 
-    def add(self, child: Element | str) -> None:
-        """Put a child at the end; an element leaves where it was before."""
-        if isinstance(child, Element):
-            if child.parent is not None:
-                child.parent.children = [c for c in child.parent.children if c is not child]
-            child.parent = self
-        self.children.append(child)
+    def take(self, elements: Sequence[Element]) -> None:
+        """Put elements at the end; they leave where they were before."""
+        moved = {id(element) for element in elements}
+        for parent in {id(e.parent): e.parent for e in elements if e.parent is not None}.values():
+            parent.children = [child for child in parent.children if id(child) not in moved]
+        for element in elements:
+            element.parent = self
+        self.children.extend(elements)
 
     def find(self, *tags: str) -> Iterator[Element]:
         """All elements below with one of these tags, in the order of the document."""
@@ -107,7 +108,7 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, dict(attrs))
-        self._open[-1].add(element)
+        self._open[-1].take([element])
         # Beyond a depth that no table has, elements are siblings: `html` and `text` go down by recursion.
         if tag not in _VOID and len(self._open) < 100:
             self._open.append(element)
@@ -118,4 +119,4 @@ class _Reader(HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        self._open[-1].add(data)
+        self._open[-1].children.append(data)

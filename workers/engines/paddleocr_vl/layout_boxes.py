@@ -140,7 +140,7 @@ def _no_whole_page(rows: Rows, width: int, height: int) -> NDArray[np.bool_]:
 
 def _nested(rows: Rows, nesting: Mapping[int, Nesting] | Nesting | None) -> NDArray[np.bool_]:
     """False for boxes that go because they lie in others, or others in them."""
-    kept = np.ones(len(rows), np.bool_)
+    kept: NDArray[np.bool_] = np.ones(len(rows), np.bool_)
     if not nesting or not len(rows):
         return kept
     inside = _inside(rows)
@@ -148,8 +148,8 @@ def _nested(rows: Rows, nesting: Mapping[int, Nesting] | Nesting | None) -> NDAr
         return _by_nesting(inside, nesting)
     for class_id, mode in nesting.items():
         of_class = rows[:, 0] == class_id
-        concerned = np.expand_dims(of_class, 0 if mode == "large" else 1)
-        kept = np.logical_and(kept, _by_nesting(np.logical_and(inside, concerned), mode))
+        concerned: NDArray[np.bool_] = np.expand_dims(of_class, 0 if mode == "large" else 1)
+        kept &= _by_nesting(inside & concerned, mode)
     return kept
 
 
@@ -158,14 +158,16 @@ def _inside(rows: Rows) -> NDArray[np.bool_]:
     areas = (rows[:, 4] - rows[:, 2]) * (rows[:, 5] - rows[:, 3])
     shared = np.stack([_shared(row, rows) for row in rows])
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside: NDArray[np.bool_] = np.where(areas[:, None] > 0, shared / areas[:, None], 0) >= np.float32(CONTAINED)
+        shares = np.where(areas[:, None] > 0, shared / areas[:, None], 0)
+    inside: NDArray[np.bool_] = np.greater_equal(shares, np.float32(CONTAINED))
     np.fill_diagonal(inside, val=False)
     return inside
 
 
 def _by_nesting(inside: NDArray[np.bool_], mode: Nesting) -> NDArray[np.bool_]:
-    contained: NDArray[np.bool_] = np.any(inside, axis=1)
-    return ~contained if mode == "large" else ~inside.any(axis=0) | contained
+    contained: NDArray[np.bool_] = np.logical_or.reduce(inside, axis=1)
+    containing: NDArray[np.bool_] = np.logical_or.reduce(inside, axis=0)
+    return ~contained if mode == "large" else ~containing | contained
 
 
 def _reading_order(rows: Rows) -> NDArray[np.intp]:

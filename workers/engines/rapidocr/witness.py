@@ -33,14 +33,13 @@ LEAST_LETTERS = 5
 # Pixels a line must be high to be read.
 READABLE = 8
 _READABLE_PART = 0.7
-_READ_SCRIPTS = ("LATIN", "CJK", "HIRAGANA", "KATAKANA", "FULLWIDTH")
 _SAME = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
 
 
-def disagreement(lines: Sequence[TextLine], read: Read) -> str | None:
+def disagreement(lines: Sequence[TextLine], read: Read, alphabet: frozenset[str]) -> str | None:
     """What the layer says and what is seen there, where a font's lines say something else; None where all agree.
 
-    Lines in scripts that the bundled model does not read cannot be compared and are believed.
+    Lines whose letters are mostly not in the recogniser's `alphabet` cannot be compared and are believed.
     """
     size = sum(len(line.text) for line in lines)
     by_font: dict[int, list[TextLine]] = defaultdict(list)
@@ -50,15 +49,15 @@ def disagreement(lines: Sequence[TextLine], read: Read) -> str | None:
     for font, letters in share.most_common(FONTS):
         if letters < LEAST_PART * size:
             break
-        found = _font_disagreement(_samples(by_font[font], 2), read)
+        found = _font_disagreement(_samples(by_font[font], 2, alphabet), read)
         if found:
             return found
     return None
 
 
-def scan_disagreement(lines: Sequence[TextLine], read: Read) -> str | None:
+def scan_disagreement(lines: Sequence[TextLine], read: Read, alphabet: frozenset[str]) -> str | None:
     """Why a scan's invisible text is not to be trusted; None where it reads as the page does, line by line."""
-    samples = _samples(lines, SCAN_LINES)
+    samples = _samples(lines, SCAN_LINES, alphabet)
     if len(samples) < SCAN_LEAST:
         return "too few of its lines can be compared with the page"
     likeness = sorted(
@@ -85,31 +84,33 @@ def _font_disagreement(samples: Sequence[TextLine], read: Read) -> str | None:
     return found
 
 
-def _samples(lines: Sequence[TextLine], count: int) -> list[TextLine]:
+def _samples(lines: Sequence[TextLine], count: int, alphabet: frozenset[str]) -> list[TextLine]:
     """Lines to be compared: with letters if there are any, neither short nor long."""
-    readable = [line for line in lines if _is_readable(line)]
+    readable = [line for line in lines if _is_readable(line, alphabet)]
     lettered = [line for line in readable if _letters(line.text) >= max(LEAST_LETTERS, _READABLE_PART * len(line.text))]
     chosen = lettered or readable
     return sorted(chosen, key=lambda line: (abs(len(line.text) - BEST_LENGTH), line.corners))[:count]
 
 
-def _is_readable(line: TextLine) -> bool:
-    """Runs to the right, is high enough, and is written in what the bundled model reads: Latin, Han, kana."""
+def _is_readable(line: TextLine, alphabet: frozenset[str]) -> bool:
+    """Runs to the right, is high enough, and is written in what the recogniser knows."""
     (_, top), _, (_, bottom), _ = line.corners
-    return abs(line.angle) < 0.1 and bottom - top >= READABLE and readable_part(line.text) >= _READABLE_PART
+    return abs(line.angle) < 0.1 and bottom - top >= READABLE and readable_part(line.text, alphabet) >= _READABLE_PART
 
 
-def readable_part(text: str) -> float:
-    """The part, 0 to 1, of characters (but for spaces) that the bundled model can read."""
+def readable_part(text: str, alphabet: frozenset[str]) -> float:
+    """The part, 0 to 1, of characters (but for spaces) that a recogniser of this alphabet tells.
+
+    Its letters with other accents count, and so do punctuation and ASCII, which every recogniser's has.
+    """
     letters = [char for char in text if not char.isspace()]
-    return sum(map(_is_known, letters)) / len(letters) if letters else 0.0
+    return sum(_is_known(char, alphabet) for char in letters) / len(letters) if letters else 0.0
 
 
-def _is_known(char: str) -> bool:
-    if char.isascii():
+def _is_known(char: str, alphabet: frozenset[str]) -> bool:
+    if char.isascii() or char in alphabet or unicodedata.category(char).startswith("P"):
         return True
-    name = unicodedata.name(char, "")
-    return name.startswith(_READ_SCRIPTS) or unicodedata.category(char).startswith("P")
+    return unicodedata.normalize("NFKD", char)[0] in alphabet
 
 
 def _letters(text: str) -> int:
