@@ -29,7 +29,6 @@ from tests.bench.gpu_meter import GpuMeter, describe
 from tests.bench.vl_crops import CROPS_A_PAGE, AskedCrop, made_up_crops
 from workers.engines.paddleocr_vl.backends.vllm import VllmBackend
 
-
 SETTLE_AT_MOST = 60.0
 """Seconds."""
 
