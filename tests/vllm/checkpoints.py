@@ -44,9 +44,14 @@ def write_model(folder: Path, *, seed: int = 1) -> Path:
     torch.manual_seed(seed)
     model = PaddleOCRVLForConditionalGeneration(_config())
     model.save_pretrained(folder)
+    write_companions(folder)
+    return folder
+
+
+def write_companions(folder: Path) -> None:
+    """What goes with a PaddleOCR-VL of any size: tokenizer and image processor."""
     _write_tokenizer(folder)
     _write(folder / "processor_config.json", {"image_processor": _IMAGES, "processor_class": "PaddleOCRVLProcessor"})
-    return folder
 
 
 def _config() -> PaddleOCRVLConfig:
