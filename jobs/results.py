@@ -60,6 +60,11 @@ class Block(_Value):
     order: int = Field(ge=0, description="Position in reading order, 0-based, without gaps.")
     level: int | None = Field(default=None, ge=1, le=6, description="Heading level of a title.")
     figure: str | None = Field(default=None, description="Name of the figure's file beside the document.")
+    goes_on_from: int | None = Field(
+        default=None,
+        ge=0,
+        description="Order of the block whose paragraph goes on here: Markdown and text read them as one.",
+    )
 
 
 class PageImage(_Value):
