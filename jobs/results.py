@@ -91,6 +91,11 @@ class Block(_Value):
     group: int | None = Field(
         default=None, ge=0, description="Order of the block that this one was read together with; the text is there."
     )
+    goes_on_from: int | None = Field(
+        default=None,
+        ge=0,
+        description="Order of the block whose paragraph goes on here: Markdown and text read them as one.",
+    )
     polygon: Polygon | None = Field(default=None, description="Outline, where the layout model gives one.")
     lines: tuple[TextLine, ...] | None = Field(default=None, description="Lines with their places (task spotting).")
     continues: BlockPlace | None = Field(
