@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.services import Postgres, SeaweedFS, Valkey
+
+# No test asserts a wall-clock time, and an example may take a while on a machine that has other work.
+settings.register_profile("pagemill", deadline=None)
+settings.load_profile("pagemill")
 
 _numbers = itertools.count(1)
 

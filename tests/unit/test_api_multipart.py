@@ -72,7 +72,7 @@ def test_a_form_byte_by_byte_says_the_same():
     assert parse([bytes([byte]) for byte in BODY]) == EVENTS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", BOUNDARY.encode(), b"x", b""]), max_size=30),
     size=st.integers(1, 40),

@@ -1,7 +1,7 @@
 """Tables as trees, their likeness (TEDS), and the edit distance of trees below it. Values worked out by hand."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.scoring import tables
@@ -77,7 +77,6 @@ cells = st.builds(Cell, st.text("ab ", max_size=3), st.integers(1, 2), st.intege
 any_table = st.builds(Table, st.lists(st.lists(cells, max_size=3).map(tuple), max_size=3).map(tuple))
 
 
-@settings(deadline=None)
 @given(any_table, any_table)
 def test_teds_is_a_likeness(a, b):
     likeness = teds(a, b)

@@ -11,7 +11,7 @@ tells where we differ). In the order in which a page meets them:
     stacking.py       text regions that are read as one image
     plan.py           regions -> PagePlan: blocks, and the crops to be read
     tokens.py         figures inside tables, painted over with [F2]
-    resize.py         smart_resize: the sizes that the model takes
+    resize.py         smart_resize and lasting_size: the sizes that the model takes
     crops.py          pixels of a page -> the crops of a plan, and figures as JPEG
     prompts.py        what the model is asked
     repetition.py  formula.py  otsl.py  spotting.py    what it answers, set right

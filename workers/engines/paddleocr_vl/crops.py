@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from workers.engines.paddleocr_vl.plan import CropRequest, PagePlan, Piece, Token
 from workers.engines.paddleocr_vl.regions import Box
-from workers.engines.paddleocr_vl.resize import FACTOR, MAX_ASPECT, PixelBounds, smart_resize
+from workers.engines.paddleocr_vl.resize import FACTOR, MAX_ASPECT, PixelBounds, lasting_size
 from workers.engines.paddleocr_vl.spotting import ENLARGE_BELOW
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TOKEN_SHARE = 0.9
 
 
 def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
-    """The image of one request, mode RGB, its size already what `smart_resize` gives within the request's bounds.
+    """The image of one request, mode RGB, its size already what `lasting_size` gives within the request's bounds.
 
     `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first, and those that
     would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the
@@ -44,7 +44,7 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     elif request.task == "spotting" and max(crop.size) < ENLARGE_BELOW:
         crop = crop.resize((crop.width * 2, crop.height * 2), Image.Resampling.LANCZOS)
     crop = _widened(crop, request.bounds)
-    height, width = smart_resize(crop.height, crop.width, request.bounds)
+    height, width = lasting_size(crop.height, crop.width, request.bounds)
     return crop if crop.size == (width, height) else crop.resize((width, height), Image.Resampling.BICUBIC)
 
 

@@ -1,7 +1,8 @@
 """The sizes of images that the model takes: multiples of 28 within bounds of pixels.
 
 Source: PaddleX 3.7.2, `models/doc_vlm/processors/paddleocr_vl/_siglip.py` (`smart_resize`), and the same in
-transformers and vLLM. Resizing beforehand is idempotent: the model's own processor then leaves the image as it is.
+transformers and vLLM. Resizing beforehand (`lasting_size`) is idempotent: the model's own processor then leaves the
+image as it is.
 """
 
 from __future__ import annotations
@@ -66,6 +67,16 @@ def smart_resize(
         tall = math.ceil(scaled_height * grow / factor) * factor
         wide = math.ceil(scaled_width * grow / factor) * factor
     return tall, wide
+
+
+def lasting_size(height: int, width: int, bounds: PixelBounds = DEFAULT_BOUNDS) -> tuple[int, int]:
+    """The (height, width) of `smart_resize`, which the model's own processor then leaves as they are.
+
+    Where rounding the short side down makes the long one more than 200 times it, as of 29 x 5640 pixels, the model's
+    processor would refuse the result: the long side is 200 times the short one. Raises ValueError as `smart_resize`.
+    """
+    tall, wide = smart_resize(height, width, bounds)
+    return min(tall, MAX_ASPECT * wide), min(wide, MAX_ASPECT * tall)
 
 
 def image_tokens(height: int, width: int) -> int:

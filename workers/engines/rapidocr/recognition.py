@@ -26,6 +26,13 @@ AIR = 32
 LEAST_WIDTH = 128
 _ENOUGH_WIDTH = 320
 _UPRIGHT = 1.5
+# The quadrangle of a line that is curved is as high as the whole curve, and holds parts of its neighbours: long lines
+# that score less are read again without the outer parts of their height. (15 images of the test documents, 671 lines,
+# none of them curved: no text changes; recognition takes 1.11 times the CPU time in all, 1.8 times on a handwritten
+# page. At 0.95 one line loses a space. What it gains: the first lines of test_a_curved_page_loses_no_line.)
+SURE = 0.9
+_LONG = 5.0
+_MIDDLE = 0.7
 
 
 class ReadLine(NamedTuple):
@@ -56,7 +63,17 @@ class Recognizer:
         Line by line: batches are no faster on one thread (12.8 ms a line of 160 pixels in fours, 13.6 alone; at 1,280
         pixels slower) and have to be filled up to their longest line.
         """
-        return [ReadLine(quad, *self._recognized(_line(image, quad))) for quad in quads]
+        return [ReadLine(quad, *self._read(_line(image, quad))) for quad in quads]
+
+    def _read(self, line: Pixels) -> tuple[str, float]:
+        """A second reading counts where it leaves half of the doubt at most: on handwriting none does."""
+        text, score = self._recognized(line)
+        height, width = line.shape[:2]
+        if score >= SURE or width < _LONG * height or not text:
+            return text, score
+        outer = round(height * (1 - _MIDDLE) / 2)
+        again, better = self._recognized(np.ascontiguousarray(line[outer : height - outer]))
+        return (again, better) if 1 - better <= (1 - score) / 2 else (text, score)
 
     def _recognized(self, line: Pixels) -> tuple[str, float]:
         (probabilities,) = self._session.run(None, {self._input: _tensor(line)})[0]
