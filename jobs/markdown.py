@@ -15,6 +15,7 @@ from html import escape, unescape
 from html.parser import HTMLParser
 from itertools import groupby
 
+from jobs.paddlex import page_markdown as paddlex_markdown
 from jobs.results import FURNITURE, Block, Label, PageEntry, PageResult
 from jobs.wording import joined, words_seen
 
@@ -53,7 +54,12 @@ _SILENT_TAGS = frozenset({"script", "style", "template", "noscript", "iframe", "
 
 
 def page_markdown(result: PageResult, *, figures: str = FIGURES) -> str:
-    """One page as Markdown, without a newline at its end; empty for a page without text. `figures`: prefix of links."""
+    """One page as Markdown, without a newline at its end; empty for a page without text. `figures`: prefix of links.
+
+    A page with `paddlex` looks as PaddleX writes it.
+    """
+    if result.paddlex is not None and result.image is not None:
+        return paddlex_markdown(result, lambda name: figure_link(name, figures)).strip("\n")
     return "\n\n".join(part for part in _parts(_readable(result), figures) if part)
 
 

@@ -15,6 +15,7 @@ EXTENSIONS: dict[str, str] = {
     "image/bmp": ".bmp",
     "image/gif": ".gif",
     "image/tiff": ".tif",
+    "image/heic": ".heic",
 }
 """Every supported media type and the extension its files get."""
 
@@ -58,9 +59,10 @@ _ZIP_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
 )
 
-_ISO_BRANDS: dict[bytes, str] = {
-    b"heic": "a HEIC image", b"heix": "a HEIC image", b"mif1": "a HEIF image", b"avif": "an AVIF image",
-}  # fmt: skip
+# Brands of ISO/IEC 23008-12, annex B: one HEVC picture or a sequence of them, and containers for any coding.
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_HEIF_BRANDS = frozenset({b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
@@ -81,7 +83,7 @@ def sniff(head: bytes, size: int) -> str:
         return "application/pdf"
     kind = foreign or _text_kind(head) or "of no known type"
     raise UnsupportedType(
-        f"the file is {kind}; supported are PDF, PNG, JPEG, WebP, BMP, GIF and TIFF",
+        f"the file is {kind}; supported are PDF, PNG, JPEG, WebP, BMP, GIF, TIFF and HEIC",
         limit=", ".join(EXTENSIONS),
         actual=kind,
     )
@@ -96,15 +98,36 @@ def _image_type(head: bytes) -> str | None:
     # "BM" alone would claim every text that begins with it; the size of the header behind it tells.
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
         return "image/bmp"
+    brands = _iso_brands(head)
+    # Others may carry a HEIC picture too, but the reader goes by the first brand.
+    if brands and brands[0] in _HEIC_BRANDS | _HEIF_BRANDS and not _HEIC_BRANDS.isdisjoint(brands):
+        return "image/heic"
     return None
+
+
+def _iso_brands(head: bytes) -> list[bytes]:
+    """What an ISO media file says it is: its first brand, then those it is compatible with. Empty for other files."""
+    if head[4:8] != b"ftyp":
+        return []
+    end = min(int.from_bytes(head[:4], "big"), len(head), SNIFF_BYTES)
+    return [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
 
 
 def _foreign_kind(head: bytes) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return next((kind for mark, kind in _ZIP_KINDS if mark in head), "a zip archive")
-    if head[4:8] == b"ftyp":
-        return _ISO_BRANDS.get(head[8:12], "a video or other ISO media file")
+    brands = _iso_brands(head)
+    if brands:
+        return _iso_kind(brands)
     return next((kind for magic, kind in _FOREIGN if head.startswith(magic)), None)
+
+
+def _iso_kind(brands: list[bytes]) -> str:
+    if not _AVIF_BRANDS.isdisjoint(brands):
+        return "an AVIF image"
+    if brands[0] in _HEIF_BRANDS:
+        return "a HEIF image that is not coded as HEIC"
+    return "a video or other ISO media file"
 
 
 def _text_kind(head: bytes) -> str | None:

@@ -88,6 +88,15 @@ class Faulty:
     def need(self, page: RenderedPage, size: int) -> int:
         return len(bytearray(size))
 
+    def grow_and_abort_once(self, page: RenderedPage, size: int, mark: str) -> str:
+        """As a library that gets no more memory: it has taken `size` bytes for so long that anybody saw it."""
+        hoard = bytearray(b"x") * size
+        if Path(mark).exists():
+            return f"survived with {len(hoard)}"
+        Path(mark).touch()
+        time.sleep(1.0)
+        os.abort()
+
     def raise_value_error(self, page: RenderedPage) -> None:
         raise ValueError("no such thing")
 

@@ -29,6 +29,7 @@ from jobs.errors import (
 from jobs.options import PageOptions
 from jobs.settings import MIB, EngineSettings, LimitSettings
 from tests import hostile_files as files
+from tests.hostile.pdfs import nested_flate_bomb
 from workers.render.pool import RenderPool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -349,6 +350,37 @@ def test_the_parent_watches_where_the_child_is_not_limited(source):
         assert caught.value.limit == 64 * MIB
         assert caught.value.actual > 64 * MIB
         assert call(pool, source, "size") == (298, 421)
+
+
+def test_an_abort_for_want_of_memory_is_no_crash_and_is_not_tried_again(tmp_path):
+    # pdfium ends its process where an allocation fails. A gigabyte of blanks used to be called a crash and to be
+    # unpacked a second time for that.
+    path = tmp_path / "bomb.pdf"
+    path.write_bytes(nested_flate_bomb())
+    with running(render_memory=256 * MIB) as pool:
+        before = {child.pid for child in children()}
+
+        async def main():
+            async with pool.page(path, PDF, 1, PageOptions(), 72) as page:
+                return await page.call("size")
+
+        with pytest.raises(PageRenderFailed) as caught:
+            asyncio.run(main())
+        assert caught.value.limit == 256 * MIB
+        assert caught.value.actual > 256 * MIB // 3
+        until(lambda: len(children()) == 1)
+        assert before.isdisjoint(child.pid for child in children())
+
+
+def test_an_abort_in_a_process_that_had_leaked_is_tried_again(source, tmp_path):
+    # The memory that the page could not get was another's: it must not pay for that.
+    async def run(pool):
+        async with page(pool, source) as handle:
+            await handle.call("leak", 100 * MIB)
+            return await handle.call("grow_and_abort_once", 100 * MIB, str(tmp_path / "mark"))
+
+    with running(render_memory=256 * MIB) as pool:
+        assert asyncio.run(run(pool)) == f"survived with {100 * MIB}"
 
 
 def test_a_document_that_hangs_while_it_is_opened_misses_its_deadline(source, tmp_path):

@@ -72,6 +72,13 @@ def test_rendered_pages(mill):
     assert all(result["timings"]["render"] > 0 for result in page_results(mill, job_id))
 
 
+def test_rendered_pages_with_their_own_text(mill):
+    job_id = mill.submit(pdf(2, text="number {n}"), echo=EchoOptions(render=True, layer=True))
+    assert mill.wait(job_id).state is State.SUCCEEDED
+    contents = [result["blocks"][0]["content"] for result in page_results(mill, job_id)]
+    assert contents == ["page 1\nnumber 1", "page 2\nnumber 2"]
+
+
 def test_page_results_are_readable_while_the_document_runs(mill):
     job_id = mill.submit(pdf(40), echo=EchoOptions(faults={"40": "hang"}))
     mill.wait_for_pages(job_id, 39)

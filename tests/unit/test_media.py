@@ -22,6 +22,9 @@ from tests import hostile_files as files
         (files.tiff(bigtiff=True), "image/tiff"),
         (b"MM\0*\0\0\0\x08", "image/tiff"),
         (b"MM\0+\0\x08\0\0", "image/tiff"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1\0\0\0\0meta", "image/heic"),
+        # What is coded stands among the brands it is compatible with; the first may only name the container.
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf\0\0\0\0meta", "image/heic"),
     ],
 )
 def test_supported_types_are_told_by_their_bytes(data, media_type):
@@ -41,7 +44,9 @@ def test_supported_types_are_told_by_their_bytes(data, media_type):
         (b"PK\x03\x04\x14\0\0\0[Content_Types].xml word/document.xml", "docx"),
         # A zip with a stored PDF inside is a zip.
         (b"PK\x03\x04\x14\0\0\0 letter.pdf%PDF-1.4", "zip"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1heic", "HEIF image that is not coded as HEIC"),  # behind the box's end
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp41\0\0\0\0", "video"),
         (b"{\\rtf1 hello}", "RTF"),
         (b"\0" * (SNIFF_BYTES - 4) + b"%PDF-1.4", "no known type"),
         (bytes(range(256)), "no known type"),

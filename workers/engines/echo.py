@@ -17,6 +17,8 @@ from jobs.options import EchoOptions
 from jobs.results import Block, EngineInfo, PageImage, PageOutput, PageResult, Warning_
 from jobs.settings import EngineSettings
 from workers.engines.base import PageHandle, RenderedPage
+from workers.textlayer.lines import text_lines
+from workers.textlayer.sight import seen
 
 CAPACITY = 64
 DPI = 72
@@ -40,6 +42,17 @@ class EchoPageHalf:
         """What rendering warned of, and how many seconds it took."""
         return rendered.warnings, rendered.render_seconds
 
+    def lines(self, rendered: RenderedPage) -> tuple[str, ...]:
+        """What can be seen of the page's own text, without asking whether it can be trusted."""
+        try:
+            layer = rendered.text_layer()
+        except PageRenderFailed:
+            layer = None  # as engines that would then read the image
+        if layer is None:
+            return ()
+        drawn, invisible, _ = seen(layer.glyphs, rendered.pixels, rendered.info.dpi)
+        return tuple(line.text for line in text_lines([*drawn, *invisible]))
+
     def kill(self, rendered: RenderedPage) -> None:
         """End this render process as the kernel would when memory is short."""
         _die()
@@ -60,6 +73,13 @@ class EchoEngine:
     def start(self) -> None:
         """There is nothing to load."""
 
+    async def warm_up(self) -> None:
+        """There is nothing to warm."""
+
+    async def watch(self) -> None:
+        """It dies only with the worker."""
+        await asyncio.Event().wait()
+
     def close(self) -> None:
         """There is nothing to free."""
 
@@ -77,17 +97,20 @@ class EchoEngine:
             return self._output(page.number, None)
         image = await page.call("image")
         warnings, render_seconds = await page.call("rendering")
-        return self._output(page.number, image, warnings, {"render": render_seconds})
+        lines = await page.call("lines") if options.layer else ()
+        return self._output(page.number, image, lines, warnings, {"render": render_seconds})
 
     def _output(
         self,
         number: int,
         image: PageImage | None,
+        lines: tuple[str, ...] = (),
         warnings: tuple[Warning_, ...] = (),
         timings: dict[str, float] | None = None,
     ) -> PageOutput:
         bbox = (0, 0, image.width, image.height) if image else (0, 0, 0, 0)
-        block = Block(label="text", bbox=bbox, content=f"page {number}", score=1.0, order=0)
+        content = "\n".join([f"page {number}", *lines])
+        block = Block(label="text", bbox=bbox, content=content, score=1.0, order=0)
         result = PageResult(
             number=number,
             image=image,

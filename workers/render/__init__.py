@@ -11,6 +11,7 @@ confine.py    what a render process does to itself: memory limit, dying with its
 rendering.py  what opening and rendering mean, whatever the format
 documents.py  PDF, by pypdfium2
 images.py     PNG, JPEG, WebP, BMP, GIF, TIFF, by Pillow
+heic.py       HEIC, taught to Pillow where its package is installed
 __main__.py   one page to a JPEG file, for the API
 
 Only documents.py imports pypdfium2; it, images.py and rendering.py import Pillow; pool.py and what it needs import

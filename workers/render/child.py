@@ -31,6 +31,13 @@ _BOOT = (
 )
 _REAP_SECONDS = 10.0
 
+# How pdfium's and C++'s allocators end a process that gets no memory.
+_ABORTS = frozenset({-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL})
+_SCARCE = 3
+"""An abort is held for one for want of memory where the request had taken a third of what it may: what grows by
+doubling asks for twice as much as it has while it has it. But not where the process had more than that before: then the
+memory may be another's."""
+
 Reason = Literal["crash", "deadline", "memory", "closed"]
 
 
@@ -46,7 +53,7 @@ class Death:
     reason: Reason
     returncode: int | None
     resident: int | None = None
-    """Bytes it had in memory when it was killed for that."""
+    """Bytes it had in memory when it ended for that."""
 
     def describe(self) -> str:
         if self.returncode is not None and self.returncode < 0:
@@ -62,9 +69,22 @@ class ChildDied(Exception):
         self.death = death
 
 
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """Bytes of resident memory."""
+
+    own: int
+    request: int
+    limit: int
+
+
 @dataclass(slots=True)
 class _Busy:
     deadline: float
+    before: int
+    """Bytes of resident memory when the request was sent."""
+    most: int = 0
+    """Bytes of resident memory, at most, since then."""
 
 
 class Child:
@@ -89,8 +109,7 @@ class Child:
         self._guard = threading.Lock()
         self._busy: _Busy | None = None
         self._verdict: tuple[Reason, int | None] | None = None
-        self.max_resident: int | None = None
-        """Bytes of resident memory beyond which `check` kills it; None while that is unknown."""
+        self._weight: _Weight | None = None
 
     @property
     def pid(self) -> int:
@@ -100,10 +119,18 @@ class Child:
         """Whether it can be asked. False as soon as it is condemned, even where it still runs."""
         return self._verdict is None and self._process.poll() is None
 
+    def weigh(self, request: int, beside: int) -> None:
+        """It is ready: what it has in memory now is its own. From here on `check` kills it when it has more.
+
+        `request`: bytes that a request may add, to which the process limits itself. `beside`: what else it may have.
+        """
+        own = self.resident() or 0
+        self._weight = _Weight(own, request, own + request + beside)
+
     def ask(self, request: Request, seconds: float) -> Answer:
         """Send a request and wait for its answer. Raises ChildDied, also when `seconds` pass (see `check`)."""
         with self._guard:
-            self._busy = _Busy(time.monotonic() + seconds)
+            self._busy = _Busy(time.monotonic() + seconds, self.resident() or 0)
         try:
             self._connection.send(request)
             encoded = self._connection.recv_bytes()
@@ -131,14 +158,15 @@ class Child:
     def check(self) -> None:
         """Kill it when the request it works on is over its deadline or its memory."""
         with self._guard:
-            busy, limit = self._busy, self.max_resident
+            busy, weight = self._busy, self._weight
         if busy is None:
             return
         if time.monotonic() >= busy.deadline:
             self._condemn("deadline", None, busy)
-        elif limit is not None:
-            resident = self.resident()
-            if resident is not None and resident > limit:
+        elif weight is not None:
+            resident = self.resident() or 0
+            busy.most = max(busy.most, resident)
+            if resident > weight.limit:
                 self._condemn("memory", resident, busy)
 
     def kill(self) -> None:
@@ -157,6 +185,7 @@ class Child:
         """Make sure that it is gone and say why. Afterwards the object is of no use."""
         with self._guard:
             reason, resident = self._verdict or ("crash", None)
+            busy = self._busy
         self._connection.close()
         try:
             # Its end of the socket may be closed a moment before it is dead.
@@ -164,7 +193,15 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             returncode = self._process.wait(timeout=_REAP_SECONDS)
+        if reason == "crash" and busy is not None and self._starved(busy, returncode):
+            return Death("memory", returncode, busy.most)
         return Death(reason, returncode, resident)
+
+    def _starved(self, busy: _Busy, returncode: int) -> bool:
+        if self._weight is None or returncode not in _ABORTS:
+            return False
+        enough = self._weight.request // _SCARCE
+        return busy.before - self._weight.own < enough < busy.most - busy.before
 
 
 def _signal_name(number: int) -> str:

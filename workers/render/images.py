@@ -17,11 +17,12 @@ from PIL import Image, ImageOps
 
 from jobs.errors import CorruptFile, PageRenderFailed, PageTooLarge, UnsupportedType
 from jobs.results import PageImage, Warning_
+from workers.render import heic
 from workers.render.rendering import Rendering
 
 FORMATS = {
     "image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/bmp": "BMP", "image/gif": "GIF",
-    "image/tiff": "TIFF",
+    "image/tiff": "TIFF", "image/heic": heic.FORMAT,
 }  # fmt: skip
 
 DECODE_BYTES = 16
@@ -37,12 +38,16 @@ _NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE = 254, 258
 _REDUCED_RESOLUTION = 1
 
 # Bytes a pixel takes in memory: Pillow stores three- and two-channel modes in four bytes. WebP keeps two canvases,
-# the frame's bytes and the image.
+# the frame's bytes and the image; HEIC the decoder's picture and the image (measured: 7.3).
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 _WEBP_BYTES = 16
+_FORMAT_BYTES = {"WEBP": _WEBP_BYTES, heic.FORMAT: 8}
 
-# What Pillow's plugins raise on damaged data (UnidentifiedImageError is an OSError). MemoryError is not among them.
-_DAMAGED = (OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+# What Pillow's plugins raise on damaged data (UnidentifiedImageError is an OSError; RuntimeError is of pillow-heif).
+# MemoryError is not among them.
+_DAMAGED = (
+    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 class ImageDocument:
@@ -59,6 +64,8 @@ class ImageDocument:
         if media_type not in FORMATS:
             raise UnsupportedType(f"{media_type} cannot be rendered", limit=", ".join(FORMATS), actual=media_type)
         self._path, self._format = path, FORMATS[media_type]
+        if self._format == heic.FORMAT:
+            heic.register()
         self._frames = [0]
         try:
             with _quiet(self._format, max_pixels), Image.open(path, formats=[self._format]) as image:
@@ -151,7 +158,7 @@ def _decode(image: Image.Image, max_pixels: int) -> Image.Image:
     if image.format in ("JPEG", "MPO"):
         image.draft(None, target)
     pixels = image.width * image.height
-    cost = _WEBP_BYTES if image.format == "WEBP" else _MODE_BYTES.get(image.mode, 4)
+    cost = _FORMAT_BYTES.get(image.format or "", _MODE_BYTES.get(image.mode, 4))
     if pixels * cost > DECODE_BYTES * max_pixels:
         raise PageTooLarge(
             f"an image of {image.width} x {image.height} pixels takes too much memory to decode",

@@ -4,7 +4,8 @@ A page stays with the process that rendered it until it is released; a process h
 renders the next ones while the engine works on the first, and further pages wait here. Each process has one thread,
 which feeds it, and spawns its successor when it dies:
 
-* over the deadline or the memory limit: killed; the call it worked on gets PageTimeout or PageRenderFailed;
+* over the deadline or the memory limit: killed; the call it worked on gets PageTimeout or PageRenderFailed, also where
+  a library aborted because it got no more memory;
 * died by itself: the call it worked on runs once more, alone in a fresh process; a second death is PageRenderFailed;
 * the other pages it held are rendered again somewhere by their next call, which never notices.
 """

@@ -145,7 +145,7 @@ class Slot:
             self._bury()
             return answer.error.detail
         held = pool.held_pages * pool.limits.max_page_pixels * _RGB_BYTES
-        child.max_resident = (child.resident() or 0) + held + pool.limits.render_memory + _SLACK
+        child.weigh(pool.limits.render_memory, held + _SLACK)
         return None
 
     def _take(self) -> PageCall | InspectCall | None:
