@@ -106,7 +106,9 @@ PROSE = [line("words of a text as wide as its column is", 20, 30 + 28 * i, 470) 
 
 
 def asked(lines, *regions):
-    return [(region.box, region.score) for region in places(lines, [Region(label, PLACE, 0.9) for label in regions])]
+    around = [Region("text", Box(0, 300, 480, 400), 0.9)] if regions else []
+    found = places(lines, [*(Region(label, PLACE, 0.9) for label in regions), *around])
+    return [(region.box, region.score) for region in found]
 
 
 def test_the_layout_models_tables_are_looked_at():
@@ -119,9 +121,9 @@ def test_cells_in_columns_are_looked_at_whatever_the_layout_model_says(label):
     assert asked(PROSE, label) == []
 
 
-def test_an_image_of_a_table_alone():
-    ((box, score),) = asked(CELLS)
-    assert (box, score) == (Box(16, 26, 354, 174), 0.0)
+@pytest.mark.parametrize("seen", [[], [Region("image", Box(0, 60, 480, 190), 0.9)]], ids=["nothing", "part of it"])
+def test_an_image_of_a_table_alone_is_looked_at_as_a_whole(seen):
+    assert places(CELLS, seen) == [Region("table", Box(16, 26, 354, 174), 0.0)]
 
 
 def test_a_table_of_contents_alone_on_a_page_is_not_looked_at():

@@ -66,7 +66,7 @@ def arrange(
     for group in loose_groups(loose, unit):
         pieces += _loose_pieces(group, lines, print_, height)
     pieces = flow.with_running_heads(_with_some_text(pieces), unit, height)
-    pieces = flow.with_sure_titles(pieces, unit)
+    pieces = flow.with_sure_titles(flow.without_beginnings(pieces, print_.known), unit)
     pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
     pieces = flow.with_levels(flow.without_authors(pieces))
     pieces = _ordered(flow.with_footnotes(_with_some_text(pieces), height), unit, height)

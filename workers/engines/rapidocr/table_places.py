@@ -16,7 +16,7 @@ from workers.engines.rapidocr.paragraphs import Row, rows
 
 # Rows that have several pieces, at least, and the part of all rows that they must be.
 ROWS = 3
-MOST = 0.6
+MOST = 0.5
 MOST_OF_TEXT = 0.3
 # Pieces of a row that are cells, three inside of text, which may stand in two columns; letters of a typical one.
 PIECES = 2
@@ -38,8 +38,13 @@ def places(lines: Sequence[Line], regions: Sequence[Region]) -> list[Region]:
         and not any(region.box.inside(table.box) > 0.5 or table.box.inside(region.box) > 0.5 for table in own)
         and _in_cells([line for line in lines if line.box.inside(region.box) > 0.5], region.label)
     ]
-    if not own and not guessed and lines and not any(r.label in ("text", "paragraph_title") for r in regions):
-        guessed += [Region("table", _framed(lines), 0.0)] if _in_cells(lines, "page") else []
+    if (
+        not own
+        and lines
+        and not any(r.label in ("text", "paragraph_title") for r in regions)
+        and _in_cells(lines, "page")
+    ):
+        return [Region("table", _framed(lines), 0.0)]  # nothing else is on the page
     return own + guessed
 
 
