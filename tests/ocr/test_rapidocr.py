@@ -165,7 +165,7 @@ def test_a_curved_page_loses_no_line(half):
     ]  # fmt: skip
     text = " ".join(content for _, content in labelled)
     in_order = [
-        "in pan in which chicken has been roasted", "tips of wings have been cooked", "may be used, in place of butter",
+        "Pour off liquid in pan in which", "and brown with four tablespoons", "in place of butter, for frying potatoes",
         "Braised Chicken", "Try out two slices fat salt pork", "remove scraps, and add to fat five",
         "Chicken Fricassee", "Melt three tablespoons butter", "salt and pepper to taste",
     ]  # fmt: skip

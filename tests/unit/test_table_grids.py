@@ -1,5 +1,7 @@
 """Cells as the structure model tells them, the page's lines in them, and where it is asked."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,23 @@ def guessed(sureness):
     grid = grid_of(["<tr>", "<td></td>", "<td></td>", "<td></td>", "</tr>"] * 4, cells, sureness)
     regions = [Region("image", PLACE, 0.9), Region("text", Box(0, 300, 480, 400), 0.9)]
     return [region.label for region in with_tables(regions, CELLS, {Region("table", PLACE, 0.0): grid})]
+
+
+def test_leaders_to_page_numbers_are_no_columns():
+    """`auto` reads a contents page in pieces where its dots are set apart."""
+    contents = [
+        piece
+        for y in range(5)
+        for piece in (
+            line("1.1 Text", 10, 40 * y),
+            line(". . . . . .", 150, 40 * y),
+            line(". . .", 300, 40 * y),
+            line("3", 400, 40 * y),
+        )
+    ]
+    assert places(contents, [Region("text", Box(0, 0, 500, 220), 0.9)]) == []
+    missing = [replace(piece, text=piece.text.replace(". . . . . .", "...")) for piece in contents]
+    assert len(places(missing, [Region("text", Box(0, 0, 500, 220), 0.9)])) == 1
 
 
 def test_a_guess_that_fits_takes_the_place_of_what_was_seen_there():

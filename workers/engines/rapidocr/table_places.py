@@ -6,6 +6,7 @@ place becomes a table only where the structure model is sure and its cells hold 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
@@ -24,6 +25,8 @@ PIECES_OF_TEXT = 3
 LONGEST = 25
 # Words of the model must be that sure where nothing else says that there is a table.
 SURE = 0.95
+# Dots that lead to a page number; three alone stand for a missing value.
+_LEADER = re.compile(r"(?:\.\s*){4,}")
 _RUNNING = frozenset({"text", "reference_content", "figure_title"})
 _LOOKED_AT = _RUNNING | {"image"}
 
@@ -51,6 +54,8 @@ def places(lines: Sequence[Line], regions: Sequence[Region]) -> list[Region]:
 def _in_cells(lines: Sequence[Line], label: str) -> bool:
     if len(lines) < ROWS * PIECES:
         return False
+    if sum(_LEADER.search(line.text) is not None for line in lines) >= ROWS:
+        return False  # a contents page
     pieces = PIECES if label == "image" else PIECES_OF_TEXT
     all_rows = rows(lines)
     several = [row for row in all_rows if _cells(row) >= pieces]
