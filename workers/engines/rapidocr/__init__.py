@@ -15,6 +15,8 @@
     flow.py       footnotes, running heads, sure titles, paragraphs that go on in another column
     labels.py     what a region or a line is, by the model's class, by position, by its text
     tables.py     rows and columns of a table by position alone
+    grids.py      cells that the structure model tells, with the page's lines in them
+    table_places.py   where it is asked; table_model.py runs it (not pure)
     arrange.py    all of the above: lines and regions to blocks in order
 
 All but the first five lines' are pure and import neither numpy nor cv2.

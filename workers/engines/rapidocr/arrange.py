@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from jobs.results import FURNITURE, Label
 from jobs.wording import HYPHENS, words_seen
 from workers.engines.rapidocr import flow, headings, labels
 from workers.engines.rapidocr.geometry import Box, Line, Region, line_height, mean_score, union
+from workers.engines.rapidocr.grids import Grid, filled
 from workers.engines.rapidocr.order import reading_order, split_columns
 from workers.engines.rapidocr.paragraphs import Row, join_rows, paragraphs, pitch, rows
 from workers.engines.rapidocr.pieces import RUNNING, TITLES, Piece, row_height
@@ -38,26 +40,33 @@ _LATEX = str.maketrans({
 
 
 def arrange(
-    lines: Sequence[Line], regions: Sequence[Region], *, number: int, width: float, height: float
+    lines: Sequence[Line],
+    regions: Sequence[Region],
+    grids: Mapping[Region, Grid] = MappingProxyType({}),
+    *,
+    number: int,
+    width: float,
+    height: float,
 ) -> list[Piece]:
     """The page's blocks in reading order.
 
-    `number`: the page's (only page 1 has a document title), `width`, `height`: of its image in pixels. Every line is in
-    exactly one piece; regions without text vanish, but for figures.
+    `grids`: cells of those of the regions that are tables; `number`: the page's (only page 1 has a document title);
+    `width`, `height`: of its image in pixels. Every line is in exactly one piece; regions without text vanish, but for
+    figures.
     """
     lines = sorted(lines, key=lambda line: (line.box, line.text))
     unit = line_height(lines)
     settled = settle(regions, lines, unit)
     vertical = [line for line in lines if labels.is_vertical(line.box, line.text)]
     held, loose = assign([line for line in lines if line not in vertical], settled)
-    print_ = _Print(unit, words_seen(line.text for line in lines), headings.title_fonts(lines))
+    print_ = _Print(unit, words_seen(line.text for line in lines), headings.title_fonts(lines), grids)
     pieces = [Piece(labels.vertical_label(v.box, width), v.box, v.text, v.score) for v in vertical]
     for index, region in enumerate(settled):
         pieces += _pieces(region, held[index], print_)
     for group in loose_groups(loose, unit):
         pieces += _loose_pieces(group, lines, print_, height)
     pieces = flow.with_running_heads(_with_some_text(pieces), unit, height)
-    pieces = flow.with_sure_titles(pieces, unit)
+    pieces = flow.with_sure_titles(flow.without_beginnings(pieces, print_.known), unit)
     pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
     pieces = flow.with_levels(flow.without_authors(pieces))
     pieces = _ordered(flow.with_footnotes(_with_some_text(pieces), height), unit, height)
@@ -74,6 +83,7 @@ class _Print:
     """Words, see `words_seen`."""
     fonts: frozenset[int]
     """Those of titles, see `title_fonts`."""
+    grids: Mapping[Region, Grid]
 
 
 def _grown(pieces: Sequence[Piece], lines: Sequence[Line]) -> list[Piece]:
@@ -240,7 +250,9 @@ def _pieces(region: Region, lines: Sequence[Line], page: _Print) -> list[Piece]:
         label = "text"  # one column: the model takes notes below a table for one
     box = union(line.box for line in lines)
     if label == "table":
-        return [Piece("table", union([box, region.box]), table_html(lines), mean_score(lines))]
+        grid = page.grids.get(region)
+        html = (filled(grid, lines) if grid else None) or table_html(lines)
+        return [Piece("table", union([box, region.box]), html, mean_score(lines))]
     if label == "display_formula":
         latex = f"\\text{{{_plain(lines, ' ').translate(_LATEX)}}}"
         return [Piece("display_formula", box, latex, mean_score(lines))]

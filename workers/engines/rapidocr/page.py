@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from workers.engines.rapidocr.blocks import blocks_of
 from workers.engines.rapidocr.detection import cut, text_quads
 from workers.engines.rapidocr.files import engine_info, model_files
 from workers.engines.rapidocr.geometry import Box, Line, Region, mean_score
+from workers.engines.rapidocr.grids import Grid
+from workers.engines.rapidocr.grids import moved as grid_moved
 from workers.engines.rapidocr.labels import CDLA
 from workers.engines.rapidocr.layer import Eyes, LayerPage, read_layer, told
 from workers.engines.rapidocr.legibility import NOTHING, Legibility, assess, legible, script_of, warnings
@@ -29,6 +32,7 @@ from workers.engines.rapidocr.orientation import Turn, turn_of, turned, turned_i
 from workers.engines.rapidocr.pieces import Piece
 from workers.engines.rapidocr.recognition import ReadLine
 from workers.engines.rapidocr.skew import band, leaning, moved, skew, straightened
+from workers.engines.rapidocr.table_places import places, with_tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +65,8 @@ class _Reading(NamedTuple):
     lines: list[Line]
     skew: float
     legibility: Legibility = NOTHING
+    grids: Mapping[Region, Grid] = MappingProxyType({})
+    """Cells of those of the regions that are tables."""
 
     @property
     def score(self) -> float | None:
@@ -98,6 +104,8 @@ class RapidOcrPageHalf:
                 turn, pixels, reading = layer.turn, layer.pixels, _reading(layer.regions, layer.lines, layer.image)
             else:
                 turn, pixels, reading = self._upright(rendered.pixels, watch)
+            with watch.step("tables"):
+                reading = self._with_grids(reading, pixels)
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"page {rendered.number}: {error}") from error
         with watch.step("arrange"):
@@ -144,6 +152,20 @@ class RapidOcrPageHalf:
             found = self._models.recognizer.read(image, quads)
         return _reading(regions, legible(found), image)._replace(legibility=assess(found, image))
 
+    def _with_grids(self, reading: _Reading, pixels: Image.Image) -> _Reading:
+        """Tables with their cells; places that turn out to be tables become regions."""
+        tables = self._models.tables
+        found = places(reading.lines, reading.regions) if tables else []
+        if tables is None or not found:
+            return reading
+        image, centre = _bgr(pixels), (pixels.width / 2, pixels.height / 2)
+        grids: dict[Region, Grid] = {}
+        for region in found:
+            grid = tables.grid(image, moved(region.box, reading.skew, centre))
+            if grid is not None:
+                grids[region] = grid_moved(grid, lambda box: moved(box, -reading.skew, centre))
+        return reading._replace(regions=with_tables(reading.regions, reading.lines, grids), grids=grids)
+
     def _doubts(self, legibility: Legibility, rendered: RenderedPage) -> tuple[Warning_, ...]:
         script = script_of(_layer_text(rendered), self._models.recognizer.alphabet) if legibility.foreign else None
         return warnings(legibility, self._reader_name, script)
@@ -172,7 +194,8 @@ def _reading(regions: Sequence[Region], found: Sequence[ReadLine], image: Pixels
 
 def _arranged(reading: _Reading, pixels: Image.Image, number: int) -> list[Piece]:
     """The blocks in order, with boxes on the page as it is."""
-    pieces = arrange(reading.lines, reading.regions, number=number, width=pixels.width, height=pixels.height)
+    size = {"width": pixels.width, "height": pixels.height}
+    pieces = arrange(reading.lines, reading.regions, reading.grids, number=number, **size)
     centre = (pixels.width / 2, pixels.height / 2)
     upright = {"image", "table"}
     return [replace(p, box=(moved if p.label in upright else leaning)(p.box, reading.skew, centre)) for p in pieces]
