@@ -16,6 +16,7 @@ from jobs.store.proving import COUNTERS, DocumentFacts, JobFacts
 _FINAL = frozenset(state.value for state in FINAL)
 _STATES = frozenset(state.value for state in State)
 _GOOD = ("succeeded", "partial")
+_SUCCEEDED = COUNTERS.index("succeeded")
 
 
 def document_differences(document: DocumentFacts) -> Iterator[Difference]:
@@ -62,6 +63,8 @@ def _ended(document: DocumentFacts) -> Iterator[Difference]:
         yield _of(document, "document_end_time", "a time of its end only with an end", f"{document.state}, {told}")
     if ended and document.rung:
         yield _of(document, "document_rung", "not rung", f"{document.state}, rung")
+    if document.delayed:
+        yield _of(document, "document_delayed", "to be claimed before long", "not before more than a day")
 
 
 def _begun(document: DocumentFacts) -> Iterator[Difference]:
@@ -83,8 +86,8 @@ def _holding(document: DocumentFacts) -> Iterator[Difference]:
 
 def _judged(document: DocumentFacts) -> Iterator[Difference]:
     """The end against the pages. A failed document may have good pages: it broke in splitting or assembling."""
-    named = document.result_attempt is not None
-    if document.state in _FINAL and document.state != State.CANCELED and named != (document.state in _GOOD):
+    named, readable = document.result_attempt is not None, document.state in _GOOD and document.counted[_SUCCEEDED] > 0
+    if document.state in _FINAL and document.state != State.CANCELED and named != readable:
         found = f"attempt {document.result_attempt}" if named else "none"
         yield _of(document, "document_result_unnamed", f"the result of a {document.state} document", found)
     if document.state in _GOOD:
@@ -140,10 +143,11 @@ def _job_children(job: JobFacts) -> Iterator[Difference]:
 
 def _job_late(job: JobFacts) -> Iterator[Difference]:
     """What rescue does within seconds, and has not done for long."""
-    if not job.settled:
-        return
     if job.deleted:
-        yield Difference("job_unpurged", job.id, "purged", "deleted, and not purged")
+        if job.purge_due:
+            yield Difference("job_unpurged", job.id, "purged", "deleted, and not purged")
+    elif not job.settled:
+        return
     elif job.sealed and job.state not in _FINAL and not _open(job):
         yield Difference("job_unclosed", job.id, "closed", job.state)
     elif job.state in _FINAL and not job.manifest:

@@ -30,6 +30,7 @@ _TIDY_PAGES = Sql(
     f"""UPDATE page AS p SET
          finished_at = CASE WHEN p.state IN {_PAGE_ENDED} THEN coalesce(p.finished_at, {{now}}) ELSE NULL END,
          rung_at = CASE WHEN p.state = 'pending' THEN p.rung_at ELSE NULL END,
+         ready_at = CASE WHEN {PAGE_RULES["page_delayed"]} THEN {{now}} ELSE p.ready_at END,
          error = CASE WHEN p.state = 'succeeded' THEN NULL
                       WHEN p.state = 'failed' THEN coalesce(p.error, {{json:CAST(:unknown AS text)}}) ELSE p.error END
        WHERE p.document_id = :document AND ({" OR ".join(PAGE_RULES.values())})"""
@@ -47,6 +48,7 @@ _TIDY_DOCUMENT = Sql(
          sealed = sealed OR state IN {_ENDED},
          finished_at = CASE WHEN state IN {_ENDED} THEN coalesce(finished_at, {{now}}) ELSE NULL END,
          rung_at = CASE WHEN state IN {_ENDED} THEN NULL ELSE rung_at END,
+         ready_at = CASE WHEN ready_at > {{later::horizon}} THEN {{now}} ELSE ready_at END,
          result_attempt = CASE WHEN state = 'failed' THEN NULL ELSE result_attempt END,
          worker = CASE WHEN state IN ('succeeded', 'partial', 'failed')
                          OR NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = document.worker)
@@ -56,8 +58,11 @@ _TIDY_DOCUMENT = Sql(
 _UNKNOWN = InternalError("why it failed was not written down; found by pagemill reconcile")
 
 
-def mend_document(session: Session, facts: DocumentFacts) -> None:
-    """Set right what can be told from the document's row and its pages' rows alone."""
+def mend_document(session: Session, facts: DocumentFacts, horizon: float) -> None:
+    """Set right what can be told from the document's row and its pages' rows alone; the row is locked.
+
+    `horizon`: seconds of delay that nobody sets.
+    """
     document = facts.id
     pending, running = facts.counted[:2]
     if (pending or running) and facts.state == State.CANCELED:
@@ -66,9 +71,10 @@ def mend_document(session: Session, facts: DocumentFacts) -> None:
         end_pages(session, [document])
     else:
         _FREE_PAGES.run(session, document=document)
-    _TIDY_PAGES.run(session, document=document, unknown=json_text(_UNKNOWN.problem().model_dump(exclude_none=True)))
+    unknown = json_text(_UNKNOWN.problem().model_dump(exclude_none=True))
+    _TIDY_PAGES.run(session, document=document, unknown=unknown, horizon=horizon)
     _RECOUNT.run(session, document=document)
-    _TIDY_DOCUMENT.run(session, document=document)
+    _TIDY_DOCUMENT.run(session, document=document, horizon=horizon)
 
 
 _TIDY_JOB = Sql(
@@ -153,15 +159,23 @@ def reopen_job(session: Session, job: str) -> None:
     fold_totals(session, [job])
 
 
-_MANIFEST = Sql("SELECT manifest, deleted_at IS NOT NULL FROM job WHERE id = :job")
+_MANIFEST = Sql("SELECT manifest, deleted_at IS NOT NULL, state FROM job WHERE id = :job")
 
 
-def lock_manifest(session: Session, job: str) -> bool | None:
-    """Lock the job; whether its row says that job.json is stored. None where there is no such job, or it is deleted."""
+def lock_manifest(session: Session, job: str) -> bool:
+    """Lock the job; whether its row says that job.json is stored. False where it is gone or deleted."""
     if not lock_jobs(session, [job]):
-        return None
-    row = _MANIFEST.run(session, job=job).one()
-    return None if row[1] else bool(row[0])
+        return False
+    manifest, deleted, _ = _MANIFEST.run(session, job=job).one()
+    return bool(manifest) and not deleted
+
+
+def lock_reopenable(session: Session, job: str) -> bool:
+    """Lock the job; False where it must not run again: gone, deleted, canceled."""
+    if not lock_jobs(session, [job]):
+        return False
+    _, deleted, state = _MANIFEST.run(session, job=job).one()
+    return not deleted and state != State.CANCELED
 
 
 # --- rows of nobody
@@ -186,24 +200,3 @@ def drop_document_of_nobody(session: Session, document: str) -> None:
 
 def drop_lease(session: Session, name: str, holder: str) -> None:
     _DROP_LEASE.run(session, name=name, holder=holder)
-
-
-# --- looking once more
-
-_NAMED = Sql(
-    """SELECT p.state, p.attempt, j.deleted_at IS NOT NULL FROM page p JOIN document d ON d.id = p.document_id
-         JOIN job j ON j.id = d.job_id WHERE p.document_id = :document AND p.number = :number"""
-)
-_JOB_STATE = Sql("SELECT state FROM job WHERE id = :job")
-
-
-def still_names(session: Session, document: str, number: int, attempt: int) -> bool:
-    """Whether this page's row, of a job that is not deleted, says that this attempt's result counts."""
-    row = _NAMED.run(session, document=document, number=number).first()
-    return row is not None and row[0] == "succeeded" and row[1] == attempt and not row[2]
-
-
-def job_state(session: Session, job: str) -> str | None:
-    row = _JOB_STATE.run(session, job=job).first()
-    return None if row is None else str(row[0])
-
