@@ -48,9 +48,7 @@ def reconcile(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every stored result and source too: takes as long as reading them.")
     ] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Differences told of each kind; all are counted.")
-    ] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Differences told of each kind; all are counted.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Compare rows, counters, stored objects and Redis, while all of it runs. Changes nothing without --fix.
@@ -151,5 +149,7 @@ def _table(tally: Tally) -> Table:
     table = Table(*_HEADS, box=None, pad_edge=False, header_style="bold")
     for difference in tally.kept:
         code, *cells = _row(difference)
-        table.add_row(Text(code, style="green" if difference.fixed else "red"), *(Text(c, overflow="fold") for c in cells))
+        table.add_row(
+            Text(code, style="green" if difference.fixed else "red"), *(Text(c, overflow="fold") for c in cells)
+        )
     return table

@@ -132,7 +132,9 @@ def _rings(parts: Parts) -> Iterator[tuple[Difference, str]]:
         if not engines:
             return
         old = watching.old_rings(session, patience.ring_expires + patience.late)
-        waiting = [w for engine, n in engines.items() if n for w in watching.waiting_pages(session, engine, patience.late)]
+        waiting = [
+            w for engine, n in engines.items() if n for w in watching.waiting_pages(session, engine, patience.late)
+        ]
         waiting += watching.waiting_documents(session, patience.late)
     for ring in old:
         actual = f"{ring.count}, the oldest {_ago(ring)}"

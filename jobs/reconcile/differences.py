@@ -79,9 +79,7 @@ CODES: dict[str, Meaning] = {
     "job_totals": Meaning("the job's totals are not the sum of its documents'", "they are summed again"),
     "job_state": Meaning("the job's state is not what its documents' states make of it", "it is closed anew"),
     "job_unclosed": Meaning("all documents of the job ended long ago and it is still open", "it is closed"),
-    "job_manifest_late": Meaning(
-        "the job ended long ago and its job.json has not been written", "job.json is written"
-    ),
+    "job_manifest_late": Meaning("the job ended long ago and its job.json has not been written", "job.json is written"),
     "job_unpurged": Meaning("the job was deleted long ago, nobody holds it, and it is not purged", "it is purged"),
     "job_purged_rows": Meaning("the job is purged and has documents still", "it is purged again"),
     # stored objects

@@ -85,9 +85,9 @@ class Objects:
         name = _inside(stat.key)
         if name.startswith("pages/") and stat.size:
             self.results.add(int(name.removeprefix("pages/").partition(".")[0]))
-        elif file := _FILE.match(name):
-            if int(file[1]) == self.document.row.result_attempt and (stat.size or file[2] == "md"):
-                self.files.add(f"document.{file[2]}")  # Markdown of blank pages is empty
+        file = _FILE.match(name)
+        if file and int(file[1]) == self.document.row.result_attempt and (stat.size or file[2] == "md"):
+            self.files.add(f"document.{file[2]}")  # Markdown of blank pages is empty
         return True
 
 

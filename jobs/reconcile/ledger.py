@@ -119,16 +119,17 @@ def _drop_pages(parts: Parts, document: str, count: int) -> Difference:
 
 def _mend_document(parts: Parts, document: str, found: Found) -> Found:
     """Under the document's lock look once more, mend, look again: what is gone then was mended."""
+    codes = {difference.code for difference in found}
     with parts.db.write() as session:
         lock_documents(session, [document])
-        [facts] = proving.documents(session, [document], parts.patience.horizon) or [None]
-        if facts is None:
+        now = proving.documents(session, [document], parts.patience.horizon)
+        if not now:
             return []
+        facts = now[0]
         if facts.job_state is None:
             mending.drop_document_of_nobody(session, document)
-        else:
+        elif "document_state_unknown" not in codes:
             mending.mend_document(session, facts, parts.patience.horizon)
-    codes = {difference.code for difference in found}
     if facts.job_state is not None and codes & _ASSEMBLED:
         with parts.db.read() as session:
             left = {d.code for d in look_at_documents(parts, session, [document]).get(document, [])}
@@ -141,6 +142,8 @@ def _mend_document(parts: Parts, document: str, found: Found) -> Found:
 
 def _mend_job(parts: Parts, job: str, found: Found) -> Found:
     codes = {difference.code for difference in found}
+    if "job_state_unknown" in codes:
+        return found
     if codes - _LATE - _PURGED:
         with parts.db.write() as session:
             if lock_jobs(session, [job]):

@@ -31,8 +31,9 @@ def stale(parts: Parts) -> Iterator[tuple[Difference, str]]:
             return
         for message in _ended(parts, waiting)[:TOLD]:
             actual = f"{message.task} {_names(message)}"
-            yield Difference("message_stale", f"{queue} {message.id}", "something that has not ended", actual), (
-                waiting[0].id
+            yield (
+                Difference("message_stale", f"{queue} {message.id}", "something that has not ended", actual),
+                (waiting[0].id),
             )
 
 

@@ -32,10 +32,8 @@ R = TypeVar("R")
 def stored_differences(parts: Parts, orphans: Orphans) -> Iterator[Difference]:
     """Everything under `jobs/`. What no row names is told, and removed, by `orphans`."""
     groups = _grouped(parts.blobs.list(PREFIX), 1)
-    for name, job, stats in _merged(_Ahead(_jobs(parts), lambda job: job.id), groups, "job"):
-        if job is None and is_id(name, "job"):
-            with parts.db.read() as session:  # entered while we were on the way
-                job = naming.naming_jobs(session, [name]).get(name)
+    for name, row, stats in _merged(_Ahead(_jobs(parts), lambda job: job.id), groups, "job"):
+        job = row or _entered_meanwhile(parts, name)
         if job is None:
             yield from orphans.of_no_job(name, stats)
         elif job.purged:
@@ -44,6 +42,11 @@ def stored_differences(parts: Parts, orphans: Orphans) -> Iterator[Difference]:
             _pass(stats)  # on its way
         else:
             yield from _job(parts, orphans, job, stats)
+
+
+def _entered_meanwhile(parts: Parts, name: str) -> NamingJob | None:
+    with parts.db.read() as session:
+        return naming.naming_jobs(session, [name]).get(name)
 
 
 def _pass(stats: Iterable[BlobStat]) -> None:
@@ -152,10 +155,7 @@ def _document(
 ) -> Iterator[Difference]:
     document = Document(pair[0], {page.number: page for page in pair[1]})
     objects = Objects(document)
-    unnamed: list[BlobStat] = []
-    for stat in stats:
-        if not objects.take(stat) and older(stat, parts.patience.orphan):
-            unnamed.append(stat)
+    unnamed = [stat for stat in stats if not objects.take(stat) and older(stat, parts.patience.orphan)]
     yield from document_differences(parts, document, objects)
     yield from orphans.of_document(document.row.job_id, document.row.id, unnamed)
 

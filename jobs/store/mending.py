@@ -24,7 +24,8 @@ _PAGE_ENDED = "('succeeded', 'failed', 'canceled')"
 
 _FREE_PAGES = Sql(
     f"""UPDATE page AS p SET state = 'pending', worker = NULL, rung_at = NULL, ready_at = {{now}}, finished_at = NULL
-       WHERE p.document_id = :document AND ({PAGE_RULES["page_without_holder"]} OR {PAGE_RULES["page_holder_unknown"]})"""
+       WHERE p.document_id = :document
+         AND ({PAGE_RULES["page_without_holder"]} OR {PAGE_RULES["page_holder_unknown"]})"""
 )
 _TIDY_PAGES = Sql(
     f"""UPDATE page AS p SET
@@ -33,7 +34,8 @@ _TIDY_PAGES = Sql(
          ready_at = CASE WHEN {PAGE_RULES["page_delayed"]} THEN {{now}} ELSE p.ready_at END,
          error = CASE WHEN p.state = 'succeeded' THEN NULL
                       WHEN p.state = 'failed' THEN coalesce(p.error, {{json:CAST(:unknown AS text)}}) ELSE p.error END
-       WHERE p.document_id = :document AND ({" OR ".join(PAGE_RULES.values())})"""
+       WHERE p.document_id = :document AND NOT ({PAGE_RULES["page_state_unknown"]})
+         AND ({" OR ".join(PAGE_RULES.values())})"""
 )
 _RECOUNT = Sql(
     f"""UPDATE document SET total = c.n, {", ".join(f"{state} = c.{state}" for state in COUNTERS)}

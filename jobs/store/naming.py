@@ -110,4 +110,7 @@ def _job(row: Sequence[Any]) -> NamingJob:
 
 
 def _document(row: Sequence[Any]) -> NamingDocument:
-    return NamingDocument(*row[:10], needs_source=bool(row[10]))
+    return NamingDocument(
+        id=row[0], job_id=row[1], state=row[2], attempt=row[3], worker=row[4], result_attempt=row[5],
+        source_key=row[6], bytes=row[7], sha256=row[8], results=row[9], needs_source=bool(row[10]),
+    )  # fmt: skip

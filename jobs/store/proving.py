@@ -211,5 +211,8 @@ def _job(row: Sequence[Any]) -> JobFacts:
     told, rest = row[10 : 10 + len(_TOTALS)], [int(n) for n in row[10 + len(_TOTALS) :]]
     states = dict(zip(DOCUMENT_STATES, rest[1:7], strict=True))
     summed = (rest[0], states["succeeded"], states["partial"], states["failed"], states["canceled"], *rest[7:])
-    flags = [bool(value) for value in row[2:10]]
-    return JobFacts(row[0], row[1], *flags, tuple(told), summed, states)
+    sealed, ended, manifest, has_password, deleted, purged, settled, purge_due = (bool(value) for value in row[2:10])
+    return JobFacts(
+        row[0], row[1], sealed, ended, manifest, has_password, deleted, purged, settled, purge_due,
+        tuple(told), summed, states,
+    )  # fmt: skip
