@@ -13,6 +13,7 @@ from jobs import lifecycle
 from jobs.blobs import BlobStore, page_key, result_key, upload_key
 from jobs.dispatch import RescueRules
 from jobs.ids import new_document_id, new_job_id
+from jobs.models import close_state
 from jobs.options import JobOptions
 from jobs.queue import Doorbell
 from jobs.reconcile import messages
@@ -107,7 +108,9 @@ class Mill:
                 protocol.split(self.db, self.worker, [id_], source_pages or 2)
             claims = protocol.claim(self.db, self.worker, id_)
             ended = protocol.record(self.db, protocol.good(claims), assemble_as=self.worker).assemblies
-            protocol.finish(self.db, ended or protocol.claim_assemblies(self.db, self.worker, [id_]))
+            counts = rows(self.db, "SELECT succeeded, failed, canceled FROM document WHERE id = :d", d=id_)
+            ended = ended or protocol.claim_assemblies(self.db, self.worker, [id_])
+            protocol.finish(self.db, ended, close_state(*counts[0]))
             self.put_results(id_)
 
 

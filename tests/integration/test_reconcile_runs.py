@@ -193,6 +193,64 @@ def test_a_result_that_is_being_recorded_is_no_orphan(mill):
     assert mill.blobs.stat(f"jobs/{job}/{document}/pages/1.1.json") is not None
 
 
+# --- what happens between two looks
+
+
+class Meanwhile(LocalStore):
+    """A store beside which something happens while it is listed: before the `nth` object is told. `stale`: all of the
+    listing was made before, as a page of an S3's is."""
+
+    def __init__(self, root, nth, happens, stale):
+        super().__init__(root)
+        self.nth, self.happens, self.stale = nth, happens, stale
+
+    def list(self, prefix):
+        found = super().list(prefix)
+        if self.stale:
+            found = iter(list(found))
+        for number, stat in enumerate(found, 1):
+            if prefix == "jobs/" and number == self.nth:
+                self.happens()
+            yield stat
+
+
+def look_meanwhile(mill, tmp_path, nth, happens, stale=True):
+    blobs = Meanwhile(tmp_path / "objects", nth, happens, stale)
+    parts = Parts(mill.db, blobs, mill.bell, replace(PATIENCE, orphan=0.0), RULES, fix=True)
+    return list(reconcile(parts))
+
+
+def test_a_job_that_is_read_after_the_listing_was_made_misses_nothing(mill, tmp_path):
+    mill.good_job()
+    _, [document] = mill.submit()
+    assert look_meanwhile(mill, tmp_path, 1, lambda: mill.read(document)) == []
+
+
+def test_a_job_that_is_deleted_during_the_walk_misses_nothing(mill, tmp_path):
+    mill.good_job()
+    job, _ = mill.good_job(2)
+    first_of_it = 1 + next(n for n, stat in enumerate(mill.blobs.list("jobs/")) if job in stat.key)
+
+    def happens():  # its rows are read by then, and its first object is told
+        lifecycle.delete(mill.db, mill.blobs, job)
+
+    assert look_meanwhile(mill, tmp_path, first_of_it + 1, happens, stale=False) == []
+
+
+def test_an_object_that_is_named_after_the_first_look_stays(mill, tmp_path):
+    """An old object under the key of the attempt that is claimed just now: whoever claimed will store it again."""
+    _, [document] = mill.submit()
+    protocol.split(mill.db, mill.worker, [document], 1)
+    job = one(mill.db, "SELECT job_id FROM document")
+    mill.blobs.put(f"jobs/{job}/{document}/document.9.md", b"of nobody")
+    mill.blobs.put(f"jobs/{job}/{document}/pages/1.1.json", b"of another life")
+    found = look_meanwhile(mill, tmp_path, 2, lambda: protocol.claim(mill.db, mill.worker, document))
+    assert [(d.code, d.where.rpartition("/")[2], d.fixed) for d in found] == [
+        ("object_orphaned", "document.9.md", True)
+    ]
+    assert mill.blobs.stat(f"jobs/{job}/{document}/pages/1.1.json") is not None
+
+
 # --- parts that are away
 
 
