@@ -6,7 +6,10 @@ Settings follow celery-redis.md, section 9.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
@@ -108,8 +111,45 @@ class Doorbell:
             channel = connection.default_channel
             return {queue: channel._size(queue) for queue in queues}
 
+    def waiting(self, queue: str, limit: int) -> list[Waiting]:
+        """The messages waiting in Redis, the one to be taken next first, `limit` at most."""
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            key = f"{channel.global_keyprefix}{queue}"
+            raw = channel.client.execute_command("LRANGE", key, -limit, -1)
+        return [_waiting(message) for message in reversed(raw)]
+
+    def remove(self, queue: str, message: Waiting) -> bool:
+        """Take this very message out of the queue. False where it is gone already."""
+        with self._app.connection_for_write() as connection:
+            channel = connection.default_channel
+            key = f"{channel.global_keyprefix}{queue}"
+            return bool(channel.client.execute_command("LREM", key, -1, message.raw))
+
     def close(self) -> None:
         self._app.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message in Redis."""
+
+    raw: bytes
+    id: str
+    task: str
+    """Empty where it is none of ours."""
+    arguments: dict[str, Any]
+
+
+def _waiting(raw: bytes) -> Waiting:
+    """A Celery message of protocol 2 as kombu keeps it in a list of Redis."""
+    try:
+        envelope = json.loads(raw)
+        headers = envelope["headers"]
+        _, arguments, _ = json.loads(base64.b64decode(envelope["body"]))
+        return Waiting(raw, str(headers["id"]), str(headers["task"]), dict(arguments))
+    except (ValueError, KeyError, TypeError):
+        return Waiting(raw, "", "", {})
 
 
 def page_refs(pages: dict[str, list[list[int]]]) -> list[PageRef]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import evaluate, fetch, remote, run, serve, up
+from api.cli import evaluate, fetch, reconcile, remote, run, serve, up
 from api.cli.report import one_line
 from api.version import VERSION
 from jobs.errors import PagemillError
@@ -48,6 +48,7 @@ app.command("retry", rich_help_panel=_THERE)(remote.retry)
 app.command("jobs", rich_help_panel=_THERE)(remote.jobs)
 app.command("api", rich_help_panel=_PARTS)(serve.api)
 app.command("worker", rich_help_panel=_PARTS)(serve.worker)
+app.command("reconcile", rich_help_panel=_PARTS)(reconcile.reconcile)
 app.add_typer(serve.db, name="db", rich_help_panel=_PARTS)
 
 

@@ -146,7 +146,7 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
         DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], json_value(d[5])) for d in _DOCUMENTS.run(session, job=job)
     ]
     was_canceled = row[1] == State.CANCELED
-    state = State.CANCELED if was_canceled else _state_of([d.state for d in documents])
+    state = State.CANCELED if was_canceled else state_of_job([d.state for d in documents])
     finished = rfc3339(_STAMP_END.run(session, job=job).scalar_one())
     return JobEnd(
         row[0], state, row[3], json_value(row[4]) or {}, json_value(row[5]) or {}, rfc3339(row[6]), finished, documents
@@ -160,7 +160,8 @@ def close_job(session: Session, end: JobEnd) -> None:
     fold_totals(session, [end.id])
 
 
-def _state_of(states: Sequence[State]) -> State:
+def state_of_job(states: Sequence[State]) -> State:
+    """The end of a job from those of its documents."""
     good = states.count(State.SUCCEEDED)
     partial = states.count(State.PARTIAL)
     if partial:

@@ -37,12 +37,17 @@ def cancel_job(session: Session, job: str) -> bool:
     if _STATE.run(session, job=job).one()[0] not in ("queued", "running"):
         return False
     ids = lock_documents(session, [row[0] for row in _OPEN_DOCUMENTS.run(session, job=job)])
-    rows = [{"id": i} for i in ids]
-    _CANCEL_PAGES.run(session, ids=rows)
-    _CANCEL_DOCUMENTS.run(session, ids=rows)
+    cancel_documents(session, ids)
     _CANCEL_JOB.run(session, job=job)
     fold_totals(session, [job])
     return True
+
+
+def cancel_documents(session: Session, ids: list[str]) -> None:
+    """End what is pending and running of these documents, whose rows are locked, and those of them that are open."""
+    rows = [{"id": i} for i in ids]
+    _CANCEL_PAGES.run(session, ids=rows)
+    _CANCEL_DOCUMENTS.run(session, ids=rows)
 
 
 _RETRIABLE = Sql(

@@ -43,7 +43,8 @@ _TAKE_DOCUMENTS = Sql(
        WHERE document.worker = w.id AND document.id IN (SELECT id FROM {list:ids(id text)})"""
 )
 _FAIL_DOCUMENTS = Sql(
-    """UPDATE document SET state = 'failed', sealed = true, finished_at = {now}, error = {json:CAST(:error AS text)}
+    """UPDATE document SET state = 'failed', sealed = true, finished_at = {now}, result_attempt = NULL,
+              error = {json:CAST(:error AS text)}
        WHERE id IN (SELECT id FROM {list:ids(id text)}) AND state = 'running' AND worker IS NULL
          AND crashes >= :limit RETURNING id, pending + running"""
 )
