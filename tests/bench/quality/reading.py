@@ -12,9 +12,10 @@ from multiprocessing.connection import Connection
 
 from jobs.errors import PagemillError
 from jobs.scoring.reading import Reading
-from jobs.scoring.score import Score, score
+from jobs.scoring.score import Score, score, text_score
 from tests.bench.quality.cache import Cache
 from tests.bench.quality.readers import Page, Reader, readers
+from tests.bench.quality.regrouping import regrouped
 from tests.bench.quality.samples import Sample
 
 PATIENCE = 1800.0
@@ -28,6 +29,8 @@ class Measured:
     sample: Sample
     reader: str
     score: Score
+    regrouped: Score
+    """The text alone, its lines in the truth's order."""
     error: str = ""
 
 
@@ -98,11 +101,14 @@ class _Hand:
 
     def measure(self, page: Page) -> Measured:
         sample = page.sample
+        read, error = Reading(""), ""
         try:
             read = self.reader.parse(self._value(page))
-        except (PagemillError, subprocess.CalledProcessError) as error:
-            return Measured(sample, self.reader.name, score(sample.truth, Reading("")), str(error))
-        return Measured(sample, self.reader.name, score(sample.truth, read))
+        except (PagemillError, subprocess.CalledProcessError) as refused:
+            error = str(refused)
+        truth = sample.truth.text
+        sorted_ = text_score(truth, regrouped(truth, read.text))
+        return Measured(sample, self.reader.name, score(sample.truth, read), sorted_, error)
 
     def _value(self, page: Page) -> bytes:
         if self._version is None:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from jobs.scoring.score import Score, total
+from jobs.scoring.score import total
 from tests.bench.quality.readers import readers, tesseract_version
 from tests.bench.quality.reading import Measured
 
@@ -21,6 +21,7 @@ Written by `make quality`; [quality.md](quality.md) says how and what for.
 
 """
 Row = Sequence[str]
+TEXT_HEADS = ("pages", "number", "read by", "CER", "of the median page", "CER, sorted", "recall", "words", "order")
 
 
 def figures(measured: Sequence[Measured], available: int) -> str:
@@ -73,17 +74,18 @@ def _text(measured: Sequence[Measured]) -> str:
     rows = []
     for group, some in _by_group(measured).items():
         for name, title in titles().items():
-            scores = [m.score for m in some if m.reader == name]
-            if scores:
-                rows.append([group, str(len(scores)), title, *_text_cells(scores)])
-    return _markdown(["pages", "number", "read by", "CER", "median CER", "recall", "words", "order"], rows)
+            own = [m for m in some if m.reader == name]
+            if own:
+                rows.append([group, str(len(own)), title, *_text_cells(own)])
+    return _markdown(TEXT_HEADS, rows)
 
 
-def _text_cells(scores: Sequence[Score]) -> Row:
-    whole = total(scores)
-    rates = [score.cer for score in scores if score.cer is not None]
+def _text_cells(measured: Sequence[Measured]) -> Row:
+    whole = total(m.score for m in measured)
+    sorted_ = total(m.regrouped for m in measured)
+    rates = [m.score.cer for m in measured if m.score.cer is not None]
     middle = median(rates) if rates else None
-    return [_percent(rate) for rate in (whole.cer, middle, whole.recall, whole.word_recall, whole.order)]
+    return [_percent(rate) for rate in (whole.cer, middle, sorted_.cer, whole.recall, whole.word_recall, whole.order)]
 
 
 def _tables(measured: Sequence[Measured]) -> str:
@@ -104,22 +106,23 @@ def _tables(measured: Sequence[Measured]) -> str:
 
 
 def _page_heads(names: Iterable[str]) -> list[str]:
-    return [f"{what}, {titles()[name]}" for name in names for what in ("CER", "order")]
+    return [f"{what}, {titles()[name]}" for name in names for what in ("CER", "sorted", "order")]
 
 
 def _page_rows(measured: Sequence[Measured], names: Sequence[str]) -> list[Row]:
-    by_page: defaultdict[str, dict[str, Score]] = defaultdict(dict)
+    by_page: defaultdict[str, dict[str, Measured]] = defaultdict(dict)
     for m in measured:
-        by_page[m.sample.name][m.reader] = m.score
+        by_page[m.sample.name][m.reader] = m
     rows = []
-    for page, scores in sorted(by_page.items(), key=_worst_first):
-        cells = [_percent(rate) for name in names if name in scores for rate in (scores[name].cer, scores[name].order)]
-        rows.append([page, str(next(iter(scores.values())).characters), *cells])
+    for page, readings in sorted(by_page.items(), key=_worst_first):
+        own = [readings[name] for name in names]
+        rates = [rate for m in own for rate in (m.score.cer, m.regrouped.cer, m.score.order)]
+        rows.append([page, str(own[0].score.characters), *map(_percent, rates)])
     return rows
 
 
-def _worst_first(page: tuple[str, dict[str, Score]]) -> float:
-    return -max(score.cer or 0.0 for name, score in page[1].items() if name.startswith("pagemill"))
+def _worst_first(page: tuple[str, dict[str, Measured]]) -> float:
+    return -max(m.score.cer or 0.0 for name, m in page[1].items() if name.startswith("pagemill"))
 
 
 def _by_group(measured: Iterable[Measured]) -> dict[str, list[Measured]]:
