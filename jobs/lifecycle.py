@@ -40,8 +40,10 @@ def submit(
     engine: str,
     documents: Sequence[NewDocument],
     vault: Vault | None,
+    owner: str = "",
 ) -> JobPublic:
-    """Enter a job in one transaction; when this returns, nothing acknowledged can be lost.
+    """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
+    turns as one (jobs/fairness.py).
 
     Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -54,6 +56,7 @@ def submit(
         "sealed": True,
         "engine": engine,
         "priority": 0 if options.priority == "interactive" else 1,
+        "owner": owner,
         "options": options.stored(),
         "metadata": _checked_metadata(options),
         "password": _sealed_password(options, vault),
