@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from api.shapes import DocumentList, JobList, PageList, ServiceInfo, WorkerList
 from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
 from jobs.models import DocumentPublic, JobPublic, PagePublic, State, WorkerPublic
-from jobs.options import JobOptions
+from jobs.options import JobOptions, Priority
 from jobs.results import PageEntry, PageResult
 from jobs.settings import ClientSettings
 
@@ -91,6 +91,9 @@ class Client:
     def workers(self) -> list[WorkerPublic]:
         return self._get(WorkerList, "workers").items
 
+    def drain(self, worker: str) -> WorkerPublic:
+        return _parsed(WorkerPublic, self._request("POST", f"workers/{worker}/drain"))
+
     # --- jobs
 
     def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
@@ -126,6 +129,9 @@ class Client:
 
     def cancel(self, job: str) -> JobPublic:
         return _parsed(JobPublic, self._request("POST", f"jobs/{job}/cancel"))
+
+    def prioritize(self, job: str, priority: Priority) -> JobPublic:
+        return _parsed(JobPublic, self._request("PATCH", f"jobs/{job}", json={"priority": priority}))
 
     def retry(self, job: str) -> JobPublic:
         return _parsed(JobPublic, self._request("POST", f"jobs/{job}/retry"))

@@ -1,4 +1,5 @@
-"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work."""
+"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work. Priorities and
+drains are asked for here too."""
 
 from __future__ import annotations
 
@@ -9,14 +10,16 @@ import orjson
 
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
 from jobs.errors import InvalidRequest, PagemillError, Problem
-from jobs.models import JobPublic, State
-from jobs.options import JobOptions
+from jobs.fairness import BATCH, INTERACTIVE
+from jobs.models import JobPublic, State, WorkerPublic
+from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
-from jobs.store import closing, ending, reading, submitting
+from jobs.store import closing, ending, priorities, reading, submitting, workers
 from jobs.store.database import Database
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
+_CLASSES: dict[Priority, int] = {"interactive": INTERACTIVE, "batch": BATCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def submit(
         "state": State.QUEUED.value,
         "sealed": True,
         "engine": engine,
-        "priority": 0 if options.priority == "interactive" else 1,
+        "priority": _CLASSES[options.priority],
         "owner": owner,
         "options": options.stored(),
         "metadata": _checked_metadata(options),
@@ -95,6 +98,16 @@ def cancel(db: Database, job_id: str) -> JobPublic:
     with db.write() as session:
         reading.get_job(session, job_id)
         ending.cancel_job(session, job_id)
+        session.expire_all()
+        return reading.get_job(session, job_id)
+
+
+def prioritize(db: Database, job_id: str, priority: Priority) -> JobPublic:
+    """Change a job's class at any time. Pages in flight stay in their place, a job that has ended keeps it for a
+    retry."""
+    with db.write() as session:
+        reading.get_job(session, job_id)
+        priorities.set_priority(session, job_id, _CLASSES[priority])
         session.expire_all()
         return reading.get_job(session, job_id)
 
@@ -181,6 +194,13 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
         reading.get_job(session, job_id)
         ending.mark_deleted(session, job_id)
     purge(db, blobs, job_id)
+
+
+def drain(db: Database, worker_id: str) -> WorkerPublic:
+    """Ask a worker to end when it has finished what it holds. Raises NotFound."""
+    with db.write() as session:
+        workers.request_drain(session, worker_id)
+        return reading.get_worker(session, worker_id)
 
 
 def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:

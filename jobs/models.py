@@ -333,4 +333,6 @@ class WorkerPublic(_Public):
     started_at: datetime
     heartbeat_at: datetime
     detail: str | None
+    drain_requested: bool = False
+    """It claims nothing more once it has heard of it, and ends when it holds nothing."""
     pages_running: int

@@ -43,10 +43,12 @@ app.command("submit", rich_help_panel=_THERE)(remote.submit)
 app.command("status", rich_help_panel=_THERE)(remote.status)
 app.command("fetch", rich_help_panel=_THERE)(fetch.fetch)
 app.command("cancel", rich_help_panel=_THERE)(remote.cancel)
+app.command("prioritize", rich_help_panel=_THERE)(remote.prioritize)
 app.command("retry", rich_help_panel=_THERE)(remote.retry)
 app.command("jobs", rich_help_panel=_THERE)(remote.jobs)
 app.command("api", rich_help_panel=_PARTS)(serve.api)
 app.command("worker", rich_help_panel=_PARTS)(serve.worker)
+app.command("drain", rich_help_panel=_THERE)(remote.drain)
 app.add_typer(serve.db, name="db", rich_help_panel=_PARTS)
 
 

@@ -98,6 +98,36 @@ def cancel(job_id: JobArgument, as_json: Json = False) -> None:
         _finish(client, job, as_json=as_json, judge=False)
 
 
+def prioritize(
+    job_id: JobArgument,
+    priority: Annotated[Priority, typer.Argument(help="interactive goes before batch.")],
+    as_json: Json = False,
+) -> None:
+    """Change the priority of a job that waits or runs.
+
+    Example:
+
+      pagemill prioritize job_0199… interactive
+    """
+    with open_client() as client:
+        job = client.prioritize(job_id, priority)
+        if job.state in FINAL:
+            typer.echo(f"the job has ended ({job.state.value}); its priority counts when it is retried", err=True)
+        _finish(client, job, as_json=as_json, judge=False)
+
+
+def drain(worker: Annotated[str, typer.Argument(metavar="WORKER", help="Id of the worker: wrk_…")]) -> None:
+    """Let a worker claim nothing more, finish what it holds, and end. A supervisor may start it again.
+
+    Example:
+
+      pagemill drain wrk_0199…
+    """
+    with open_client() as client:
+        row = client.drain(worker)
+        typer.echo(f"{row.id} on {row.host} ends after {counted(row.pages_running, 'page')}")
+
+
 def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:
     """Run the failed pages and documents of a job again.
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 
 from api.broker import broker_state
-from api.deps import Api, ApiDep
+from api.deps import Api, ApiDep, WorkerId
 from api.problems import documented, problem_response
 from api.shapes import Check, Health, LimitsPublic, ServiceInfo, Signpost, WorkerList
 from api.version import VERSION
+from jobs import lifecycle
 from jobs.errors import ServiceError
+from jobs.models import WorkerPublic
 from jobs.store import reading
 
 router = APIRouter(tags=["service"])
@@ -74,3 +76,10 @@ def workers(api: ApiDep) -> WorkerList:
     """Worker processes that live or ended lately."""
     with api.database.read() as session:
         return WorkerList(items=reading.list_workers(session))
+
+
+@router.post("/workers/{worker}/drain", status_code=202, responses=documented(404))
+def drain(api: ApiDep, worker: WorkerId) -> WorkerPublic:
+    """Let a worker end: it hears of it with its next heartbeat, claims nothing more and finishes what it holds. One that
+    has ended already stays as it is; whether a new one is started in its place is its supervisor's affair."""
+    return lifecycle.drain(api.database, worker)

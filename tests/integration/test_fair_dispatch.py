@@ -7,12 +7,25 @@ from collections import Counter, deque
 
 import pytest
 
-from jobs import dispatch
+from jobs import dispatch, lifecycle
 from jobs.dispatch import SPLIT_WINDOW, WINDOW
 from jobs.fairness import BATCH_SHARE
 from jobs.options import JobOptions
-from jobs.store import pausing, ringing
-from tests.protocol import back, change, claim, claim_refs, good, record, register, split, submit
+from jobs.store import pausing, ringing, submitting
+from tests.protocol import (
+    back,
+    beside,
+    change,
+    claim,
+    claim_refs,
+    claim_splits,
+    good,
+    record,
+    register,
+    rows,
+    split,
+    submit,
+)
 
 CAPACITY = 8
 URGENT = JobOptions(priority="interactive")
@@ -173,6 +186,51 @@ def test_a_document_that_is_interactive_is_rung_first_though_it_is_younger(db):
         found = [ref.document for ref in ringing.stamp_splits(session, 8)]
     assert found[0] == urgent
     assert len(found) == 8
+
+
+# --- priorities
+
+
+def test_a_job_that_becomes_interactive_is_rung_first_and_back(mill):
+    [first] = mill.job(100, options=URGENT)
+    job, [document] = submit(mill.db, 1)
+    split(mill.db, mill.worker, [document], 30)
+    mill.dispatch()
+    assert mill.rung() == {first: 14, document: 2}
+    assert lifecycle.prioritize(mill.db, job, "interactive").priority == "interactive"
+    while mill.messages:
+        mill.claim()
+    mill.dispatch()
+    assert mill.rung() == {first: 2, document: 14}
+    assert lifecycle.prioritize(mill.db, job, "batch").priority == "batch"
+    while mill.messages:
+        mill.claim()
+    mill.dispatch()
+    assert mill.rung() == {first: 16}
+
+
+def test_a_job_that_becomes_interactive_before_its_split_is_split_first(db):
+    jobs = [submit(db)[0] for _ in range(3)]
+    lifecycle.prioritize(db, jobs[2], "interactive")
+    with db.write() as session:
+        stamped = [ref.document for ref in ringing.stamp_splits(session, 3)]
+    [[first]] = rows(db, "SELECT job_id FROM document WHERE id = :id", id=stamped[0])
+    assert first == jobs[2]
+
+
+def test_a_priority_that_waits_for_a_split_covers_what_it_inserted(db):
+    """Pages have no class of their own; and the change waits for who holds the document."""
+    worker = register(db)
+    job, [document] = submit(db)
+    [claimed] = claim_splits(db, worker, [document])
+    with db.write() as session:
+        assert submitting.insert_pages(session, document, worker, claimed.attempt, [1, 2])
+        with beside(db, lambda: lifecycle.prioritize(db, job, "interactive")) as change:
+            change.waits()
+            session.commit()
+            assert change.result().priority == "interactive"
+    with db.write() as session:
+        assert [rung.priority for rung in ringing.stamp_pages(session, "echo", 9)] == [0, 0]
 
 
 # --- pauses
