@@ -2,7 +2,8 @@
 
 First SIGTERM or SIGINT: nothing new is claimed, what runs may finish within the grace time, the rest is handed back,
 exit 0. A second one exits at once. A drain asked for in the database (`pagemill drain`) is a first SIGTERM without a
-grace time; the signal that comes after it begins one. An engine that died ends the process with ENGINE_DIED once its pages are back.
+grace time; the signal that comes after it begins one. An engine that died ends the process with ENGINE_DIED once its
+pages are back.
 """
 
 from __future__ import annotations

@@ -80,6 +80,6 @@ def workers(api: ApiDep) -> WorkerList:
 
 @router.post("/workers/{worker}/drain", status_code=202, responses=documented(404))
 def drain(api: ApiDep, worker: WorkerId) -> WorkerPublic:
-    """Let a worker end: it hears of it with its next heartbeat, claims nothing more and finishes what it holds. One that
-    has ended already stays as it is; whether a new one is started in its place is its supervisor's affair."""
+    """Let a worker end: it hears of it with its next heartbeat, claims nothing more and finishes what it holds. One
+    that has ended already stays as it is; whether a new one is started in its place is its supervisor's affair."""
     return lifecycle.drain(api.database, worker)

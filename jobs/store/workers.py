@@ -83,8 +83,8 @@ def set_state(session: Session, worker: str, state: str, detail: str | None = No
 
 
 def request_drain(session: Session, worker: str) -> None:
-    """Ask a worker to end when it has finished what it holds. It hears of it with its next heartbeat, and takes messages
-    as usual until then: one that merely stopped claiming would swallow them."""
+    """Ask a worker to end when it has finished what it holds. It hears of it with its next heartbeat, and takes
+    messages as usual until then: one that merely stopped claiming would swallow them."""
     _REQUEST_DRAIN.run(session, id=worker)
 
 

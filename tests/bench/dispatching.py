@@ -33,12 +33,12 @@ QUEUES = ((10, 1000), (1000, 10), (1000, 1000))
 _JOBS = """INSERT INTO job (id, state, sealed, engine, priority, options, metadata, cancel_requested, manifest,
              documents_total, documents_succeeded, documents_partial, documents_failed, documents_canceled, pages_total,
              pages_running, pages_succeeded, pages_failed, pages_canceled)
-           SELECT 'job_' || (1000000 + i), 'running', true, 'echo', 1, '{}', '{}', false, false, 1, 0, 0, 0, 0, :pages, 0,
-             0, 0, 0 FROM numbers"""
-_DOCUMENTS = """INSERT INTO document (id, job_id, position, name, source_key, media_type, bytes, sha256, engine, priority,
-             state, sealed, attempt, errors, crashes, total, pending, running, succeeded, failed, canceled)
-           SELECT 'doc_' || (1000000 + i), 'job_' || (1000000 + i), 0, 'a', 'a', 'a', 1, 'a', 'echo', 1, 'running', true, 1,
-             0, 0, :pages, :pages, 1, 0, 0, 0 FROM numbers"""
+           SELECT 'job_' || (1000000 + i), 'running', true, 'echo', 1, '{}', '{}', false, false,
+             1, 0, 0, 0, 0, :pages, 0, 0, 0, 0 FROM numbers"""
+_DOCUMENTS = """INSERT INTO document (id, job_id, position, name, source_key, media_type, bytes, sha256, engine,
+             priority, state, sealed, attempt, errors, crashes, total, pending, running, succeeded, failed, canceled)
+           SELECT 'doc_' || (1000000 + i), 'job_' || (1000000 + i), 0, 'a', 'a', 'a', 1, 'a', 'echo',
+             1, 'running', true, 1, 0, 0, :pages, :pages, 1, 0, 0, 0 FROM numbers"""
 # `running` stays at one, so that nothing is to be assembled.
 _PAGES = """INSERT INTO page (document_id, number, state, attempt, errors, crashes)
            SELECT document.id, i, 'pending', 0, 0, 0 FROM document, numbers"""

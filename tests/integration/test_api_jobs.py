@@ -357,15 +357,6 @@ def test_nothing_else_of_a_job_can_be_changed(http, body):
     problem(http.patch(f"jobs/{JOB}", json={"priority": "batch"}), 404, "not_found")
 
 
-def test_a_worker_is_asked_to_drain(server, http):
-    database = server.database()
-    worker = register(database)
-    answer = http.post(f"workers/{worker}/drain")
-    assert (answer.status_code, answer.json()["id"], answer.json()["drain_requested"]) == (202, worker, True)
-    assert {row["id"]: row["drain_requested"] for row in http.get("workers").json()["items"]}[worker] is True
-    database.dispose()
-
-
 def test_retry_runs_failed_pages_again(server, http):
     job = submit(http, PDF).json()["id"]
     finish(server, job, [PageState.SUCCEEDED, PageState.FAILED])

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.api_server import PDF, ApiServer, files
+from tests.protocol import register
 from tests.services import Postgres
 
 
@@ -104,3 +105,13 @@ def test_a_wrong_setting_ends_the_start_with_its_name(sqlite_url, name, value):
     with pytest.raises(Exception, match=f"PAGEMILL_{name.upper()}"):
         server.start()
     server.remove()
+
+
+def test_a_worker_is_asked_to_drain(server):
+    database = server.database()
+    worker = register(database)
+    with server.client() as http:
+        answer = http.post(f"workers/{worker}/drain")
+        assert (answer.status_code, answer.json()["id"], answer.json()["drain_requested"]) == (202, worker, True)
+        assert {row["id"]: row["drain_requested"] for row in http.get("workers").json()["items"]}[worker] is True
+    database.dispose()
