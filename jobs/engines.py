@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-ENGINE_NAMES: tuple[str, ...] = ("echo", "rapidocr")
+ENGINE_NAMES: tuple[str, ...] = ("echo", "paddleocr_vl", "rapidocr")

@@ -15,7 +15,9 @@ from html import escape, unescape
 from html.parser import HTMLParser
 from itertools import groupby
 
+from jobs.paddlex import page_markdown as paddlex_markdown
 from jobs.results import FURNITURE, Block, Label, PageEntry, PageResult
+from jobs.wording import joined, words_seen
 
 FIGURES = "figures/"
 
@@ -52,7 +54,12 @@ _SILENT_TAGS = frozenset({"script", "style", "template", "noscript", "iframe", "
 
 
 def page_markdown(result: PageResult, *, figures: str = FIGURES) -> str:
-    """One page as Markdown, without a newline at its end; empty for a page without text. `figures`: prefix of links."""
+    """One page as Markdown, without a newline at its end; empty for a page without text. `figures`: prefix of links.
+
+    A page with `paddlex` looks as PaddleX writes it.
+    """
+    if result.paddlex is not None and result.image is not None:
+        return paddlex_markdown(result, lambda name: figure_link(name, figures)).strip("\n")
     return "\n\n".join(part for part in _parts(_readable(result), figures) if part)
 
 
@@ -114,7 +121,25 @@ def _what_is_missing(entry: PageEntry) -> str:
 
 
 def _readable(result: PageResult) -> Sequence[Block]:
-    return sorted((b for b in result.blocks if b.label not in FURNITURE), key=lambda b: b.order)
+    """What is shown, in order: paragraphs in one piece, footnotes behind everything else, no furniture."""
+    blocks = sorted(result.blocks, key=lambda b: b.order)
+    whole = _in_one_piece([b for b in blocks if b.label not in FURNITURE or b.label == "footnote"])
+    return sorted(whole, key=lambda b: (b.label == "footnote", b.order))
+
+
+def _in_one_piece(blocks: Sequence[Block]) -> list[Block]:
+    """Paragraphs with what goes on in other blocks."""
+    known = words_seen(line for b in blocks if b.label == "text" for line in b.content.splitlines())
+    texts: dict[int, str] = {}
+    begun: dict[int, int] = {}
+    for block in blocks:
+        start = begun.get(block.goes_on_from, block.goes_on_from) if block.goes_on_from is not None else None
+        if start in texts:
+            begun[block.order] = start
+            texts[start] = joined(texts[start], block.content, known)
+        else:
+            texts[block.order] = block.content
+    return [block.model_copy(update={"content": texts[block.order]}) for block in blocks if block.order in texts]
 
 
 def _parts(blocks: Sequence[Block], figures: str) -> Iterator[str]:

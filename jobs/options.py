@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from jobs.errors import InvalidPageRange
+from jobs.results import FURNITURE, Label
 
 Priority = Literal["interactive", "batch"]
+VlVersion = Literal["1.0", "1.5", "1.6"]
+VlTask = Literal["ocr", "table", "formula", "chart", "seal", "spotting"]
 
 TextSource = Literal["auto", "ocr", "layer"]
 """auto: a PDF page's own text where it can be trusted, else OCR; ocr: always read the image; layer: never."""
@@ -30,6 +33,72 @@ class EchoOptions(BaseModel):
     layer: bool = Field(default=False, description="With render: report the lines of the PDF's own text as well.")
 
 
+class VlPixels(BaseModel):
+    """Bounds of the pixels of one image when it reaches the model; 784 pixels are one token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min: int = Field(ge=784, le=16_777_216)
+    max: int = Field(ge=784, le=16_777_216)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> VlPixels:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+class VlOptions(BaseModel):
+    """What the engine paddleocr_vl may be told. The defaults are those of PaddleX's pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: VlVersion | None = Field(
+        default=None, description="Only this version may read the pages; the one that the worker holds where absent."
+    )
+    layout: Literal["auto", "none"] = Field(
+        default="auto", description="`none`: every page is one block, read by one task."
+    )
+    task: VlTask | None = Field(
+        default=None, description="The task that reads the whole page, `ocr` where absent; only with layout `none`."
+    )
+    charts: bool = Field(default=False, description="Read charts as tables; otherwise they are figures.")
+    seals: bool = Field(default=False, description="Read the text of seals; otherwise they are figures.")
+    image_text: bool = Field(default=False, description="Read the text inside images; otherwise they are only figures.")
+    merge_blocks: bool = Field(default=True, description="Read text that was cut in pieces as one image.")
+    polygons: bool = Field(default=True, description="Cut regions along their outlines where the version has them.")
+    ignored_labels: tuple[Label, ...] = Field(
+        default=tuple(sorted(FURNITURE)), description="Labels that stay in JSON and are left out of Markdown."
+    )
+    pixels: dict[VlTask, VlPixels] = Field(
+        default_factory=dict, description="Bounds by task instead of the usual ones, 112,896 to 1,003,520."
+    )
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, le=16_384, description="Longest answer to one crop; the engine's 4,096 where absent."
+    )
+    merge_tables: bool = Field(default=True, description="Join tables that go on on the next page.")
+    title_levels: bool = Field(default=True, description="Give titles their levels from the whole document.")
+    markdown: Literal["paddlex", "commonmark"] = Field(
+        default="paddlex", description="As PaddleX writes it, or with all that is no structure escaped."
+    )
+    formula_numbers: bool = Field(default=False, description="Show the numbers of formulas in Markdown (paddlex).")
+
+    @model_validator(mode="after")
+    def _check_task(self) -> VlOptions:
+        if self.task is not None and self.layout != "none":
+            raise ValueError("task needs layout none: with a layout every block has the task of its label")
+        if self.version == "1.0" and self.task in ("seal", "spotting"):
+            raise ValueError(f"version 1.0 cannot do the task {self.task}")
+        if self.version == "1.0" and self.seals:
+            raise ValueError("version 1.0 cannot read seals")
+        return self
+
+    @property
+    def whole_page_task(self) -> VlTask | None:
+        """The one task that reads whole pages; None where the layout decides."""
+        return (self.task or "ocr") if self.layout == "none" else None
+
+
 class PageOptions(BaseModel):
     """Options that reach the engine with every page of a document."""
 
@@ -43,6 +112,7 @@ class PageOptions(BaseModel):
         "always OCR (ocr), or the PDF's own text and never OCR (layer).",
     )
     echo: EchoOptions | None = None
+    paddleocr_vl: VlOptions | None = None
 
 
 class JobOptions(PageOptions):

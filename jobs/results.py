@@ -25,12 +25,13 @@ Label = Literal[
 LABELS: tuple[str, ...] = get_args(Label)
 
 # Kept in JSON, left out of Markdown and text (PaddleX `markdown_ignore_labels`).
-FURNITURE: frozenset[str] = frozenset(
+FURNITURE: frozenset[Label] = frozenset(
     {"number", "footnote", "header", "header_image", "footer", "footer_image", "aside_text"}
 )
 
 Pixel = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
+Polygon = tuple[tuple[float, float], ...]
 
 
 class _Value(BaseModel):
@@ -41,8 +42,8 @@ class Warning_(_Value):  # noqa: N801 - `Warning` is a builtin
     """Something a reader of the result should know; the page still succeeded."""
 
     code: Literal[
-        "output_truncated", "low_confidence", "page_scaled_down", "password_not_needed", "figure_skipped",
-        "hidden_text", "text_layer_doubtful", "unsupported_script",
+        "output_truncated", "block_unread", "low_confidence", "page_scaled_down", "password_not_needed",
+        "figure_skipped", "hidden_text", "text_layer_doubtful", "unsupported_script",
     ]  # fmt: skip
     detail: str
     bbox: tuple[Pixel, Pixel, Pixel, Pixel] | None = Field(
@@ -50,16 +51,67 @@ class Warning_(_Value):  # noqa: N801 - `Warning` is a builtin
     )
 
 
+class TextLine(_Value):
+    """A line of text and the corners around it."""
+
+    text: str
+    polygon: Polygon
+
+
+class BlockPlace(_Value):
+    """A block of a document."""
+
+    page: int = Field(ge=1)
+    order: int = Field(ge=0)
+
+
 class Block(_Value):
-    """One piece of a page. `content` is plain text, HTML for tables, LaTeX for formulas, empty for bare figures."""
+    """One piece of a page. `content` is plain text, HTML for tables, LaTeX for formulas, empty for bare figures.
+
+    An `<img>` in a table's HTML names a figure's file, as `figure` does.
+    """
 
     label: Label
     bbox: tuple[Pixel, Pixel, Pixel, Pixel]
     content: str = ""
-    score: float | None = Field(default=None, ge=0, le=1)
+    score: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="How sure the engine is: of the text (rapidocr), of the box (paddleocr_vl).",
+    )
     order: int = Field(ge=0, description="Position in reading order, 0-based, without gaps.")
     level: int | None = Field(default=None, ge=1, le=6, description="Heading level of a title.")
     figure: str | None = Field(default=None, description="Name of the figure's file beside the document.")
+    position: int | None = Field(
+        default=None,
+        ge=1,
+        description="1-based place in the running text; None for figures, tables and page furniture.",
+    )
+    group: int | None = Field(
+        default=None, ge=0, description="Order of the block that this one was read together with; the text is there."
+    )
+    goes_on_from: int | None = Field(
+        default=None,
+        ge=0,
+        description="Order of the block whose paragraph goes on here: Markdown and text read them as one.",
+    )
+    polygon: Polygon | None = Field(default=None, description="Outline, where the layout model gives one.")
+    lines: tuple[TextLine, ...] | None = Field(default=None, description="Lines with their places (task spotting).")
+    continues: BlockPlace | None = Field(
+        default=None, description="The block on an earlier page that holds what this one said: a table that goes on."
+    )
+
+
+class PaddlexStyle(_Value):
+    """The page's Markdown is PaddleX's, with these of its settings (docs/paddleocr-vl.md)."""
+
+    charts: bool = Field(default=False, description="Charts were read: their content is a table.")
+    seals: bool = Field(default=False, description="Seals were read.")
+    image_text: bool = Field(default=False, description="Text in images was read.")
+    whole_page: bool = Field(default=False, description="One task read the whole page.")
+    formula_numbers: bool = False
+    ignored_labels: tuple[Label, ...] = ()
 
 
 class PageImage(_Value):
@@ -126,6 +178,7 @@ class PageResult(_Value):
     score: float | None = Field(default=None, ge=0, le=1)
     warnings: tuple[Warning_, ...] = ()
     timings: dict[str, Seconds] = Field(default_factory=dict, description="Seconds by stage: render, recognize, …")
+    paddlex: PaddlexStyle | None = Field(default=None, description="Where Markdown is to look as PaddleX writes it.")
 
 
 class PageEntry(_Value):

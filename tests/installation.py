@@ -21,7 +21,7 @@ import psutil
 from sqlalchemy import text
 
 from jobs import lifecycle
-from jobs.blobs import BlobStore, manifest_key, open_store, page_key, upload_key
+from jobs.blobs import BlobStore, manifest_key, open_store, page_key, result_key, upload_key
 from jobs.ids import new_document_id, new_job_id
 from jobs.lifecycle import NewDocument
 from jobs.models import FINAL, DocumentPublic, JobPublic, PagePublic, WorkerPublic
@@ -150,6 +150,16 @@ class Installation:
         """Every incarnation that is not forgotten, oldest first."""
         with self.db.read() as session:
             return reading.list_workers(session)
+
+    def markdown(self, job_id: str) -> list[str]:
+        """document.md of every document that has one, by position."""
+        found = []
+        for document in self.documents(job_id):
+            with self.db.read() as session:
+                attempt = reading.result_attempt(session, document.id)
+            if attempt is not None:
+                found.append(self.blobs.get(result_key(job_id, document.id, attempt, "document.md")).decode())
+        return found
 
     def manifest(self, job_id: str) -> Any:
         """job.json as a value."""

@@ -88,6 +88,7 @@ class Service:
 
     name = "service"
     stop_signal = signal.SIGTERM
+    start_timeout = START_TIMEOUT
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -126,7 +127,7 @@ class Service:
         assert threading.current_thread() is threading.main_thread(), "a service dies with the thread that started it"
         self._spawn()
         try:
-            wait_until(self._ready_or_dead, f"{self.name} to start")
+            wait_until(self._ready_or_dead, f"{self.name} to start", self.start_timeout)
         except BaseException as error:
             self.kill()
             if isinstance(error, TimeoutError):

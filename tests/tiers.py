@@ -22,9 +22,9 @@ CHECKS: dict[str, list[list[str]]] = {
     "types": [[str(BIN / "mypy")]],
     "imports": [[str(BIN / "lint-imports")]],
 }
-TIERS = {"unit": 2, "integration": 3, "acceptance": 3, "ocr": 1, "chaos": 2, "hostile": 1}
+TIERS = {"unit": 2, "integration": 3, "acceptance": 3, "ocr": 1, "chaos": 2, "hostile": 1, "vllm": 1}
 """Test processes side by side, each with services of its own. What waits for processes and clocks shares two cores
-well; what computes on both (ocr) or fills memory until a deadline (hostile) does not."""
+well; what computes on both (ocr, vllm) or fills memory until a deadline (hostile) does not."""
 
 
 def main(names: list[str]) -> int:

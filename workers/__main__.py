@@ -6,13 +6,18 @@ Exit status: 0 after a shutdown in good order, 1 when it cannot start, 70 when i
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+from typing import Any, NoReturn
 
 from jobs.errors import PagemillError
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # While it starts it holds no page; a model that loads would answer a signal late or never. Celery takes them over.
+    signal.signal(signal.SIGTERM, _leave)
     from workers.config import load_settings
     from workers.consumer import Consumer
 
@@ -22,6 +27,11 @@ def main() -> int:
         where = f" ({error.where})" if error.where else ""
         sys.stderr.write(f"pagemill worker: {error.code}: {error}{where}\n")
         return 1
+
+
+def _leave(_number: int, _frame: Any) -> NoReturn:
+    sys.stderr.write("pagemill worker: told to end before it took work\n")
+    os._exit(0)  # what it started dies with it
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ class WorkerProcess:
         """Set when nothing runs any more and closing begins."""
         self.closed = threading.Event()
         self.hands = Hands()
+        self.loop = EngineLoop()
         self.engine: Engine | None = None
         self.recognizer: Recognizer | None = None
 
@@ -155,13 +156,16 @@ class WorkerProcess:
     def _load_engine(self) -> LazyPool | None:
         settings = self.settings
         engine = build_engine(settings.engine)
-        engine.start()
+        self._stack.callback(self.loop.stop)
+        self.loop.start()
         self._stack.callback(engine.close)
+        engine.start()
+        self.loop.run(engine.warm_up())
         self.engine = engine
         if engine.page_half is None:
             return None
         processes = settings.engine.render_processes or len(os.sched_getaffinity(0))
-        pool = LazyPool(processes, engine.page_half, settings.engine, settings.limits)
+        pool = LazyPool(processes, engine.page_half, settings.engine.without_secrets(), settings.limits)
         self._stack.callback(pool.close)
         if engine.renders_always:
             pool.start()
@@ -199,7 +203,7 @@ class WorkerProcess:
         self._stack.callback(lambda: self.incarnation.set_state("stopped"))
 
     def _build_stages(self, pool: LazyPool | None) -> Stages:
-        """Wire the stages. They close the other way round: loop, recorder, assemblies, threads, files."""
+        """Wire the stages. They close the other way round: recorder, assemblies, threads, files."""
         settings = self.settings
         self._backoff = backoff_of(settings.timers, settings.worker)
         self._vault = open_vault(settings.secrets)
@@ -248,15 +252,25 @@ class WorkerProcess:
         )
         self._stack.callback(recorder.stop)
         recorder.start()
-        loop = EngineLoop()
-        self._stack.callback(loop.stop)
-        loop.start()
+        self._watch(engine)
         parts = Reading(
-            self.db, engine, pool, self._sources, self._vault, writer, recorder, self.hands, loop, threads,
+            self.db, engine, pool, self._sources, self._vault, writer, recorder, self.hands, self.loop, threads,
             self.settings.limits, self._backoff, self.settings.worker.max_crashes,
             WAIT_FOR_TURN / self.settings.timers.time_factor, lambda: self.worker_id, self._on_engine_death,
         )  # fmt: skip
         return Recognizer(parts)
+
+    def _watch(self, engine: Engine) -> None:
+        """An engine that dies while it has no page ends the worker as well."""
+
+        async def watch() -> None:
+            try:
+                await engine.watch()
+            except EngineUnavailable as error:
+                self._on_engine_death(error)
+
+        watching = self.loop.spawn(watch())
+        self._stack.callback(watching.cancel)
 
     def _scratch(self) -> Path:
         """The slot's own directory: a new incarnation finds what a killed one left there, and no other worker does."""

@@ -27,6 +27,8 @@ from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
 from jobs.store.reading import FinishedPage
+from workers.engines import build_whole
+from workers.engines.base import Whole
 from workers.hands import Hands
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
@@ -111,9 +113,9 @@ class Assembler:
             )
         files = _Files(document, state, claim.attempt)
         if len(document.pages) <= _WHOLE:
-            self._put_whole(files, [self._entry(document, page) for page in document.pages])
+            self._put_whole(files, list(self._entries(document)))
         else:
-            self._stream(files, document)
+            self._stream(files, self._entries(document))
         return Finish(claim, state, with_result=True)
 
     def _put_whole(self, files: _Files, entries: list[_Entry]) -> None:
@@ -122,9 +124,8 @@ class Assembler:
         self.writer.patiently(lambda: self.blobs.put(files.key("document.md"), markdown, MARKDOWN))
         self.writer.patiently(lambda: self.blobs.put(files.key("document.json"), json, JSON))
 
-    def _stream(self, files: _Files, document: Assembly) -> None:
+    def _stream(self, files: _Files, entries: Iterator[_Entry]) -> None:
         """Both files grow together, a page at a time."""
-        entries = (self._entry(document, page) for page in document.pages)
         with (
             self.blobs.writer(files.key("document.md"), MARKDOWN) as markdown,
             self.blobs.writer(files.key("document.json"), JSON) as json,
@@ -132,14 +133,25 @@ class Assembler:
             for text in document_markdown(_told(entries, files, json)):
                 markdown.write(text.encode())
 
+    def _entries(self, document: Assembly) -> Iterator[_Entry]:
+        """The pages in order. Where the engine's pages learn from each other, long documents are read twice."""
+        whole = build_whole(document.engine, document.options)
+        if whole is None:
+            return self._read(document)
+        kept = list(self._read(document)) if len(document.pages) <= _WHOLE else None
+        for entry in kept or self._read(document):
+            whole.observe(entry.value.number, entry.value.result)
+        return (_changed(entry, whole) for entry in kept or self._read(document))
+
+    def _read(self, document: Assembly) -> Iterator[_Entry]:
+        return (self._entry(document, page) for page in document.pages)
+
     def _entry(self, document: Assembly, page: FinishedPage) -> _Entry:
         if page.state is not PageState.SUCCEEDED:
             error = None if page.error is None else Problem.model_validate(page.error)
             entry = PageEntry(number=page.number, state=page.state.value, error=error)
             return _Entry(entry, entry.model_dump_json(exclude_none=True).encode())
-        result, stored = self._result(document, page)
-        json = b'{"number":%d,"state":"succeeded","result":%s}' % (page.number, stored)
-        return _Entry(PageEntry(number=page.number, state="succeeded", result=result), json)
+        return _good(*self._result(document, page))
 
     def _result(self, document: Assembly, page: FinishedPage) -> tuple[PageResult, bytes]:
         recent = self.recent.take(document.id, page.number, page.attempt)
@@ -166,6 +178,19 @@ class _Entry:
 
     value: PageEntry
     json: bytes
+
+
+def _good(result: PageResult, stored: bytes) -> _Entry:
+    json = b'{"number":%d,"state":"succeeded","result":%s}' % (result.number, stored)
+    return _Entry(PageEntry(number=result.number, state="succeeded", result=result), json)
+
+
+def _changed(entry: _Entry, whole: Whole) -> _Entry:
+    """The page as the whole document has it; what is stored of the page itself stays as it was read."""
+    if entry.value.result is None:
+        return entry
+    result = whole.applied(entry.value.result)
+    return entry if result is entry.value.result else _good(result, result.model_dump_json(exclude_none=True).encode())
 
 
 @dataclass(frozen=True, slots=True)

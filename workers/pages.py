@@ -18,6 +18,7 @@ from jobs.settings import MIB
 from jobs.store.claiming import ClaimedPage, DocumentSource
 from jobs.vault import Vault
 from workers.deadline import Deadline
+from workers.engines.base import NotTaken
 from workers.render.lazy import LazyPool
 from workers.render.pool import PoolPage
 from workers.sources import Sources
@@ -39,7 +40,7 @@ def password_of(document: DocumentSource, vault: Vault | None) -> str | None:
     return vault.open(document.password)
 
 
-class PoolLost(EngineUnavailable):
+class PoolLost(NotTaken):
     """The render processes cannot be started any more: the worker's end, and no page's fault."""
 
 
@@ -82,6 +83,10 @@ class WorkerPage:
                 return await self._rendered.call(method, *args)
             except EngineUnavailable as error:
                 raise PoolLost(error.detail, where=error.where) from error
+
+    async def forget(self) -> None:
+        if self._rendered is not None:
+            await self._rendered.release()
 
     async def _open(self) -> PoolPage:
         """On a thread: the file may have to be fetched and the processes to be started."""

@@ -6,6 +6,7 @@ last page of a chunk but the message itself. What an engine raises decides what 
     PageError, DocumentError   a value: the page fails, or is tried again later where the error is retryable
     StorageUnavailable, …      the page goes back, uncounted
     EngineUnavailable          the engine is dead: the page goes back with a crash, the worker ends
+    NotTaken                   the same, but the page was never inside: no crash for it
     cancellation               the document was canceled (dropped), we stop (goes back), we are dead (dropped)
 """
 
@@ -41,11 +42,11 @@ from jobs.store.database import Database
 from jobs.store.recording import Outcome
 from jobs.vault import Vault
 from workers.deadline import Deadline
-from workers.engines.base import Engine
+from workers.engines.base import Engine, NotTaken
 from workers.gate import Gate
 from workers.hands import Hands
 from workers.loop import EngineLoop
-from workers.pages import PoolLost, ResultWriter, WorkerPage
+from workers.pages import ResultWriter, WorkerPage
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
@@ -281,7 +282,7 @@ class Recognizer:
     def _engine_died(self, page: ClaimedPage, error: EngineUnavailable) -> Outcome:
         """Back with the page, for which this counts as a crash where it was inside; the last one ends it."""
         self._parts.on_engine_death(error)
-        if isinstance(error, PoolLost):
+        if isinstance(error, NotTaken):
             return Outcome(page, "pending", error=_problem(error))
         limit = self._parts.max_crashes
         if page.crashes + 1 < limit:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import fetch, remote, run, serve, up
+from api.cli import evaluate, fetch, remote, run, serve, up
 from api.cli.report import one_line
 from api.version import VERSION
 from jobs.errors import PagemillError
@@ -39,6 +39,7 @@ def _top(
 _HERE, _THERE, _PARTS = "On this machine", "On a server (PAGEMILL_URL)", "Parts of a server"
 app.command("run", rich_help_panel=_HERE)(run.run)
 app.command("up", rich_help_panel=_HERE)(up.up)
+app.command("eval", rich_help_panel=_HERE)(evaluate.eval_)
 app.command("submit", rich_help_panel=_THERE)(remote.submit)
 app.command("status", rich_help_panel=_THERE)(remote.status)
 app.command("fetch", rich_help_panel=_THERE)(fetch.fetch)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import psutil
 
+CPU_ENGINE = ("celery", "kombu", "sqlalchemy", "psycopg", "rapidocr", "onnxruntime", "pypdfium2")
 
-def describe() -> str:
-    """The machine and the versions that matter, one line each."""
+
+def describe(names: Sequence[str] = CPU_ENGINE) -> str:
+    """The machine and the versions of the packages that matter, one line each."""
     cpu = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     memory = psutil.virtual_memory().total / 2**30
-    names = ("celery", "kombu", "sqlalchemy", "psycopg", "rapidocr", "onnxruntime", "pypdfium2")
     return (
         f"{len(os.sched_getaffinity(0))} cores of {cpu}, {memory:.0f} GiB, Python {platform.python_version()}\n"
         + ", ".join(f"{name} {version(name)}" for name in names)

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from jobs.errors import EngineUnavailable
+from jobs.markdown import page_markdown
 from jobs.options import PageOptions
 from jobs.results import PageImage, Warning_
 from jobs.settings import EngineSettings
@@ -143,6 +144,36 @@ def test_pages_scanned_askew(half, degrees):
     result = read(half, pixels).result
     assert character_error(text_of(result), PHOTOTEST) <= 0.01
     assert result.image.rotation == 0
+
+
+def test_a_curved_page_loses_no_line(half):
+    """Around its lines lies more paper than inside of them."""
+    with Image.open(document("public/OCR-D+assets/OCR-D-IMG-boston_cooking_a.jpg")) as image:
+        result = read(half, ImageOps.exif_transpose(image).convert("RGB")).result
+    labelled = [(block.label, block.content) for block in result.blocks]
+    assert {("number", "248"), ("header", "BOSTON COOKING-SCHOOL COOK BOOK")} == set(labelled[:2])
+    assert [content for label, content in labelled if label == "paragraph_title"] == [
+        "Gravy", "Braised Chicken", "Chicken Fricassee",
+    ]  # fmt: skip
+    text = " ".join(content for _, content in labelled)
+    in_order = [
+        "Pour off liquid in pan in which", "and brown with four tablespoons", "in place of butter, for frying potatoes",
+        "Braised Chicken", "Try out two slices fat salt pork", "remove scraps, and add to fat five",
+        "Chicken Fricassee", "Melt three tablespoons butter", "salt and pepper to taste",
+    ]  # fmt: skip
+    places = [text.find(words) for words in in_order]
+    assert -1 not in places, in_order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_a_paragraph_goes_on_behind_the_footnotes_of_its_column(half):
+    pixels, truth = pdf_page(document("public/mozilla+pdf.js/tracemonkey.pdf"))
+    result = read(half, pixels).result
+    assert character_error(text_of(result), truth) <= 0.03
+    markdown = page_markdown(result)
+    assert "de facto standard for client-side web programming and is used for the application logic" in markdown
+    assert markdown.index("Permission to make") > markdown.index("same types will occur in subsequent loop iterations")
+    assert [b.content for b in result.blocks if b.label == "paragraph_title"] == ["Abstract", "1. Introduction"]
 
 
 @pytest.mark.parametrize("frame", [0, 1])

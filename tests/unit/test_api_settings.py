@@ -18,7 +18,7 @@ def test_all_engines_are_offered_unless_said_otherwise(monkeypatch):
     [
         ("echo", "'rapidocr' .PAGEMILL_ENGINE. is not among: echo"),
         ("", "is not among: none"),
-        ("rapidocr,tesseract", "there is no engine 'tesseract'; known: echo, rapidocr"),
+        ("rapidocr,tesseract", "there is no engine 'tesseract'; known: echo, paddleocr_vl, rapidocr"),
     ],
 )
 def test_what_cannot_be_offered_ends_the_start(monkeypatch, engines, why):

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.wording import words_seen
 from workers.engines.rapidocr.arrange import arrange
 from workers.engines.rapidocr.geometry import Box, Line, Region
 from workers.engines.rapidocr.gutters import cuts, pieces
 from workers.engines.rapidocr.labels import margin_label, title_level
 from workers.engines.rapidocr.order import reading_order, split_columns
-from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows, words_seen
+from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows
 from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
 from workers.engines.rapidocr.tables import table_html
 
@@ -186,12 +187,12 @@ def test_words_broken_at_a_lines_end_are_made_whole():
 
 
 def test_a_hyphen_that_the_page_writes_elsewhere_is_kept():
-    known = words_seen([line("a trace-based compiler", 0, 0)])
+    known = words_seen(["a trace-based compiler"])
     assert joined("the trace-", "based way", known=known) == "the trace-based way"
 
 
 def test_a_hyphen_before_a_capital_is_kept():
-    assert joined("Jean-", "Pierre") == "Jean- Pierre"
+    assert joined("Jean-", "Pierre") == "Jean-Pierre"
 
 
 def test_chinese_lines_are_joined_without_a_space():
@@ -251,8 +252,8 @@ def test_no_line_is_lost_or_doubled_in_paragraphs(placed):
 
 # --- whole pages -----------------------------------------------------------------------------------------------------
 
-LEFT = ["the left column begins", "and goes on to here and", "it ends with this line"]
-RIGHT = ["the right column begins", "and goes on to there and", "it ends on the far right"]
+LEFT = ["The left column begins", "and goes on to here and", "it ends with this line."]
+RIGHT = ["The right column begins", "and goes on to there and", "it ends on the far right."]
 
 
 def test_a_page_without_text_has_no_blocks():
@@ -276,7 +277,7 @@ def test_regions_give_labels_and_titles_get_levels():
     assert [(p.label, p.level) for p in read(lines, regions)] == [("paragraph_title", 3), ("text", None)]
 
 
-WIDE = ["a paragraph as wide as the page that", "stands below the columns and goes on", "until its very last line"]
+WIDE = ["A paragraph as wide as the page that", "stands below the columns and goes on", "until its very last line"]
 
 
 def under_a_title(title, *columns):

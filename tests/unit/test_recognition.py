@@ -50,7 +50,7 @@ def test_the_score_is_the_mean_of_the_characters_where_they_begin():
 
 
 def test_no_character_is_no_text_and_no_score():
-    assert read(NONE, NONE)[0][1:] == ("", 0.0)
+    assert read(NONE, NONE)[0][1:3] == ("", 0.0)
 
 
 def test_lines_that_are_read_from_the_right_come_in_reading_order():

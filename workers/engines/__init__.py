@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from jobs.errors import EngineUnavailable
 from jobs.settings import EngineSettings
-from workers.engines.base import Engine
+from workers.engines.base import Engine, Whole
 
 ENGINES: dict[str, str] = {
     "echo": "workers.engines.echo:EchoEngine",
+    "paddleocr_vl": "workers.engines.paddleocr_vl.engine:PaddleOcrVlEngine",
     "rapidocr": "workers.engines.rapidocr.engine:RapidOcrEngine",
 }
+
+WHOLES: dict[str, str] = {
+    "paddleocr_vl": "workers.engines.paddleocr_vl.restructure:restructuring",
+}
+"""By engine: what makes a `Whole` of a document's options, or None where they ask for nothing. Any worker can import
+it, whatever its own engine."""
+
+
+def build_whole(engine: str, options: dict[str, Any]) -> Whole | None:
+    """What looks across the pages of a document that this engine read; None where nothing does.
+
+    `options`: the job's, as stored.
+    """
+    if engine not in WHOLES:
+        return None
+    module, _, name = WHOLES[engine].partition(":")
+    whole: Whole | None = getattr(import_module(module), name)(options)
+    return whole
 
 
 def build_engine(settings: EngineSettings) -> Engine:

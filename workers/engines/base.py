@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jobs.errors import EngineUnavailable, ServiceError
 from jobs.options import PageOptions
-from jobs.results import EngineInfo, PageImage, PageOutput
+from jobs.results import EngineInfo, PageImage, PageOutput, PageResult
 from jobs.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class RenderedPage:
     """Reads the page's own text, on every call anew and only then; None where the format has none (images). Within the
     deadline and memory of the call that asks for it. Raises PageRenderFailed. An engine that uses it says so in
     `PageResult.text`, and obeys `PageOptions.text`."""
+
+
+class NotTaken(EngineUnavailable):
+    """The engine is dead, and this page was never inside it: no crash of its own (rule 7)."""
+
+
+class EngineBusy(ServiceError):
+    """The engine takes no more now: back-pressure, no attempt. The page is put off for a while."""
+
+    code, status, retryable = "engine_unavailable", 503, True
 
 
 class PageHalf(Protocol):
@@ -75,6 +86,9 @@ class PageHandle(Protocol):
         Raises PageTimeout, PageRenderFailed, PageTooLarge, or what the method raised.
         """
 
+    async def forget(self) -> None:
+        """Free the image while the page goes on, so that its render process takes the next. A `call` renders anew."""
+
 
 class Engine(Protocol):
     """The half beside the resident model. Built in the worker's main thread before any work is taken."""
@@ -89,7 +103,16 @@ class Engine(Protocol):
     """Start the render processes with the worker; False where pages are rendered only on request."""
 
     def start(self) -> None:
-        """Load and warm up. Raises EngineUnavailable with the reason; the worker then takes no work."""
+        """Load, in the main thread. Raises EngineUnavailable with the reason; the worker then takes no work."""
+
+    async def warm_up(self) -> None:
+        """Read something of its own, on the worker's engine loop, before any work is taken. Raises as `start`."""
+
+    async def watch(self) -> None:
+        """Runs on the loop beside the pages until it is cancelled.
+
+        Raises EngineUnavailable when the engine died, after every page that was inside has been told.
+        """
 
     async def recognize(self, page: PageHandle) -> PageOutput:
         """Read one page. Runs on the worker's engine loop; cancelling the task aborts the page.
@@ -98,4 +121,17 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Free everything. Called once; no page is in flight."""
+        """Free everything. Called once, also after a start that failed; no page is in flight, the loop still runs."""
+
+
+class Whole(Protocol):
+    """What the pages of one document learn from each other, once all are read; runs where documents are assembled.
+
+    Every page is observed, in order, then `applied` to each. It must not keep pages: a document may have 10,000.
+    """
+
+    def observe(self, number: int, page: PageResult | None) -> None:
+        """The next page; None where it has no result."""
+
+    def applied(self, page: PageResult) -> PageResult:
+        """The page as the document has it; the same object where nothing changes."""

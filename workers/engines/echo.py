@@ -73,6 +73,13 @@ class EchoEngine:
     def start(self) -> None:
         """There is nothing to load."""
 
+    async def warm_up(self) -> None:
+        """There is nothing to warm."""
+
+    async def watch(self) -> None:
+        """It dies only with the worker."""
+        await asyncio.Event().wait()
+
     def close(self) -> None:
         """There is nothing to free."""
 

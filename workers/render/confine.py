@@ -42,10 +42,11 @@ def settle_in(parent: int) -> None:
     # When the machine's memory ends, let the kernel choose this process and not the worker.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-    _die_with(parent)
+    die_with(parent)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process when `parent` ends, however it ends."""
     # The kernel's promise holds also while C code hangs with the interpreter's lock; the thread is for other systems.
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -10,6 +10,9 @@
     order.py      reading order by recursive XY-cut
     skew.py       straightened boxes for pages scanned askew
     paragraphs.py lines to rows, rows to paragraphs, paragraphs to text
+    headings.py   titles inside of text, and how deep titles are
+    pieces.py     a block before it has its place
+    flow.py       footnotes, running heads, sure titles, paragraphs that go on in another column
     labels.py     what a region or a line is, by the model's class, by position, by its text
     tables.py     rows and columns of a table by position alone
     arrange.py    all of the above: lines and regions to blocks in order

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.results import FURNITURE, Label
-from workers.engines.rapidocr import labels
+from jobs.wording import HYPHENS, words_seen
+from workers.engines.rapidocr import flow, headings, labels
 from workers.engines.rapidocr.geometry import Box, Line, Region, line_height, mean_score, union
 from workers.engines.rapidocr.order import reading_order, split_columns
-from workers.engines.rapidocr.paragraphs import join_rows, paragraphs, rows, words_seen
+from workers.engines.rapidocr.paragraphs import Row, join_rows, paragraphs, pitch, rows
+from workers.engines.rapidocr.pieces import RUNNING, TITLES, Piece, row_height
 from workers.engines.rapidocr.tables import table_html
 
 # A line belongs to a region that holds at least this part of it.
@@ -20,29 +22,19 @@ HELD = 0.5
 FIGURE_TEXT = 0.3
 FIGURE_PAGE = 0.5
 FIGURE_LINES = 10
+# Regions that cover each other by this part are one, of two kinds; that it is a title counts so much more, because the
+# model is seldom sure of titles that are not set in bold.
+TWIN = 0.8
+TITLE_BONUS = 0.2
 # In line heights: how far below a title its text begins at most, and how deep its neighbours may reach into its height.
 ABOVE = 2.0
 LEAST_BESIDE = 0.3
 
-_TITLES: frozenset[Label] = frozenset({"doc_title", "paragraph_title"})
 _WHOLE: frozenset[Label] = frozenset({"paragraph_title", "figure_title", "header", "footer"})
-_RUNNING: frozenset[Label] = frozenset({"header", "footer", "number"})
 _LATEX = str.maketrans({
     "\\": r"\textbackslash ", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "#": r"\#", "&": r"\&", "_": r"\_",
     "^": r"\textasciicircum ", "~": r"\textasciitilde ",
 })  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A block before it has its place: what `jobs.results.Block` says, with a box of floats."""
-
-    label: Label
-    box: Box
-    content: str
-    score: float | None
-    level: int | None = None
-    row_height: float = 0.0
 
 
 def arrange(
@@ -58,14 +50,40 @@ def arrange(
     settled = settle(regions, lines, unit)
     vertical = [line for line in lines if labels.is_vertical(line.box, line.text)]
     held, loose = assign([line for line in lines if line not in vertical], settled)
-    known = words_seen(lines)
+    print_ = _Print(unit, words_seen(line.text for line in lines), headings.title_fonts(lines))
     pieces = [Piece(labels.vertical_label(v.box, width), v.box, v.text, v.score) for v in vertical]
     for index, region in enumerate(settled):
-        pieces += _pieces(region, held[index], known, unit)
+        pieces += _pieces(region, held[index], print_)
     for group in loose_groups(loose, unit):
-        pieces += _loose_pieces(group, lines, known, unit, height)
+        pieces += _loose_pieces(group, lines, print_, height)
+    pieces = flow.with_running_heads(_with_some_text(pieces), unit, height)
+    pieces = flow.with_sure_titles(pieces, unit)
     pieces = _with_document_title(pieces, unit, height) if number == 1 else pieces
-    return _ordered(_with_some_text(pieces), unit, height)
+    pieces = flow.with_levels(flow.without_authors(pieces))
+    pieces = _ordered(flow.with_footnotes(_with_some_text(pieces), height), unit, height)
+    return _grown(flow.continued(pieces), lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Print:
+    """What is typical of the page's text."""
+
+    unit: float
+    """Line height in pixels."""
+    known: frozenset[str]
+    """Words, see `words_seen`."""
+    fonts: frozenset[int]
+    """Those of titles, see `title_fonts`."""
+
+
+def _grown(pieces: Sequence[Piece], lines: Sequence[Line]) -> list[Piece]:
+    """Boxes around all of their leaning lines."""
+    inked = [line for line in lines if line.ink is not None]
+    grown = []
+    for piece in pieces:
+        own = [line.outline for line in inked if line.box.inside(piece.box) > 0.99]
+        grown.append(replace(piece, box=union([piece.box, *own])))
+    return grown
 
 
 def _with_some_text(pieces: list[Piece]) -> list[Piece]:
@@ -82,9 +100,10 @@ def _ordered(pieces: Sequence[Piece], unit: float, height: float) -> list[Piece]
     foot: list[Piece] = []
     for piece in sorted(pieces, key=lambda p: (p.box, p.label, p.content)):
         middle = (piece.box.y0 + piece.box.y1) / 2
-        part = body if piece.label not in _RUNNING else head if middle < 0.5 * height else foot
+        part = body if piece.label not in RUNNING else head if middle < 0.5 * height else foot
         part.append(piece)
-    return [part[i] for part in (head, body, foot) for i in reading_order(_extents(part, unit), unit)]
+    ordered = [[part[i] for i in reading_order(_extents(part, unit), unit)] for part in (head, body, foot)]
+    return [*ordered[0], *ordered[1], *ordered[2]]
 
 
 def _extents(pieces: Sequence[Piece], unit: float) -> list[Box]:
@@ -93,7 +112,7 @@ def _extents(pieces: Sequence[Piece], unit: float) -> list[Box]:
     A short title over both columns would else count as the left one's last piece.
     """
     boxes = [piece.box for piece in pieces]
-    titles = [i for i, piece in enumerate(pieces) if piece.label in _TITLES]
+    titles = [i for i, piece in enumerate(pieces) if piece.label in TITLES]
     for i in sorted(titles, key=lambda i: (-boxes[i].y0, boxes[i])):
         below = [b for b in boxes if b.y0 >= (boxes[i].y0 + boxes[i].y1) / 2 and b.shared_x(boxes[i])]
         nearest = min(below, key=lambda b: (b.y0, b), default=boxes[i])
@@ -108,14 +127,26 @@ def settle(regions: Sequence[Region], lines: Sequence[Line], unit: float) -> lis
     """Regions without those inside a table or figure that is surer, and without figures that are text."""
     page_area = union([*(r.box for r in regions), *(line.box for line in lines)]).area if regions else 0.0
     kept: list[Region] = []
-    for region in sorted(regions, key=lambda r: (-r.score, r.box, r.label)):
+    for region in sorted(
+        regions, key=lambda r: (-r.score - TITLE_BONUS * (r.label == "paragraph_title"), r.box, r.label)
+    ):
         if region.label == "image" and _is_text(region.box, lines, page_area):
             continue
         if any(k.label in ("table", "image") and region.box.inside(k.box) > 0.8 for k in kept):
             continue
+        if any(_are_twins(region, k) for k in kept):
+            continue
         if region.box.width > 1 and region.box.height > 0.3 * unit:
             kept.append(region)
     return kept
+
+
+def _are_twins(one: Region, other: Region) -> bool:
+    """Two answers of the model for the same place, one of them a title."""
+    labels_ = {one.label, other.label}
+    if "paragraph_title" not in labels_ or not labels_ <= {"paragraph_title", "text", "figure_title"}:
+        return False
+    return min(one.box.inside(other.box), other.box.inside(one.box)) > TWIN
 
 
 def assign(lines: Sequence[Line], regions: Sequence[Region]) -> tuple[dict[int, list[Line]], list[Line]]:
@@ -199,7 +230,7 @@ def _is_text(figure: Box, lines: Sequence[Line], page_area: float) -> bool:
     return sum(line.box.area for line in inside) > FIGURE_TEXT * figure.area
 
 
-def _pieces(region: Region, lines: Sequence[Line], known: frozenset[str], unit: float) -> list[Piece]:
+def _pieces(region: Region, lines: Sequence[Line], page: _Print) -> list[Piece]:
     if region.label == "image":
         return [Piece("image", region.box, _plain(lines), region.score)]
     if not lines:
@@ -213,9 +244,9 @@ def _pieces(region: Region, lines: Sequence[Line], known: frozenset[str], unit: 
     if label == "display_formula":
         latex = f"\\text{{{_plain(lines, ' ').translate(_LATEX)}}}"
         return [Piece("display_formula", box, latex, mean_score(lines))]
-    if label in _WHOLE and not _long_title(label, lines, unit):
-        return [_whole(label, lines, known)]
-    return _text_pieces("text" if label == "paragraph_title" else label, lines, known, unit)
+    if label in _WHOLE and not _long_title(label, lines, page.unit):
+        return [_whole(label, lines, page.known)]
+    return _text_pieces("text" if label == "paragraph_title" else label, lines, page)
 
 
 def _long_title(label: Label, lines: Sequence[Line], unit: float) -> bool:
@@ -223,15 +254,33 @@ def _long_title(label: Label, lines: Sequence[Line], unit: float) -> bool:
     return label == "paragraph_title" and letters > labels.LONGEST_TITLE and line_height(lines) < 1.3 * unit
 
 
-def _text_pieces(label: Label, lines: Sequence[Line], known: frozenset[str], unit: float) -> list[Piece]:
+def _text_pieces(label: Label, lines: Sequence[Line], page: _Print) -> list[Piece]:
     """One piece a paragraph; columns that the region joined by mistake come one after the other."""
     pieces = []
-    for column in split_columns([line.box for line in lines], unit):
-        for paragraph in paragraphs(rows([lines[i] for i in column])):
-            members = [line for row in paragraph for line in row.lines]
-            content = join_rows(paragraph, known)
-            pieces.append(Piece(label, union(line.box for line in members), content, mean_score(members)))
+    for column in split_columns([line.box for line in lines], page.unit):
+        for is_title, run in headings.cut_headings(rows([lines[i] for i in column]), page.fonts, page.unit):
+            if is_title:
+                title = _whole("paragraph_title", [line for row in run for line in row.lines], page.known)
+                pieces.append(replace(title, doubtful=True))
+            else:
+                pieces += [_paragraph(label, paragraph, page.known) for paragraph in paragraphs(run)]
     return pieces
+
+
+def _paragraph(label: Label, paragraph: Sequence[Row], known: frozenset[str]) -> Piece:
+    members = [line for row in paragraph for line in row.lines]
+    box, content = union(line.box for line in members), join_rows(paragraph, known)
+    full = paragraph[-1].box.x1 > box.x1 - 1.5 * paragraph[-1].box.height
+    return Piece(
+        label,
+        box,
+        content,
+        mean_score(members),
+        row_height=row_height(members),
+        rows=len(paragraph),
+        pitch=pitch(paragraph),
+        full=full and (len(paragraph) > 1 or content.endswith(HYPHENS)),
+    )
 
 
 def _whole(label: Label, lines: Sequence[Line], known: frozenset[str]) -> Piece:
@@ -239,13 +288,12 @@ def _whole(label: Label, lines: Sequence[Line], known: frozenset[str]) -> Piece:
     content = join_rows(all_rows, known).replace("\n", " ")
     level = labels.title_level(content) if label == "paragraph_title" else None
     height = max(row.box.height for row in all_rows)
-    return Piece(label, union(line.box for line in lines), content, mean_score(lines), level, height)
+    return Piece(label, union(line.box for line in lines), content, mean_score(lines), level, height, len(all_rows))
 
 
-def _loose_pieces(
-    group: Sequence[Line], lines: Sequence[Line], known: frozenset[str], unit: float, height: float
-) -> list[Piece]:
+def _loose_pieces(group: Sequence[Line], lines: Sequence[Line], page: _Print, height: float) -> list[Piece]:
     all_rows = rows(group)
+    unit = page.unit
     if len(all_rows) == 1:
         box = all_rows[0].box
         outermost = all(line.box.y0 >= box.y0 - unit for line in lines) or all(
@@ -253,10 +301,11 @@ def _loose_pieces(
         )
         margin = labels.margin_label(all_rows[0].text, box, height, _gap(box, lines), unit, outermost=outermost)
         if margin:
-            return [Piece(margin, box, all_rows[0].text, mean_score(group))]
-    if len(all_rows) <= 3 and min(row.box.height for row in all_rows) >= 1.5 * unit:
-        return [_whole("paragraph_title", group, known)]
-    return _text_pieces("text", group, known, unit)
+            return [Piece(margin, box, all_rows[0].text, mean_score(group), row_height=box.height, rows=1)]
+    number = len(all_rows) == 1 and labels.is_page_number(all_rows[0].text)
+    if len(all_rows) <= 3 and min(row.box.height for row in all_rows) >= 1.5 * unit and not number:
+        return [_whole("paragraph_title", group, page.known)]
+    return _text_pieces("text", group, page)
 
 
 def _gap(box: Box, lines: Iterable[Line]) -> float:
@@ -267,10 +316,15 @@ def _gap(box: Box, lines: Iterable[Line]) -> float:
 
 def _with_document_title(pieces: list[Piece], unit: float, height: float) -> list[Piece]:
     """The first page's largest title, where it is in the upper half and larger than the text."""
-    titles = [i for i, p in enumerate(pieces) if p.label == "paragraph_title" and p.box.y0 < 0.5 * height]
+    titles = [
+        i
+        for i, p in enumerate(pieces)
+        if p.label == "paragraph_title" and p.box.y0 < 0.5 * height and headings.depth(p.content) is None
+    ]
     if not titles:
         return pieces
-    best = max(titles, key=lambda i: (pieces[i].row_height, -pieces[i].box.y0))
+    largest = max(pieces[i].row_height for i in titles)
+    best = min((i for i in titles if pieces[i].row_height > 0.9 * largest), key=lambda i: pieces[i].box.y0)
     if pieces[best].row_height < 1.25 * unit:
         return pieces
     return [replace(p, label="doc_title", level=1) if i == best else p for i, p in enumerate(pieces)]

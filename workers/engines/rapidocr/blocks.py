@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from jobs.results import Block
-from workers.engines.rapidocr.arrange import Piece
 from workers.engines.rapidocr.geometry import Box
+from workers.engines.rapidocr.pieces import Piece
 
 JPEG_QUALITY = 85
 
@@ -37,6 +37,7 @@ def blocks_of(
                 order=order,
                 level=piece.level,
                 figure=name,
+                goes_on_from=piece.goes_on_from,
             )
         )
     return tuple(blocks), images

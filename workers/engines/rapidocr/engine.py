@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from jobs.results import PageOutput
@@ -32,6 +33,13 @@ class RapidOcrEngine:
         The page half, which starts with the worker, opens the models and raises it where one does not fit.
         """
         check_libraries()
+
+    async def warm_up(self) -> None:
+        """The page halves warm their models as they start."""
+
+    async def watch(self) -> None:
+        """There is no model in this process that could die; render processes are replaced by their pool."""
+        await asyncio.Event().wait()
 
     async def recognize(self, page: PageHandle) -> PageOutput:
         output: PageOutput = await page.call("recognize", page.options)

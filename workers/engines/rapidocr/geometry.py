@@ -46,8 +46,17 @@ class Line:
     """A piece of text the detector found, at most one line high."""
 
     box: Box
+    """What order is decided by; a leaning line's is as high as the line is thick."""
     text: str
     score: float
+    ink: Box | None = None
+    """Around all of it, where that is more than `box`."""
+    font: int | None = None
+    """Which of the page's fonts it is set in, where that is known."""
+
+    @property
+    def outline(self) -> Box:
+        return self.ink or self.box
 
 
 @dataclass(frozen=True, slots=True)

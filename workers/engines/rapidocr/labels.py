@@ -7,6 +7,7 @@ from typing import Final
 
 from jobs.results import Label
 from workers.engines.rapidocr.geometry import Box
+from workers.engines.rapidocr.headings import CAPTION, depth
 
 # The ten classes of layout_cdla.onnx (CDLA data set) in the words of jobs.results.
 CDLA: Final[dict[str, Label]] = {
@@ -32,8 +33,10 @@ LONGEST_TITLE = 150
 _NUMBER = re.compile(
     r"^[\W_]*(?:(?:page|seite|p\.|s\.)\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von)\s*\d{1,4})?[\W_]*$", re.I
 )
-_SECTION = re.compile(r"^(\d{1,2}(?:\.\d{1,2}){0,4})\.?\s+\S")
 _REFERENCE = re.compile(r"^\s*(?:\[\w+\]|\(?\d{1,3}[.)]\s)|\b(?:1[89]|20)\d\d\b")
+# A formula of which this part is words of three letters and more is a sentence.
+MOSTLY_WORDS = 0.6
+_PLAIN_WORD = re.compile(r"[^\W\d_]{3,}")
 _MATHS = re.compile(r"[\d=+<>×÷±≤≥≠∑∏∫√∞∂∇^|/(){}\[\]α-ωΑ-Ω]|\s[-−]\s")
 
 
@@ -43,9 +46,19 @@ def corrected(label: Label, text: str) -> Label:
         return "number"
     if label == "reference_content" and not _REFERENCE.search(text):
         return "text"
-    if label == "display_formula" and not _MATHS.search(text):
-        return "text"
+    if label == "display_formula" and (not _MATHS.search(text) or _is_prose(text)):
+        return "figure_title" if CAPTION.match(text) else "text"
     return label
+
+
+def _is_prose(text: str) -> bool:
+    """Words, not the names of functions between signs."""
+    letters = [char for char in text if not char.isspace()]
+    return sum(map(len, _PLAIN_WORD.findall(text))) > MOSTLY_WORDS * len(letters)
+
+
+def is_page_number(text: str) -> bool:
+    return _NUMBER.match(text) is not None
 
 
 def margin_label(text: str, box: Box, height: float, gap: float, unit: float, *, outermost: bool) -> Label | None:
@@ -76,5 +89,4 @@ def vertical_label(box: Box, width: float) -> Label:
 
 def title_level(text: str) -> int:
     """The heading level of a section title: `3 Results` 2, `3.1 Speed` 3; 2 where it has no number."""
-    numbered = _SECTION.match(text)
-    return min(6, 2 + numbered[1].count(".")) if numbered else 2
+    return min(6, 1 + (depth(text) or 1))

@@ -212,6 +212,9 @@ def _reader_params(files: ModelFiles, threads: int) -> dict[str, Any]:
         # The page is scaled for the detector in detection.py; the package would blow up narrow strips without limit.
         "Det.limit_type": "max",
         "Det.limit_side_len": 1_000_000,
+        # What was found is scored inside its outline: in a rectangle around a line of a curved page there is more paper
+        # than line, and "fast" would drop it.
+        "Det.score_mode": "slow",
         "EngineConfig.onnxruntime.intra_op_num_threads": threads,
     }
 

@@ -16,7 +16,7 @@ from jobs.options import PageOptions
 from jobs.results import PageOutput, PageResult, Warning_
 from jobs.settings import EngineSettings
 from workers.engines.base import RenderedPage
-from workers.engines.rapidocr.arrange import Piece, arrange
+from workers.engines.rapidocr.arrange import arrange
 from workers.engines.rapidocr.blocks import blocks_of
 from workers.engines.rapidocr.detection import cut, text_quads
 from workers.engines.rapidocr.files import engine_info, model_files
@@ -26,8 +26,9 @@ from workers.engines.rapidocr.layer import Eyes, LayerPage, read_layer, told
 from workers.engines.rapidocr.legibility import NOTHING, Legibility, assess, legible, script_of, warnings
 from workers.engines.rapidocr.models import Models, open_models, threads_per_process
 from workers.engines.rapidocr.orientation import Turn, turn_of, turned, turned_image
+from workers.engines.rapidocr.pieces import Piece
 from workers.engines.rapidocr.recognition import ReadLine
-from workers.engines.rapidocr.skew import leaning, moved, skew, straightened
+from workers.engines.rapidocr.skew import band, leaning, moved, skew, straightened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +164,7 @@ def _reading(regions: Sequence[Region], found: Sequence[ReadLine], image: Pixels
     centre = (image.shape[1] / 2, image.shape[0] / 2)
     angle = skew((quad[0], quad[1]) for quad in corners)
     lines = [
-        Line(straightened(quad, angle, centre), line.text, line.score)
+        Line(band(quad, angle, centre), line.text, line.score, straightened(quad, angle, centre), line.font)
         for quad, line in zip(corners, found, strict=True)
     ]
     return _Reading([replace(r, box=moved(r.box, -angle, centre)) for r in regions], lines, angle)

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from jobs.wording import BROKEN, SENTENCE_END, joined, space
 from workers.engines.rapidocr.geometry import Box, Line, union
 
-# Han, kana, Hangul excluded (Korean puts spaces), full-width forms and CJK punctuation: no space at a line break.
-_CJK = re.compile(r"[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
-_ITEM = re.compile(r"^\s*([•▪●○◦■□–—*·-]\s*\S|\(?\d{1,3}[.)]\s|\(?[a-zA-Z][.)]\s)")
-_BROKEN = re.compile(r"([^\W\d_]+)[-\u00ad\u2010]$")
-_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_SENTENCE_END = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]]*$")
+ITEM = re.compile(r"^\s*([•▪●○◦■□–—*·-]\s*\S|\(?\d{1,3}[.)]\s|\(?[a-zA-Z][.)]\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ def join_pieces(pieces: Iterable[str]) -> str:
     """Pieces of one line, with a space between them where their script has spaces."""
     text = ""
     for piece in pieces:
-        text = text + _space(text, piece) + piece
+        text = text + space(text, piece) + piece
     return text
 
 
@@ -66,6 +62,12 @@ def paragraphs(all_rows: Sequence[Row]) -> list[list[Row]]:
     return result
 
 
+def pitch(all_rows: Sequence[Row]) -> float:
+    """Median distance in pixels from one row to the next; 0 for a single one."""
+    steps = [b.box.y0 - a.box.y0 for a, b in pairwise(all_rows)]
+    return median(steps) if steps else 0.0
+
+
 def join_rows(all_rows: Sequence[Row], known: frozenset[str] = frozenset()) -> str:
     """One paragraph's text. A break that the writer meant (the next word would have fitted) stays a line break.
 
@@ -77,33 +79,8 @@ def join_rows(all_rows: Sequence[Row], known: frozenset[str] = frozenset()) -> s
     right = max(row.box.x1 for row in all_rows)
     text = all_rows[0].text
     for above, row in pairwise(all_rows):
-        text = _joined(text, row.text, known, meant=_meant_break(above, row, right))
+        text = joined(text, row.text, known, meant=_meant_break(above, row, right))
     return text
-
-
-def words_seen(lines: Iterable[Line]) -> frozenset[str]:
-    """The words of these lines in lower case, but for those cut by a line's end."""
-    words: set[str] = set()
-    for line in lines:
-        words.update(word.lower() for word in _WORD.findall(_BROKEN.sub("", line.text.rstrip())))
-    return frozenset(words)
-
-
-def _joined(text: str, following: str, known: frozenset[str], *, meant: bool) -> str:
-    broken = _BROKEN.search(text)
-    first = _WORD.match(following)
-    if broken and first and following[0].islower():
-        keep = f"{broken[1]}-{first[0]}".lower() in known and (broken[1] + first[0]).lower() not in known
-        return (text[:-1] + "-" if keep else text[:-1]) + following
-    if meant:
-        return f"{text}\n{following}"
-    return text + _space(text, following) + following
-
-
-def _space(before: str, after: str) -> str:
-    if not before or not after:
-        return ""
-    return "" if _CJK.match(before[-1]) and _CJK.match(after[0]) else " "
 
 
 def _meant_break(above: Row, row: Row, right: float) -> bool:
@@ -141,13 +118,13 @@ class _Margins:
         if row.box.y0 - above.box.y0 > 1.45 * self.pitch and row.box.y0 - above.box.y1 > 0.4 * self.height:
             return True
         meant = _meant_break(above, row, self.right)
-        if _ITEM.match(row.text) and (meant or _SENTENCE_END.search(above.text)):
+        if ITEM.match(row.text) and (meant or SENTENCE_END.search(above.text)):
             return True
         if not self.flush:
             return False
         if self._indented(row) and not self._indented(above):
-            return not _BROKEN.search(above.text)
-        return meant and bool(_SENTENCE_END.search(above.text))
+            return not BROKEN.search(above.text)
+        return meant and bool(SENTENCE_END.search(above.text))
 
     def _indented(self, row: Row) -> bool:
         return 0.7 * self.height < row.box.x0 - self.left < 5 * self.height

@@ -36,6 +36,8 @@ class ReadLine(NamedTuple):
     text: str
     score: float
     """0 to 1, the mean probability of its characters."""
+    font: int | None = None
+    """Which of the page's fonts it is set in, where that is known: in a text layer."""
 
 
 class Recognizer:

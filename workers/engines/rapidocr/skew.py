@@ -34,6 +34,22 @@ def straightened(corners: Sequence[Point], angle: float, centre: Point) -> Box:
     return union(Box(*p, *p) for p in (_turned(corner, -angle, centre) for corner in corners))
 
 
+def band(corners: Sequence[Point], angle: float, centre: Point) -> Box:
+    """What a line covers on the straightened page: as long as `straightened`, no higher than the line is thick.
+
+    Lines of a curved page lean each by its own angle, and the boxes around their corners overlap their neighbours'.
+    A line on its side has the box around its corners.
+    """
+    box = straightened(corners, angle, centre)
+    top_left, top_right, _, bottom_left = corners
+    across, down = math.dist(top_left, top_right), math.dist(top_left, bottom_left)
+    lean = math.atan2(top_right[1] - top_left[1], top_right[0] - top_left[0]) - angle
+    if across < down or abs(math.remainder(lean, math.pi)) > MOST:
+        return box
+    middle, half = (box.y0 + box.y1) / 2, min(down, box.height) / 2
+    return Box(box.x0, middle - half, box.x1, middle + half)
+
+
 def leaning(box: Box, angle: float, centre: Point) -> Box:
     """The box around a straightened box's corners on the page as it is."""
     corners = ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))

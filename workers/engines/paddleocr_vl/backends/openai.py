@@ -1,0 +1,348 @@
+"""Crops read by servers that speak the OpenAI API: vLLM, SGLang, FastDeploy, GPUStack.
+
+What a failure says decides what it means (sentence 2 of the design):
+
+    429, 503                        busy: the server is left alone as long as it says; no attempt of anybody
+    no connection, 502, 504         away: it is left alone for a while, the request goes to another
+    500, cut off, no sense          broken: tried again, then a judgement (below)
+    400, 413, 415, 422              this crop is refused: the page's own error, not tried again
+    401, 403, 404                   wrong key, URL or model: as one that is away
+
+When patience ends and every server was away, the engine is dead. A request that stays broken is judged by what else
+happens: where others were answered meanwhile, or the servers still read a crop of ours, the page is at fault; else the
+engine is. Retries live here and in the page's own tries, nowhere else: httpx makes none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import httpx
+
+from jobs.errors import EngineError, EngineUnavailable, PagemillError, PageTimeout
+from jobs.settings import EngineSettings
+from workers.engines.base import EngineBusy, NotTaken
+from workers.engines.paddleocr_vl.backends.base import (
+    LOOK_EVERY,
+    REPETITION,
+    Answer,
+    Ask,
+    Lifeline,
+    PackedCrop,
+    Packing,
+    Refused,
+)
+from workers.engines.paddleocr_vl.backends.packing import probe
+from workers.engines.paddleocr_vl.backends.servers import Server, Servers
+from workers.engines.paddleocr_vl.prompts import question
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 200
+"""Requests in flight: the default of PaddleX's client, vl_rec_max_concurrency (reference, section 2)."""
+BROKEN_TRIES = 2
+"""A request that may be what kills the servers is not sent to each of them in turn."""
+KEEP_ALIVE = 3.0
+"""Seconds an idle connection is kept: fewer than uvicorn's 5, so that the server never closes one in our hands."""
+PROBE_TIMEOUT = 30.0
+SHOWN = 300
+"""Characters of a server's own words that are repeated in an error."""
+
+BUSY = frozenset({429, 503})
+AWAY = frozenset({401, 403, 404, 405, 408, 502, 504})
+
+Kind = Literal["busy", "away", "broken"]
+
+
+@dataclass(slots=True)
+class Trouble(Exception):
+    """A try that failed and says nothing about the page yet."""
+
+    kind: Kind
+    detail: str
+    retry_after: float | None = None
+    inside: bool = True
+    """Whether the server may have begun with the request."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What happened to one request so far."""
+
+    began: float = field(default_factory=time.monotonic)
+    broken: int = 0
+    inside: bool = False
+    last: Trouble = field(default_factory=lambda: Trouble("away", "no server was asked", inside=False))
+
+    def add(self, trouble: Trouble) -> None:
+        self.last = trouble
+        self.broken += trouble.kind == "broken"
+        self.inside = self.inside or trouble.inside
+
+
+class OpenAiBackend:
+    """An element recogniser over HTTP."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self.packing: Packing = settings.openai_image
+        self.concurrency = settings.vl_concurrency or CONCURRENCY
+        self.model = settings.openai_model or ""
+        self._servers = Servers([url.strip() for url in settings.openai_urls.split(",") if url.strip()])
+        self._lifeline = Lifeline()
+        self._last_success = 0.0
+
+    def start(self) -> None:
+        """Nothing is loaded here. Raises EngineUnavailable where no URL is given."""
+        if not self._servers.all:
+            raise EngineUnavailable("no server is named", where="PAGEMILL_OPENAI_URLS")
+
+    async def warm_up(self) -> None:
+        """Asks every server for its models and one of them for a crop. One that answers is enough."""
+        self._loop = asyncio.get_running_loop()
+        self._turns = asyncio.Semaphore(self.concurrency)
+        self._client = self._open_client()
+        served = await asyncio.gather(*map(self._models, self._servers.all))
+        names = sorted({name for found in served if not isinstance(found, str) for name in found})
+        if not names:
+            raise EngineUnavailable("; ".join(map(str, served)), where="PAGEMILL_OPENAI_URLS")
+        self.model = self.model or names[0]
+        if self.model not in names:
+            raise EngineUnavailable(
+                f"no server has a model {self.model!r}; served: {', '.join(names)}", where="PAGEMILL_OPENAI_MODEL"
+            )
+        try:
+            await self._probe(self._settings.vl_request_timeout)
+        except PagemillError as error:
+            raise EngineUnavailable(f"the first crop could not be read: {error}") from error
+
+    async def watch(self) -> None:
+        while not self._lifeline.dead:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._lifeline.idle_seconds() > self._settings.vl_stall_timeout:
+                await self._look_again()
+        raise await self._lifeline.death()
+
+    async def read(self, crop: PackedCrop, ask: Ask) -> Answer:
+        body = self._body(crop, ask)
+        async with self._turns:
+            return await self._lifeline.hold(self._in_time(body))
+
+    def close(self) -> None:
+        client: httpx.AsyncClient | None = getattr(self, "_client", None)
+        if client is not None and self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(_closed(client), self._loop).result()
+
+    def _open_client(self) -> httpx.AsyncClient:
+        settings = self._settings
+        key = settings.openai_key
+        return httpx.AsyncClient(
+            headers={"authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            timeout=httpx.Timeout(settings.vl_request_timeout, connect=settings.openai_connect_timeout, pool=None),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=self.concurrency, keepalive_expiry=KEEP_ALIVE
+            ),
+            trust_env=False,
+        )
+
+    async def _models(self, server: Server) -> list[str] | str:
+        """Names of the models it has, or why it told none."""
+        try:
+            response = await self._client.get(f"{server.url}/models", timeout=PROBE_TIMEOUT)
+        except httpx.HTTPError as error:
+            server.leave_alone()
+            return f"{server.url}: {_words(error)}"
+        if response.status_code != httpx.codes.OK:
+            return f"{server.url}: HTTP {response.status_code}: {response.text[:SHOWN]}"
+        try:
+            return [str(model["id"]) for model in response.json()["data"]]
+        except (ValueError, KeyError, TypeError):
+            return f"{server.url}: answers /models with no list of models; is this the base URL, with /v1?"
+
+    # --- one request
+
+    async def _in_time(self, body: bytes) -> Answer:
+        limit = self._settings.vl_request_timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await self._persist(body)
+        except TimeoutError:
+            raise PageTimeout(f"no answer from the model within {limit:g} seconds", limit=limit) from None
+
+    async def _persist(self, body: bytes) -> Answer:
+        """Ask one server after the other until one answers, or patience ends."""
+        tries = _Tries()
+        while tries.broken < BROKEN_TRIES:
+            server = await self._servers.next(until=tries.began + self._settings.openai_patience)
+            if server is None:
+                break
+            try:
+                with server.asked():
+                    answer = await self._once(server, body)
+            except Trouble as trouble:
+                log.warning("%s: %s", server.url, trouble.detail, extra={"action": "request_failed"})
+                if trouble.kind != "broken":
+                    server.leave_alone(trouble.retry_after)
+                tries.add(trouble)
+                continue
+            server.served()
+            self._last_success = time.monotonic()
+            self._lifeline.moved()
+            return answer
+        raise await self._verdict(tries)
+
+    async def _verdict(self, tries: _Tries) -> PagemillError:
+        last = tries.last
+        if last.kind == "busy":
+            return EngineBusy(f"every server has too much to do: {last.detail}")
+        if tries.inside and (self._last_success > tries.began or await self._well()):
+            return EngineError(f"the model's server cannot read a part of this page: {last.detail}")
+        reason = f"no server answers: {last.detail}"
+        self._lifeline.die(reason)
+        return EngineUnavailable(reason) if tries.inside else NotTaken(reason)
+
+    async def _once(self, server: Server, body: bytes) -> Answer:
+        """Raises Trouble, Refused, EngineUnavailable."""
+        url = f"{server.url}/chat/completions"
+        try:
+            response = await self._client.post(url, content=body, headers={"content-type": "application/json"})
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Trouble("away", _words(error), inside=False) from error
+        except httpx.TimeoutException as error:
+            raise Trouble("away", _words(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Trouble("broken", _words(error)) from error
+        if response.status_code == httpx.codes.OK:
+            return _answer(response)
+        raise _failure(response)
+
+    def _body(self, crop: PackedCrop, ask: Ask) -> bytes:
+        settings = self._settings
+        image = f"data:image/{crop.packing};base64,{base64.b64encode(crop.data).decode()}"
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": image}},
+                        {"type": "text", "text": question(ask.task)},
+                    ],
+                }
+            ],
+            "max_completion_tokens": ask.max_tokens,
+            "temperature": settings.vl_temperature,
+            "top_p": settings.vl_top_p,
+        }
+        if settings.openai_flavor == "vllm":
+            body |= _vllm_only(settings, ask)
+        return json.dumps(body).encode()
+
+    # --- is it the page or the engine?
+
+    async def _probe(self, timeout: float) -> None:
+        """Have a crop of our own read, past the queue of others. Raises what a request raises, and TimeoutError."""
+        body = self._body(*probe(self._settings, self.packing))
+        async with asyncio.timeout(timeout):
+            await self._any_server(body)
+
+    async def _any_server(self, body: bytes) -> None:
+        words = []
+        for server in sorted(self._servers.all, key=lambda server: server.outstanding):
+            try:
+                await self._once(server, body)
+            except Trouble as trouble:
+                words.append(f"{server.url}: {trouble.detail}")
+            else:
+                return
+        raise EngineUnavailable("; ".join(words))
+
+    async def _well(self) -> bool:
+        try:
+            await self._probe(PROBE_TIMEOUT)
+        except (TimeoutError, PagemillError):
+            return False
+        return True
+
+    async def _look_again(self) -> None:
+        """Nothing came back for long: a long answer, or servers that hang?"""
+        if await self._well():
+            self._lifeline.moved()
+        else:
+            self._lifeline.die(f"no answer for {self._settings.vl_stall_timeout:g} seconds while crops wait for one")
+
+
+async def _closed(client: httpx.AsyncClient) -> None:
+    await client.aclose()
+    await asyncio.sleep(0.01)  # the sockets themselves are closed by the loop's next round
+
+
+def _vllm_only(settings: EngineSettings, ask: Ask) -> dict[str, Any]:
+    """What vLLM's server takes beyond the OpenAI API. Bounds only where wanted: crops come resized, and a server that
+    does not trust its clients refuses them (vLLM 0.32, --trust-request-mm-kwargs)."""
+    bounds = {"mm_processor_kwargs": {"min_pixels": ask.min_pixels, "max_pixels": ask.max_pixels}}
+    return (bounds if settings.openai_bounds else {}) | {
+        "skip_special_tokens": ask.skip_special_tokens,
+        "repetition_penalty": settings.vl_repetition_penalty,
+        "repetition_detection": REPETITION,
+    }
+
+
+def _failure(response: httpx.Response) -> Exception:
+    """What a status that is not 200 means: a Trouble, or Refused."""
+    status = response.status_code
+    detail = f"HTTP {status}: {response.text[:SHOWN] or 'no words'}"
+    if status in BUSY:
+        return Trouble("busy", detail, _retry_after(response.headers))
+    if status in AWAY:
+        return Trouble("away", detail)
+    if status < 500:
+        return Refused(f"the model's server refuses a part of this page: {detail}")
+    return Trouble("broken", detail)
+
+
+def _answer(response: httpx.Response) -> Answer:
+    """Raises Trouble where the server's 200 carries no answer."""
+    try:
+        body = response.json()
+        choice = body["choices"][0]
+        text = choice["message"]["content"]
+        ended = choice.get("finish_reason")
+        if not isinstance(text, str):
+            raise TypeError
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        detail = f"an answer that is none: {response.text[:SHOWN] or 'nothing'}"
+        raise Trouble("broken", detail) from None
+    if ended == "length":
+        return Answer(text, "length", _tokens(body))
+    repeats = ended == "repetition" or choice.get("stop_reason") == "repetition_detected"
+    return Answer(text, "repetition" if repeats else "stop", _tokens(body))
+
+
+def _tokens(body: Any) -> int:
+    usage = body.get("usage")
+    found = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return found if isinstance(found, int) else 0
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3); None where there is none that makes sense."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
