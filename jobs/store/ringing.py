@@ -24,6 +24,8 @@ from jobs.store.waiting import PAGES_WAIT, SPLITS_WAIT, Window
 
 _DISPATCH_LOCK = 0x70616765_6D696C6C  # "pagemill"
 
+# `total` is the sum of the quotas: it takes nothing away, but without it PostgreSQL expects a hundred rows and reads
+# the whole table for them.
 _STAMP_PAGES = Sql(
     f"""WITH chosen AS MATERIALIZED (
          SELECT quotas.priority, quotas.owner, quotas.job, c.d, c.n
@@ -33,7 +35,8 @@ _STAMP_PAGES = Sql(
              WHERE document_id = d.id AND state = 'pending' AND rung_at IS NULL AND ready_at <= {{now}}
              ORDER BY number LIMIT quotas.n {{skip_locked}}) AS p
            WHERE {PAGES_WAIT} AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
-           ORDER BY d.id LIMIT quotas.n) AS c)
+           ORDER BY d.id LIMIT quotas.n) AS c
+         LIMIT :total)
        UPDATE page SET rung_at = {{now}} FROM chosen
        WHERE page.document_id = chosen.d AND page.number = chosen.n
        RETURNING chosen.priority, chosen.owner, chosen.job, document_id, number, attempt, crashes"""
@@ -44,17 +47,19 @@ _STAMP_SPLITS = Sql(
          FROM {{list:quotas(priority int, owner text, job text, n int)}} CROSS JOIN LATERAL (
            SELECT id FROM document d WHERE {SPLITS_WAIT} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
              AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
-           ORDER BY id LIMIT quotas.n {{skip_locked}}) AS c)
+           ORDER BY id LIMIT quotas.n {{skip_locked}}) AS c
+         LIMIT :total)
        UPDATE document SET rung_at = {{now}} FROM chosen WHERE document.id = chosen.id
        RETURNING chosen.priority, chosen.owner, chosen.job, document.id, attempt"""
 )
-# SQLite has no LATERAL and names no other table in RETURNING: there it is one statement per job.
+# SQLite has no LATERAL and names no other table in RETURNING: there it is one statement per job. The index gives pages
+# in order of number; told to sort by it, SQLite 3.40 would read all pages of the document first.
 _STAMP_PAGES_OF = Sql(
     f"""WITH chosen AS MATERIALIZED (
-         SELECT p.document_id AS d, p.number AS n FROM document d CROSS JOIN page p
+         SELECT p.document_id AS d, p.number AS n FROM document d CROSS JOIN page p INDEXED BY ix_page_silent
          WHERE {PAGES_WAIT} AND d.priority = :priority AND d.owner = :owner AND d.job_id = :job
            AND p.document_id = d.id AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at <= {{now}}
-         ORDER BY d.id, p.number LIMIT :n)
+         ORDER BY d.id LIMIT :n)
        UPDATE page SET rung_at = {{now}} FROM chosen
        WHERE page.document_id = chosen.d AND page.number = chosen.n
        RETURNING :priority, :owner, :job, document_id, number, attempt, crashes"""
@@ -158,7 +163,7 @@ def _stamped(
     if is_sqlite(session):
         rows = [row for line in lines for row in one_job.run(session, **values, **line)]
     else:
-        rows = list(at_once.run(session, **values, quotas=lines))
+        rows = list(at_once.run(session, **values, quotas=lines, total=sum(quotas.values())))
     return [(Turn(*row[:3]), tuple(row[3:])) for row in rows]
 
 

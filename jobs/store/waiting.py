@@ -26,8 +26,9 @@ _SPLIT_READY = "d.rung_at IS NULL AND d.ready_at <= {now}"
 def _turns(wait: str, ready: str) -> Sql:
     """Jobs with something that can be rung now: of each class and owner the oldest ones.
 
-    A row of `turns` carries the next job and whether the one before it (`seen`) had something. Jobs that have nothing
-    in flight yet count against the depth: twice an equal part of the free slots, all of them where one owner waits.
+    A row of `turns` carries the next job and whether the one before it (`seen`) had something. That is not asked of
+    jobs in flight (`flying`): most have, and who has not is found out when its pages are stamped. They do not count
+    against the depth either: twice an equal part of the free slots, or all of them where one owner waits.
     """
     return Sql(
         f"""WITH RECURSIVE owners(priority, owner) AS (
@@ -49,12 +50,15 @@ def _turns(wait: str, ready: str) -> Sql:
               SELECT t.priority, t.owner, (SELECT d.job_id FROM document d WHERE {wait} AND d.priority = t.priority
                                            AND d.owner = t.owner AND d.job_id > t.job ORDER BY d.job_id LIMIT 1),
                      t.job,
-                     (SELECT count(*) FROM (SELECT 1 FROM document d WHERE {wait} AND d.priority = t.priority
-                                            AND d.owner = t.owner AND d.job_id = t.job AND {ready} LIMIT 1) AS one),
-                     t.fresh + CASE WHEN t.seen IN (SELECT job FROM {{list:flying(job text)}}) THEN 0 ELSE t.found END
-              FROM turns t WHERE t.job IS NOT NULL AND t.fresh <=
-                (SELECT CASE WHEN count(*) = 0 THEN 0 ELSE 2 * CAST(:free AS int) / count(*) END FROM served))
-            SELECT priority, owner, seen FROM turns WHERE found > 0"""
+                     CASE WHEN t.job IN (SELECT job FROM {{list:flying(job text)}}) THEN -1 ELSE
+                       (SELECT count(*) FROM (SELECT 1 FROM document d WHERE {wait} AND d.priority = t.priority
+                                              AND d.owner = t.owner AND d.job_id = t.job AND {ready} LIMIT 1) AS one)
+                     END,
+                     t.fresh + CASE WHEN t.found > 0 THEN 1 ELSE 0 END
+              FROM turns t WHERE t.job IS NOT NULL AND t.fresh <
+                (SELECT CASE count(*) WHEN 0 THEN 0 WHEN 1 THEN CAST(:free AS int)
+                                      ELSE 2 * CAST(:free AS int) / count(*) + 1 END FROM served))
+            SELECT priority, owner, seen FROM turns WHERE found <> 0"""
     )
 
 
