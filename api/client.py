@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from api.shapes import DocumentList, JobList, PageList, ServiceInfo, WorkerList
+from api.shapes import DocumentList, JobList, PageList, PauseList, ServiceInfo, WorkerList
 from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
-from jobs.models import DocumentPublic, JobPublic, PagePublic, State, WorkerPublic
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import PageEntry, PageResult
 from jobs.settings import ClientSettings
@@ -93,6 +94,15 @@ class Client:
 
     def drain(self, worker: str) -> WorkerPublic:
         return _parsed(WorkerPublic, self._request("POST", f"workers/{worker}/drain"))
+
+    def pauses(self) -> list[PausePublic]:
+        return self._get(PauseList, "pauses").items
+
+    def pause(self, owner: str) -> PausePublic:
+        return _parsed(PausePublic, self._request("PUT", f"pauses/{quote(owner, safe='')}"))
+
+    def resume(self, owner: str) -> None:
+        self._request("DELETE", f"pauses/{quote(owner, safe='')}")
 
     # --- jobs
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs.models import DocumentPublic, JobPublic, PagePublic, WorkerPublic
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, WorkerPublic
 from jobs.options import Priority
 from jobs.settings import LimitSettings
 
@@ -36,6 +36,10 @@ class PageList(BaseModel):
 
 class WorkerList(BaseModel):
     items: list[WorkerPublic]
+
+
+class PauseList(BaseModel):
+    items: list[PausePublic]
 
 
 class JobChange(BaseModel):

@@ -1,24 +1,28 @@
-"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work. Priorities and
-drains are asked for here too."""
+"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work. Priorities,
+pauses and drains are asked for here too."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
-from jobs.errors import InvalidRequest, PagemillError, Problem
+from jobs.errors import InvalidRequest, NotFound, PagemillError, Problem
 from jobs.fairness import BATCH, INTERACTIVE
-from jobs.models import JobPublic, State, WorkerPublic
+from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
-from jobs.store import closing, ending, priorities, reading, submitting, workers
+from jobs.store import closing, ending, pausing, priorities, reading, submitting, workers
 from jobs.store.database import Database
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
+NOBODY = "-"
+"""How an empty owner is written where people name it: a path cannot end in nothing."""
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
 _CLASSES: dict[Priority, int] = {"interactive": INTERACTIVE, "batch": BATCH}
 
 
@@ -194,6 +198,41 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
         reading.get_job(session, job_id)
         ending.mark_deleted(session, job_id)
     purge(db, blobs, job_id)
+
+
+def pause(db: Database, owner: str) -> PausePublic:
+    """Ring nothing more of this owner's jobs, present and future ones, until resumed; survives restarts. Twice is as
+    good as once, and keeps the first time. Raises InvalidRequest for what can name no owner."""
+    name = _owner(owner)
+    with db.write() as session:
+        pausing.pause(session, name)
+        return PausePublic(owner=owner, since=dict(pausing.paused(session))[name])
+
+
+def resume(db: Database, owner: str) -> None:
+    """Its turn comes with the next round of dispatch. Raises NotFound where it is not paused."""
+    name = _owner(owner)
+    with db.write() as session:
+        if not pausing.resume(session, name):
+            raise NotFound(f"{owner!r} is not paused", where="owner")
+
+
+def pauses(db: Database) -> list[PausePublic]:
+    with db.read() as session:
+        return [PausePublic(owner=owner or NOBODY, since=since) for owner, since in pausing.paused(session)]
+
+
+def _owner(name: str) -> str:
+    """As it stands in the rows."""
+    if name == NOBODY:
+        return ""
+    if not _OWNER.fullmatch(name):
+        raise InvalidRequest(
+            f"{name[:80]!r} can be no owner: a letter or digit, then up to 99 of letters, digits and _.:-"
+            f" ({NOBODY} alone: jobs that nobody owns)",
+            where="owner",
+        )
+    return name
 
 
 def drain(db: Database, worker_id: str) -> WorkerPublic:

@@ -322,6 +322,14 @@ class PagePublic(_Public):
     finished_at: datetime | None
 
 
+class PausePublic(_Public):
+    """Somebody whose jobs wait until they are resumed."""
+
+    owner: str
+    """An API key's id or an inbox; `-`: jobs that nobody owns."""
+    since: datetime
+
+
 class WorkerPublic(_Public):
     id: str
     host: str

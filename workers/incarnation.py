@@ -40,6 +40,8 @@ class Incarnation:
         self._on_replaced = on_replaced
         self._on_drain = on_drain
         self._suspects: set[Hold] = set()
+        self._leaves = False
+        """A drain asked of an earlier row of this process."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -50,7 +52,7 @@ class Incarnation:
     def register(self) -> None:
         """Enter the row; a predecessor in the same slot is dead from now on. Raises DatabaseUnavailable."""
         with self._db.write() as session:
-            workers.register(session, self._registration)
+            workers.register(session, self._registration, leaves=self._leaves)
         log.info("worker %s registered", self.id, extra={"action": "registered", "worker": self.id})
 
     def start(self) -> None:
@@ -100,6 +102,8 @@ class Incarnation:
     def _begin_anew(self) -> None:
         log.warning("worker %s was declared dead; beginning anew", self.id, extra={"action": "replaced"})
         self._on_replaced()
+        with self._db.read() as session:
+            self._leaves = self._leaves or workers.drain_requested(session, self.id)
         self._registration = replace(self._registration, id=new_worker_id(), slot=self._free_slot())
         self._suspects = set()
         self.register()

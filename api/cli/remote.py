@@ -1,4 +1,4 @@
-"""The commands against a server (PAGEMILL_URL): submit, status, cancel, retry, jobs."""
+"""The commands against a server (PAGEMILL_URL): submit, status, cancel, prioritize, retry, jobs."""
 
 from __future__ import annotations
 
@@ -114,18 +114,6 @@ def prioritize(
         if job.state in FINAL:
             typer.echo(f"the job has ended ({job.state.value}); its priority counts when it is retried", err=True)
         _finish(client, job, as_json=as_json, judge=False)
-
-
-def drain(worker: Annotated[str, typer.Argument(metavar="WORKER", help="Id of the worker: wrk_…")]) -> None:
-    """Let a worker claim nothing more, finish what it holds, and end. A supervisor may start it again.
-
-    Example:
-
-      pagemill drain wrk_0199…
-    """
-    with open_client() as client:
-        row = client.drain(worker)
-        typer.echo(f"{row.id} on {row.host} ends after {counted(row.pages_running, 'page')}")
 
 
 def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:

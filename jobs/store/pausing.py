@@ -5,13 +5,15 @@ Nothing is taken from anybody: what is rung or held ends as usual, and assemblie
 
 from __future__ import annotations
 
-from sqlmodel import Session
+from datetime import datetime
 
+from sqlmodel import Session, col, select
+
+from jobs.models import Pause
 from jobs.store.sql import Sql
 
 _PAUSE = Sql("INSERT INTO pause (owner, since) VALUES (:owner, {now}) ON CONFLICT (owner) DO NOTHING")
 _RESUME = Sql("DELETE FROM pause WHERE owner = :owner")
-_PAUSED = Sql("SELECT owner FROM pause ORDER BY owner")
 
 
 def pause(session: Session, owner: str) -> bool:
@@ -24,6 +26,6 @@ def resume(session: Session, owner: str) -> bool:
     return _RESUME.run(session, owner=owner).rowcount == 1
 
 
-def paused(session: Session) -> list[str]:
-    """Owners that are paused now."""
-    return [row[0] for row in _PAUSED.run(session)]
+def paused(session: Session) -> list[tuple[str, datetime]]:
+    """Owners that are paused now, and since when."""
+    return [(row.owner, row.since) for row in session.exec(select(Pause).order_by(col(Pause.owner)))]

@@ -17,7 +17,7 @@ _REPLACE = Sql(
 )
 _REGISTER = Sql(
     """INSERT INTO worker (id, host, slot, pid, engine, capacity, state, started_at, heartbeat_at, drain_requested)
-       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now}, false)"""
+       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now}, :leaves)"""
 )
 _HEARTBEAT = Sql("UPDATE worker SET heartbeat_at = {now} WHERE id = :id AND state IN ('alive', 'draining')")
 _SET_STATE = Sql("UPDATE worker SET state = :state, detail = :detail WHERE id = :id AND state IN ('alive', 'draining')")
@@ -56,12 +56,14 @@ class Registration:
     """Pages it can have in flight; 0 for one that serves no engine."""
 
 
-def register(session: Session, new: Registration) -> None:
-    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued."""
+def register(session: Session, new: Registration, *, leaves: bool = False) -> None:
+    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued. One that
+    `leaves` was asked to drain as an earlier incarnation of the same process."""
     _REPLACE.run(session, host=new.host, slot=new.slot)
     _REGISTER.run(
-        session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity
-    )
+        session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity,
+        leaves=leaves,
+    )  # fmt: skip
 
 
 _SLOT_HOLDERS = Sql("SELECT 1 FROM worker WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')")

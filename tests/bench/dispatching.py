@@ -46,9 +46,6 @@ _CLAIM = """WITH next AS MATERIALIZED (
               SELECT document_id AS d, number AS n FROM page WHERE state = 'pending' AND rung_at IS NOT NULL LIMIT :n)
             UPDATE page SET state = 'running', worker = 'w', rung_at = NULL, attempt = 1 FROM next
             WHERE document_id = next.d AND number = next.n RETURNING document_id"""
-_END = """WITH next AS MATERIALIZED (
-              SELECT document_id AS d, number AS n FROM page WHERE state = 'running' LIMIT :n)
-            UPDATE page SET state = 'succeeded' FROM next WHERE document_id = next.d AND number = next.n"""
 _COUNT = "UPDATE document SET pending = pending - :n WHERE id = :id"
 _END = """UPDATE page SET state = 'succeeded' WHERE (document_id, number) IN
             (SELECT document_id, number FROM page WHERE state = 'running' LIMIT :n)"""

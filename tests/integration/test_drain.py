@@ -9,7 +9,7 @@ from jobs.errors import NotFound
 from jobs.ids import new_worker_id
 from jobs.store import workers
 from jobs.store.workers import Registration
-from tests.protocol import claim, split, submit
+from tests.protocol import change, claim, rows, split, submit
 from workers.hands import Hands
 from workers.incarnation import Incarnation
 
@@ -73,3 +73,17 @@ def test_who_has_ended_is_not_drained_and_nobody_else_is_there(db, process):
     assert not lifecycle.drain(db, process.id).drain_requested
     with pytest.raises(NotFound):
         lifecycle.drain(db, new_worker_id())
+
+
+def test_a_drain_that_nobody_heard_survives_that_its_worker_was_declared_dead(db, process):
+    """Frozen when it was asked: the incarnation that wakes up is no less to end; also where entering it first failed."""
+    old = process.id
+    lifecycle.drain(db, old)
+    change(db, "UPDATE worker SET state = 'dead'")
+    process.incarnation.beat()
+    change(db, "DELETE FROM worker WHERE id <> :old", old=old)
+    process.incarnation.beat()
+    assert process.id != old
+    assert rows(db, "SELECT id FROM worker WHERE state = 'alive' AND drain_requested") == [(process.id,)]
+    process.incarnation.beat()
+    assert process.drains == 1

@@ -256,7 +256,7 @@ def test_nothing_of_a_paused_owner_is_rung_until_it_is_resumed(mill):
     assert pause(mill.db, "inbox")
     assert not pause(mill.db, "inbox")
     with mill.db.read() as session:
-        assert pausing.paused(session) == ["inbox"]
+        assert [owner for owner, _ in pausing.paused(session)] == ["inbox"]
 
     assert mill.dispatch().splits == []
     assert mill.rung() == {other: 3}
