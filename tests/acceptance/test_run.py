@@ -278,8 +278,8 @@ def test_bars_on_a_terminal(place):
 
 
 @pytest.mark.parametrize("name", [
-    "run", "up", "submit", "status", "fetch", "cancel", "prioritize", "retry", "jobs", "pause", "resume", "drain", "api",
-    "worker",
+    "run", "up", "submit", "status", "fetch", "cancel", "prioritize", "retry", "jobs", "pause", "resume", "drain",
+    "api", "worker",
 ])  # fmt: skip
 def test_every_command_shows_an_example(place, name):
     done = place.run(name, "--help")

@@ -76,7 +76,7 @@ def test_who_has_ended_is_not_drained_and_nobody_else_is_there(db, process):
 
 
 def test_a_drain_that_nobody_heard_survives_that_its_worker_was_declared_dead(db, process):
-    """Frozen when it was asked: the incarnation that wakes up is no less to end; also where entering it first failed."""
+    """Frozen when it was asked: the incarnation that wakes up is to end as well, and the one after it."""
     old = process.id
     lifecycle.drain(db, old)
     change(db, "UPDATE worker SET state = 'dead'")
