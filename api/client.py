@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from api.shapes import DocumentList, JobList, PageList, ServiceInfo, WorkerList
+from api.shapes import DocumentList, JobList, PageList, PauseList, ServiceInfo, WorkerList
 from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
-from jobs.models import DocumentPublic, JobPublic, PagePublic, State, WorkerPublic
-from jobs.options import JobOptions
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WorkerPublic
+from jobs.options import JobOptions, Priority
 from jobs.results import PageEntry, PageResult
 from jobs.settings import ClientSettings
 
@@ -91,6 +92,18 @@ class Client:
     def workers(self) -> list[WorkerPublic]:
         return self._get(WorkerList, "workers").items
 
+    def drain(self, worker: str) -> WorkerPublic:
+        return _parsed(WorkerPublic, self._request("POST", f"workers/{worker}/drain"))
+
+    def pauses(self) -> list[PausePublic]:
+        return self._get(PauseList, "pauses").items
+
+    def pause(self, owner: str) -> PausePublic:
+        return _parsed(PausePublic, self._request("PUT", f"pauses/{quote(owner, safe='')}"))
+
+    def resume(self, owner: str) -> None:
+        self._request("DELETE", f"pauses/{quote(owner, safe='')}")
+
     # --- jobs
 
     def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
@@ -126,6 +139,9 @@ class Client:
 
     def cancel(self, job: str) -> JobPublic:
         return _parsed(JobPublic, self._request("POST", f"jobs/{job}/cancel"))
+
+    def prioritize(self, job: str, priority: Priority) -> JobPublic:
+        return _parsed(JobPublic, self._request("PATCH", f"jobs/{job}", json={"priority": priority}))
 
     def retry(self, job: str) -> JobPublic:
         return _parsed(JobPublic, self._request("POST", f"jobs/{job}/retry"))

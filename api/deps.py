@@ -56,6 +56,13 @@ def _document_id(document: Annotated[str, Path(description="`doc_…`")]) -> str
     return document
 
 
+def _worker_id(worker: Annotated[str, Path(description="`wrk_…`")]) -> str:
+    if not is_id(worker, "wrk"):
+        raise NotFound(f"there is no worker {worker[:80]!r}", where="worker")
+    return worker
+
+
 # Checked before they reach a query or an object key.
 JobId = Annotated[str, Depends(_job_id)]
 DocumentId = Annotated[str, Depends(_document_id)]
+WorkerId = Annotated[str, Depends(_worker_id)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from jobs.models import DocumentPublic, JobPublic, PagePublic, WorkerPublic
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, WorkerPublic
+from jobs.options import Priority
 from jobs.settings import LimitSettings
 
 Check = Literal["ok", "unavailable"]
@@ -35,6 +36,18 @@ class PageList(BaseModel):
 
 class WorkerList(BaseModel):
     items: list[WorkerPublic]
+
+
+class PauseList(BaseModel):
+    items: list[PausePublic]
+
+
+class JobChange(BaseModel):
+    """What can be changed of a job after it was submitted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority
 
 
 class LimitsPublic(BaseModel):

@@ -15,10 +15,11 @@ from jobs import lifecycle
 from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
-from jobs.store import closing, ending, rescue, ringing, workers
+from jobs.store import closing, ending, rescue, ringing, waiting, workers
 from jobs.store.claiming import SUSPICIOUS, DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
+from jobs.store.waiting import Window
 from jobs.store.workers import Capacity
 
 log = logging.getLogger(__name__)
@@ -76,15 +77,16 @@ def choose(db: Database) -> Choice | None:
         if not ringing.dispatch_lock(session):
             return None
         capacities = workers.capacities(session)
-        window = ringing.page_window(session)
+        windows = waiting.pages_in_flight(session)
         pages = {}
         for engine, capacity in capacities.items():
-            free = WINDOW * capacity.total - window.get(engine, 0)
+            window = windows.get(engine) or Window()
+            free = WINDOW * capacity.total - window.rung
             if free > 0:
-                pages[engine] = _messages(ringing.stamp_pages(session, engine, free), capacity)
-        splitting, assembling = ringing.document_window(session)
-        splits = ringing.stamp_splits(session, max(0, SPLIT_WINDOW - splitting))
-        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - assembling))
+                pages[engine] = _messages(ringing.stamp_pages(session, engine, free, window), capacity)
+        splitting, assembling = waiting.documents_in_flight(session)
+        splits = ringing.stamp_splits(session, SPLIT_WINDOW - splitting.rung, splitting)
+        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - assembling.rung))
     return Choice(pages, splits, assemblies)
 
 

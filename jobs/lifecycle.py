@@ -1,22 +1,29 @@
-"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work."""
+"""Submit, cancel, retry, close, delete: the only way jobs change state from outside a worker's own work. Priorities,
+pauses and drains are asked for here too."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
-from jobs.errors import InvalidRequest, PagemillError, Problem
-from jobs.models import JobPublic, State
-from jobs.options import JobOptions
+from jobs.errors import InvalidRequest, NotFound, PagemillError, Problem
+from jobs.fairness import BATCH, INTERACTIVE
+from jobs.models import JobPublic, PausePublic, State, WorkerPublic
+from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
-from jobs.store import closing, ending, reading, submitting
+from jobs.store import closing, ending, pausing, priorities, reading, submitting, workers
 from jobs.store.database import Database
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
+NOBODY = "-"
+"""How an empty owner is written where people name it: a path cannot end in nothing."""
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+_CLASSES: dict[Priority, int] = {"interactive": INTERACTIVE, "batch": BATCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,10 @@ def submit(
     engine: str,
     documents: Sequence[NewDocument],
     vault: Vault | None,
+    owner: str = "",
 ) -> JobPublic:
-    """Enter a job in one transaction; when this returns, nothing acknowledged can be lost.
+    """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
+    turns as one (jobs/fairness.py).
 
     Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -53,7 +62,8 @@ def submit(
         "state": State.QUEUED.value,
         "sealed": True,
         "engine": engine,
-        "priority": 0 if options.priority == "interactive" else 1,
+        "priority": _CLASSES[options.priority],
+        "owner": owner,
         "options": options.stored(),
         "metadata": _checked_metadata(options),
         "password": _sealed_password(options, vault),
@@ -92,6 +102,16 @@ def cancel(db: Database, job_id: str) -> JobPublic:
     with db.write() as session:
         reading.get_job(session, job_id)
         ending.cancel_job(session, job_id)
+        session.expire_all()
+        return reading.get_job(session, job_id)
+
+
+def prioritize(db: Database, job_id: str, priority: Priority) -> JobPublic:
+    """Change a job's class at any time. Pages in flight stay in their place, a job that has ended keeps it for a
+    retry."""
+    with db.write() as session:
+        reading.get_job(session, job_id)
+        priorities.set_priority(session, job_id, _CLASSES[priority])
         session.expire_all()
         return reading.get_job(session, job_id)
 
@@ -178,6 +198,48 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
         reading.get_job(session, job_id)
         ending.mark_deleted(session, job_id)
     purge(db, blobs, job_id)
+
+
+def pause(db: Database, owner: str) -> PausePublic:
+    """Ring nothing more of this owner's jobs, present and future ones, until resumed; survives restarts. Twice is as
+    good as once, and keeps the first time. Raises InvalidRequest for what can name no owner."""
+    name = _owner(owner)
+    with db.write() as session:
+        pausing.pause(session, name)
+        return PausePublic(owner=owner, since=dict(pausing.paused(session))[name])
+
+
+def resume(db: Database, owner: str) -> None:
+    """Its turn comes with the next round of dispatch. Raises NotFound where it is not paused."""
+    name = _owner(owner)
+    with db.write() as session:
+        if not pausing.resume(session, name):
+            raise NotFound(f"{owner!r} is not paused", where="owner")
+
+
+def pauses(db: Database) -> list[PausePublic]:
+    with db.read() as session:
+        return [PausePublic(owner=owner or NOBODY, since=since) for owner, since in pausing.paused(session)]
+
+
+def _owner(name: str) -> str:
+    """As it stands in the rows."""
+    if name == NOBODY:
+        return ""
+    if not _OWNER.fullmatch(name):
+        raise InvalidRequest(
+            f"{name[:80]!r} can be no owner: a letter or digit, then up to 99 of letters, digits and _.:-"
+            f" ({NOBODY} alone: jobs that nobody owns)",
+            where="owner",
+        )
+    return name
+
+
+def drain(db: Database, worker_id: str) -> WorkerPublic:
+    """Ask a worker to end when it has finished what it holds. Raises NotFound."""
+    with db.write() as session:
+        workers.request_drain(session, worker_id)
+        return reading.get_worker(session, worker_id)
 
 
 def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:

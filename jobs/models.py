@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, false, text
 from sqlmodel import Field, SQLModel
 
 from jobs.errors import Problem
@@ -102,6 +102,8 @@ class Worker(SQLModel, table=True):
     heartbeat_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     detail: str | None = None
     """Why it takes no work, where it does not."""
+    drain_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    """It is to end: with its next heartbeat it claims nothing more, finishes what it holds, and stops."""
 
     __table_args__ = (Index("ix_worker_live", "state", "heartbeat_at"), Index("ix_worker_slot", "host", "slot"))
 
@@ -114,6 +116,13 @@ class Lease(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(Timestamp, nullable=False))
 
 
+class Pause(SQLModel, table=True):
+    """An owner whose documents and pages are not rung for now. What is in flight ends as usual."""
+
+    owner: str = Field(primary_key=True)
+    since: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+
+
 class Job(SQLModel, table=True):
     """One submission. Page totals are folded from its documents at most once a second."""
 
@@ -123,6 +132,8 @@ class Job(SQLModel, table=True):
     engine: str
     priority: int = 1
     """0 interactive, 1 batch: the order of dispatch."""
+    owner: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    """Who takes turns in dispatch and can be paused: whoever submitted it; empty where nobody said."""
     options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     meta: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
     password: str | None = None
@@ -169,6 +180,8 @@ class Document(SQLModel, table=True):
     sha256: str
     engine: str
     priority: int = 1
+    owner: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    """As the job says."""
     state: str = State.QUEUED
     sealed: bool = False
     worker: str | None = None
@@ -195,9 +208,9 @@ class Document(SQLModel, table=True):
     __table_args__ = (
         Index("ix_document_job", "job_id", "position"),
         Index("ix_document_unfinished", "job_id", **_where("state IN ('queued','running')")),
-        Index("ix_document_split", "priority", "id",
+        Index("ix_document_split", "priority", "owner", "job_id", "id",
               **_where("state IN ('queued','running') AND NOT sealed AND worker IS NULL")),
-        Index("ix_document_pending", "engine", "priority", "id",
+        Index("ix_document_pending", "engine", "priority", "owner", "job_id", "id",
               **_where("state = 'running' AND pending > 0")),
         Index("ix_document_assemble", "priority", "id",
               **_where("state = 'running' AND sealed AND pending = 0 AND running = 0")),
@@ -309,6 +322,14 @@ class PagePublic(_Public):
     finished_at: datetime | None
 
 
+class PausePublic(_Public):
+    """Somebody whose jobs wait until they are resumed."""
+
+    owner: str
+    """An API key's id or an inbox; `-`: jobs that nobody owns."""
+    since: datetime
+
+
 class WorkerPublic(_Public):
     id: str
     host: str
@@ -320,4 +341,6 @@ class WorkerPublic(_Public):
     started_at: datetime
     heartbeat_at: datetime
     detail: str | None
+    drain_requested: bool = False
+    """It claims nothing more once it has heard of it, and ends when it holds nothing."""
     pages_running: int

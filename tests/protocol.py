@@ -40,14 +40,19 @@ def new_document(number: int = 0, **values: Any) -> NewDocument:
 
 
 def submit(
-    db: Database, documents: int = 1, *, engine: str = "echo", options: JobOptions | None = None
+    db: Database,
+    documents: int = 1,
+    *,
+    engine: str = "echo",
+    options: JobOptions | None = None,
+    owner: str = "",
 ) -> tuple[str, list[str]]:
     """A queued job: its id, and its documents' ids in ascending order."""
     job = new_job_id()
     new = [new_document(number) for number in range(documents)]
     lifecycle.submit(
-        db, job_id=job, options=options or JobOptions(), engine=engine, documents=new, vault=None
-    )  # fmt: skip
+        db, job_id=job, options=options or JobOptions(), engine=engine, documents=new, vault=None, owner=owner
+    )
     return job, sorted(document.id for document in new)
 
 

@@ -60,9 +60,13 @@ WAIT_FOR_TURN = 3.0
 class WorkerProcess:
     """Everything a worker process owns. Use as a context manager; entering starts it, leaving closes it."""
 
-    def __init__(self, settings: Settings, on_engine_death: Callable[[EngineUnavailable], None]) -> None:
-        """`on_engine_death` is called from the engine's loop and must end the process soon."""
+    def __init__(
+        self, settings: Settings, on_engine_death: Callable[[EngineUnavailable], None], on_drain: Callable[[], None]
+    ) -> None:
+        """`on_engine_death` is called from the engine's loop and must end the process soon; `on_drain` from the
+        heartbeat, again and again, and must let it finish what it holds."""
         self.settings = settings
+        self._on_drain = on_drain
         self._on_engine_death = on_engine_death
         self._stack = ExitStack()
         self.stopping = threading.Event()
@@ -191,6 +195,7 @@ class WorkerProcess:
             every=self.settings.timers.scaled("heartbeat_every"),
             on_canceled=lambda documents: self.recognizer.cancel_documents(documents) if self.recognizer else None,
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
+            on_drain=self._on_drain,
         )
         self.incarnation.register()
         # A predecessor in our slot is dead from now on; its pages need not wait for the next rescue (rule 6).

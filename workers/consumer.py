@@ -1,7 +1,9 @@
 """Celery's consumer around a worker process, and what signals do to it.
 
 First SIGTERM or SIGINT: nothing new is claimed, what runs may finish within the grace time, the rest is handed back,
-exit 0. A second one exits at once. An engine that died ends the process with ENGINE_DIED once its pages are back.
+exit 0. A second one exits at once. A drain asked for in the database (`pagemill drain`) is a first SIGTERM without a
+grace time; the signal that comes after it begins one. An engine that died ends the process with ENGINE_DIED once its
+pages are back.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import math
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from jobs.dispatch import WINDOW, chunk_size
 from jobs.errors import EngineUnavailable
@@ -31,6 +34,8 @@ STAGE_THREADS = 4
 """Threads beside those for pages: splits, assemblies, purges."""
 HANDING_BACK = 10.0
 """Seconds that handing back may take after the engine died or the grace time ended."""
+_LISTEN = 0.2
+"""Seconds between two looks whether a drain has become urgent."""
 LAST_WORD = 5.0
 """Seconds for a worker that leaves without order to say so in its row."""
 
@@ -43,10 +48,13 @@ class Consumer:
         self._ending = threading.Lock()
         self._exit_code = 0
         self._process: WorkerProcess | None = None
+        self._ready = threading.Event()
+        self._draining = threading.Event()
+        self._hurried = threading.Event()
 
     def run(self) -> int:
         """Blocks until told to end; returns the exit status. Raises what starting raises."""
-        with WorkerProcess(self._settings, self._engine_died) as process:
+        with WorkerProcess(self._settings, self._engine_died, self._drain) as process:
             self._process = process
             self._consume(process)
         return self._exit_code
@@ -57,6 +65,7 @@ class Consumer:
         app.conf.task_queues = [queue_named(name) for name in queues]
         add_tasks(app, process.stages)
         worker_shutting_down.connect(self._shutting_down, weak=False)
+        worker_ready.connect(self._consuming, weak=False)
         setup_logging.connect(_keep_logging, weak=False)
         log.info("worker %s serves %s", process.worker_id, ", ".join(queues), extra={"action": "ready"})
         worker = app.Worker(
@@ -72,10 +81,20 @@ class Consumer:
         worker.start()
         self._exit_code = self._exit_code or int(worker.exitcode or 0)
 
+    def _consuming(self, **_: Any) -> None:
+        """Celery's signal handlers are in place."""
+        self._ready.set()
+
+    def _drain(self) -> None:
+        """From the heartbeat: somebody wants this worker to end, and not in haste."""
+        if self._ready.is_set() and not self._draining.is_set() and not self._ending.locked():
+            self._draining.set()
+            log.info("asked to drain: ending after what is held", extra={"action": "drain"})
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _shutting_down(self, **_: Any) -> None:
         """Celery heard the first signal; it stops consuming and waits for the threads."""
-        signal.signal(signal.SIGTERM, _exit_at_once)
-        signal.signal(signal.SIGINT, _exit_at_once)
+        _on_signals(self._hurry if self._draining.is_set() else _exit_at_once)
         threading.Thread(target=self._end, name="shutdown", daemon=True).start()
 
     def _end(self) -> None:
@@ -83,6 +102,8 @@ class Consumer:
         if process is None or not self._ending.acquire(blocking=False):
             return
         process.drain()
+        while self._draining.is_set() and not self._hurried.is_set() and not process.idle.wait(_LISTEN):
+            pass  # no grace time: pages and documents have deadlines of their own
         grace = self._settings.timers.scaled("grace")
         if not process.idle.wait(grace):
             log.warning("grace time of %g s is over, handing pages back", grace, extra={"action": "grace_over"})
@@ -90,6 +111,11 @@ class Consumer:
         if not process.closed.wait(HANDING_BACK):
             log.warning("something does not end, leaving it", extra={"action": "left"})
             _quit(process, 0, "something did not end within the grace time")
+
+    def _hurry(self, _number: int, _frame: Any) -> None:
+        """A signal while draining: from now on the grace time counts, and the next signal ends us."""
+        _on_signals(_exit_at_once)
+        self._hurried.set()
 
     def _engine_died(self, error: EngineUnavailable) -> None:
         """From the engine's loop: give everything back and leave."""
@@ -134,6 +160,11 @@ def _quit(process: WorkerProcess, status: int, reason: str) -> NoReturn:
     note.start()
     note.join(LAST_WORD)
     os._exit(status)
+
+
+def _on_signals(handler: Callable[[int, Any], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 def _exit_at_once(number: int, _frame: Any) -> None:

@@ -29,14 +29,19 @@ class Incarnation:
         every: float,
         on_canceled: Callable[[set[str]], None],
         on_replaced: Callable[[], None],
+        on_drain: Callable[[], None],
     ) -> None:
+        """`on_drain` is called with every heartbeat while somebody wants this worker to end."""
         self._db = db
         self._registration = registration
         self._hands = hands
         self._every = every
         self._on_canceled = on_canceled
         self._on_replaced = on_replaced
+        self._on_drain = on_drain
         self._suspects: set[Hold] = set()
+        self._leaves = False
+        """A drain asked of an earlier row of this process."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -47,7 +52,7 @@ class Incarnation:
     def register(self) -> None:
         """Enter the row; a predecessor in the same slot is dead from now on. Raises DatabaseUnavailable."""
         with self._db.write() as session:
-            workers.register(session, self._registration)
+            workers.register(session, self._registration, leaves=self._leaves)
         log.info("worker %s registered", self.id, extra={"action": "registered", "worker": self.id})
 
     def start(self) -> None:
@@ -77,7 +82,7 @@ class Incarnation:
                 log.exception("the heartbeat failed", extra={"action": "heartbeat_failed"})
 
     def beat(self) -> None:
-        """One heartbeat: stay alive, learn of cancels, hand back what nobody here works on."""
+        """One heartbeat: stay alive, learn of cancels and of a drain, hand back what nobody here works on."""
         worker = self.id
         with self._db.write() as session:
             alive = workers.heartbeat(session, worker)
@@ -87,13 +92,18 @@ class Incarnation:
         with self._db.read() as session:
             canceled = workers.canceled_among(session, self._hands.documents())
             held = workers.held_by(session, worker)
+            leaves = workers.drain_requested(session, worker)
         if canceled:
             self._on_canceled(canceled)
         self._hand_back(worker, held)
+        if leaves:
+            self._on_drain()
 
     def _begin_anew(self) -> None:
         log.warning("worker %s was declared dead; beginning anew", self.id, extra={"action": "replaced"})
         self._on_replaced()
+        with self._db.read() as session:
+            self._leaves = self._leaves or workers.drain_requested(session, self.id)
         self._registration = replace(self._registration, id=new_worker_id(), slot=self._free_slot())
         self._suspects = set()
         self.register()

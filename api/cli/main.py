@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import evaluate, fetch, reconcile, remote, run, serve, up
+from api.cli import evaluate, fetch, reconcile, remote, run, serve, turns, up
 from api.cli.report import one_line
 from api.version import VERSION
 from jobs.errors import PagemillError
@@ -44,10 +44,14 @@ app.command("submit", rich_help_panel=_THERE)(remote.submit)
 app.command("status", rich_help_panel=_THERE)(remote.status)
 app.command("fetch", rich_help_panel=_THERE)(fetch.fetch)
 app.command("cancel", rich_help_panel=_THERE)(remote.cancel)
+app.command("prioritize", rich_help_panel=_THERE)(remote.prioritize)
 app.command("retry", rich_help_panel=_THERE)(remote.retry)
 app.command("jobs", rich_help_panel=_THERE)(remote.jobs)
 app.command("api", rich_help_panel=_PARTS)(serve.api)
 app.command("worker", rich_help_panel=_PARTS)(serve.worker)
+app.command("pause", rich_help_panel=_THERE)(turns.pause)
+app.command("resume", rich_help_panel=_THERE)(turns.resume)
+app.command("drain", rich_help_panel=_THERE)(turns.drain)
 app.command("reconcile", rich_help_panel=_PARTS)(reconcile.reconcile)
 app.add_typer(serve.db, name="db", rich_help_panel=_PARTS)
 

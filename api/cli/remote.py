@@ -1,4 +1,4 @@
-"""The commands against a server (PAGEMILL_URL): submit, status, cancel, retry, jobs."""
+"""The commands against a server (PAGEMILL_URL): submit, status, cancel, prioritize, retry, jobs."""
 
 from __future__ import annotations
 
@@ -95,6 +95,24 @@ def cancel(job_id: JobArgument, as_json: Json = False) -> None:
         job = client.cancel(job_id)
         if before.state in FINAL:
             typer.echo(f"there was nothing to cancel: the job had ended ({before.state.value})", err=True)
+        _finish(client, job, as_json=as_json, judge=False)
+
+
+def prioritize(
+    job_id: JobArgument,
+    priority: Annotated[Priority, typer.Argument(help="interactive goes before batch.")],
+    as_json: Json = False,
+) -> None:
+    """Change the priority of a job that waits or runs.
+
+    Example:
+
+      pagemill prioritize job_0199… interactive
+    """
+    with open_client() as client:
+        job = client.prioritize(job_id, priority)
+        if job.state in FINAL:
+            typer.echo(f"the job has ended ({job.state.value}); its priority counts when it is retried", err=True)
         _finish(client, job, as_json=as_json, judge=False)
 
 

@@ -13,7 +13,7 @@ from api.deps import Api, ApiDep, JobId
 from api.intake import Intake
 from api.paging import Cursor, Limit, cut, id_cursor
 from api.problems import documented
-from api.shapes import JobList
+from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
 from jobs import lifecycle
 from jobs.errors import RequestError
@@ -125,6 +125,12 @@ def get_job(api: ApiDep, job: JobId) -> JobPublic:
     """One job with its counts."""
     with api.database.read() as session:
         return reading.get_job(session, job)
+
+
+@router.patch("/{job}", responses=documented(400, 404, 410))
+def change(api: ApiDep, job: JobId, change: JobChange) -> JobPublic:
+    """Change a job's priority. Pages in flight stay in their place; a job that has ended keeps it for a retry."""
+    return lifecycle.prioritize(api.database, job, change.priority)
 
 
 @router.post("/{job}/cancel", responses=documented(404, 410))

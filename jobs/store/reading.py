@@ -110,6 +110,15 @@ def list_workers(session: Session) -> list[WorkerPublic]:
     return [_worker(row, held.get(row.id, 0)) for row in session.exec(select(Worker).order_by(col(Worker.id)))]
 
 
+def get_worker(session: Session, worker_id: str) -> WorkerPublic:
+    """Raises NotFound."""
+    row = session.get(Worker, worker_id)
+    if row is None:
+        raise NotFound(f"there is no worker {worker_id}", where="worker")
+    held = select(func.count()).where(Page.worker == worker_id, Page.state == PageState.RUNNING)
+    return _worker(row, session.exec(held).one())
+
+
 def finished_pages(session: Session, document_id: str, *, after: int = 0, limit: int = 1000) -> list[FinishedPage]:
     """Pages of a document that have ended, by number, beginning after a number."""
     query = (
@@ -262,5 +271,6 @@ def _worker(row: Worker, pages_running: int) -> WorkerPublic:
         started_at=row.started_at,
         heartbeat_at=row.heartbeat_at,
         detail=row.detail,
+        drain_requested=row.drain_requested,
         pages_running=pages_running,
     )

@@ -9,41 +9,66 @@ wait for nobody: a row that is locked is changing hands just now and is left for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session
 
+from jobs.fairness import Turn, fill
+from jobs.store import waiting
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.sql import Sql, is_sqlite
+from jobs.store.waiting import PAGES_WAIT, SPLITS_WAIT, Window
 
 _DISPATCH_LOCK = 0x70616765_6D696C6C  # "pagemill"
 
-_WINDOW = Sql(
-    """SELECT d.engine, count(*) FROM page p JOIN document d ON d.id = p.document_id
-       WHERE p.state = 'pending' AND p.rung_at IS NOT NULL GROUP BY d.engine"""
-)
+# `total` is the sum of the quotas: it takes nothing away, but without it PostgreSQL expects a hundred rows and reads
+# the whole table for them.
 _STAMP_PAGES = Sql(
-    """WITH chosen AS MATERIALIZED (
-         SELECT p.document_id AS d, p.number AS n
-         FROM document doc JOIN page p ON p.document_id = doc.id
-         WHERE doc.engine = :engine AND doc.state = 'running' AND doc.pending > 0
-           AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at <= {now}
-         ORDER BY doc.priority, doc.id, p.number LIMIT :free {skip_locked_p})
-       UPDATE page SET rung_at = {now} FROM chosen
+    f"""WITH chosen AS MATERIALIZED (
+         SELECT quotas.priority, quotas.owner, quotas.job, c.d, c.n
+         FROM {{list:quotas(priority int, owner text, job text, n int)}} CROSS JOIN LATERAL (
+           SELECT p.document_id AS d, p.number AS n FROM document d CROSS JOIN LATERAL (
+             SELECT document_id, number FROM page
+             WHERE document_id = d.id AND state = 'pending' AND rung_at IS NULL AND ready_at <= {{now}}
+             ORDER BY number LIMIT quotas.n {{skip_locked}}) AS p
+           WHERE {PAGES_WAIT} AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
+           ORDER BY d.id LIMIT quotas.n) AS c
+         LIMIT :total)
+       UPDATE page SET rung_at = {{now}} FROM chosen
        WHERE page.document_id = chosen.d AND page.number = chosen.n
-       RETURNING document_id, number, attempt, crashes,
-                 (SELECT priority FROM document WHERE document.id = page.document_id)"""
-)
-_DOCUMENT_WINDOW = Sql(
-    "SELECT sealed, count(*) FROM document WHERE rung_at IS NOT NULL AND worker IS NULL GROUP BY sealed"
+       RETURNING chosen.priority, chosen.owner, chosen.job, document_id, number, attempt, crashes"""
 )
 _STAMP_SPLITS = Sql(
-    """WITH chosen AS MATERIALIZED (
-         SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL
-           AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free {skip_locked})
-       UPDATE document SET rung_at = {now} FROM chosen WHERE document.id = chosen.id
-       RETURNING document.id, attempt"""
+    f"""WITH chosen AS MATERIALIZED (
+         SELECT quotas.priority, quotas.owner, quotas.job, c.id
+         FROM {{list:quotas(priority int, owner text, job text, n int)}} CROSS JOIN LATERAL (
+           SELECT id FROM document d WHERE {SPLITS_WAIT} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
+             AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
+           ORDER BY id LIMIT quotas.n {{skip_locked}}) AS c
+         LIMIT :total)
+       UPDATE document SET rung_at = {{now}} FROM chosen WHERE document.id = chosen.id
+       RETURNING chosen.priority, chosen.owner, chosen.job, document.id, attempt"""
+)
+# SQLite has no LATERAL and names no other table in RETURNING: there it is one statement per job. The index gives pages
+# in order of number; told to sort by it, SQLite 3.40 would read all pages of the document first.
+_STAMP_PAGES_OF = Sql(
+    f"""WITH chosen AS MATERIALIZED (
+         SELECT p.document_id AS d, p.number AS n FROM document d CROSS JOIN page p INDEXED BY ix_page_silent
+         WHERE {PAGES_WAIT} AND d.priority = :priority AND d.owner = :owner AND d.job_id = :job
+           AND p.document_id = d.id AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at <= {{now}}
+         ORDER BY d.id LIMIT :n)
+       UPDATE page SET rung_at = {{now}} FROM chosen
+       WHERE page.document_id = chosen.d AND page.number = chosen.n
+       RETURNING :priority, :owner, :job, document_id, number, attempt, crashes"""
+)
+_STAMP_SPLITS_OF = Sql(
+    f"""UPDATE document SET rung_at = {{now}} WHERE id IN (
+         SELECT id FROM document d WHERE {SPLITS_WAIT} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
+           AND d.priority = :priority AND d.owner = :owner AND d.job_id = :job ORDER BY id LIMIT :n)
+       RETURNING :priority, :owner, :job, id, attempt"""
 )
 _STAMP_ASSEMBLIES = Sql(
     """WITH chosen AS MATERIALIZED (
@@ -88,6 +113,7 @@ class Rung:
 
     ref: PageRef
     crashes: int
+    priority: int
 
 
 def dispatch_lock(session: Session) -> bool:
@@ -97,26 +123,48 @@ def dispatch_lock(session: Session) -> bool:
     return bool(session.connection().execute(text(f"SELECT pg_try_advisory_xact_lock({_DISPATCH_LOCK})")).scalar())
 
 
-def page_window(session: Session) -> dict[str, int]:
-    """Stamped, unclaimed pages by engine."""
-    return {row[0]: row[1] for row in _WINDOW.run(session)}
+def stamp_pages(session: Session, engine: str, free: int, window: Window | None = None) -> list[Rung]:
+    """Choose up to `free` pages by jobs/fairness.py and stamp them; counted in `window`, which is asked for where
+    absent. A job's pages are taken in order of document (age) and number. Returned by class, then document, then
+    number: a message then opens few documents."""
+    if free <= 0:
+        return []
+    if window is None:
+        window = waiting.pages_in_flight(session).get(engine) or Window()
+    turns = waiting.pages_waiting(session, engine, free, window.jobs)
+
+    def stamp(quotas: Mapping[Turn, int]) -> list[tuple[Turn, Rung]]:
+        rows = _stamped(session, _STAMP_PAGES, _STAMP_PAGES_OF, quotas, engine=engine)
+        return [(turn, Rung(PageRef(d, n, a), crashes, turn.priority)) for turn, (d, n, a, crashes) in rows]
+
+    return sorted(fill(free, turns, window, stamp), key=lambda rung: (rung.priority, rung.ref))
 
 
-def stamp_pages(session: Session, engine: str, free: int) -> list[Rung]:
-    """Choose up to `free` pages and stamp them, in order of class, then document (age), then page."""
-    rows = _STAMP_PAGES.run(session, engine=engine, free=free)
-    ordered = sorted(rows, key=lambda row: (row[4], row[0], row[1]))
-    return [Rung(PageRef(row[0], row[1], row[2]), row[3]) for row in ordered]
+def stamp_splits(session: Session, free: int, window: Window | None = None) -> list[DocumentRef]:
+    """Choose up to `free` documents to be split, by the same rule; interactive ones first, then by age."""
+    if free <= 0:
+        return []
+    if window is None:
+        window, _ = waiting.documents_in_flight(session)
+    turns = waiting.splits_waiting(session, free, window.jobs)
+
+    def stamp(quotas: Mapping[Turn, int]) -> list[tuple[Turn, tuple[int, DocumentRef]]]:
+        rows = _stamped(session, _STAMP_SPLITS, _STAMP_SPLITS_OF, quotas)
+        return [(turn, (turn.priority, DocumentRef(d, a))) for turn, (d, a) in rows]
+
+    return [ref for _, ref in sorted(fill(free, turns, window, stamp))]
 
 
-def document_window(session: Session) -> tuple[int, int]:
-    """Stamped, unclaimed documents: to be split, to be assembled."""
-    counts = {bool(row[0]): row[1] for row in _DOCUMENT_WINDOW.run(session)}
-    return counts.get(False, 0), counts.get(True, 0)
-
-
-def stamp_splits(session: Session, free: int) -> list[DocumentRef]:
-    return sorted(DocumentRef(row[0], row[1]) for row in _STAMP_SPLITS.run(session, free=free))
+def _stamped(
+    session: Session, at_once: Sql, one_job: Sql, quotas: Mapping[Turn, int], **values: Any
+) -> list[tuple[Turn, tuple[Any, ...]]]:
+    """Stamp as many of each job as its quota says; each row with whose it is."""
+    lines = [{"priority": t.priority, "owner": t.owner, "job": t.job, "n": n} for t, n in quotas.items()]
+    if is_sqlite(session):
+        rows = [row for line in lines for row in one_job.run(session, **values, **line)]
+    else:
+        rows = list(at_once.run(session, **values, quotas=lines, total=sum(quotas.values())))
+    return [(Turn(*row[:3]), tuple(row[3:])) for row in rows]
 
 
 def stamp_assemblies(session: Session, free: int) -> list[DocumentRef]:

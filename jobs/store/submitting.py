@@ -64,6 +64,7 @@ def _document(job: dict[str, Any], position: int, new: NewRow) -> dict[str, Any]
         "position": position,
         "engine": job["engine"],
         "priority": job["priority"],
+        "owner": job["owner"],
         "state": born.value,
         "sealed": new.error is not None,
         "attempt": 0,

@@ -108,7 +108,8 @@ def old_rings(session: Session, age: float) -> list[Silent]:
 # --- work that waits although nothing is rung
 
 _ENGINES = Sql(
-    """SELECT engine, sum(capacity) FROM worker WHERE state = 'alive' AND heartbeat_at >= {later:-:age}
+    """SELECT engine, sum(CASE WHEN drain_requested THEN 0 ELSE capacity END) FROM worker
+       WHERE state = 'alive' AND heartbeat_at >= {later:-:age}
        GROUP BY engine ORDER BY engine"""
 )
 _PAGES_RUNG = Sql(
@@ -118,13 +119,14 @@ _PAGES_RUNG = Sql(
 _PAGE_WAITS = _aged(
     """SELECT p.document_id || '/' || p.number, p.attempt, {age}, 1 FROM document d JOIN page p ON p.document_id = d.id
        WHERE d.engine = :engine AND d.state = 'running' AND d.pending > 0
+         AND d.owner NOT IN (SELECT owner FROM pause)
          AND p.state = 'pending' AND p.rung_at IS NULL AND p.ready_at < {later:-:age}
        ORDER BY d.priority, d.id, p.number LIMIT 1""",
     "p.ready_at",
 )
 _DOCUMENT_WAITS = _aged(
     """SELECT id, attempt, {age}, 1 FROM document
-       WHERE ((state IN ('queued', 'running') AND NOT sealed)
+       WHERE ((state IN ('queued', 'running') AND NOT sealed AND owner NOT IN (SELECT owner FROM pause))
               OR (state = 'running' AND sealed AND pending = 0 AND running = 0))
          AND worker IS NULL AND rung_at IS NULL AND ready_at < {later:-:age}
          AND NOT EXISTS (SELECT 1 FROM document r WHERE r.rung_at IS NOT NULL AND r.worker IS NULL)

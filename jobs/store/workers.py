@@ -16,11 +16,13 @@ _REPLACE = Sql(
        WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')"""
 )
 _REGISTER = Sql(
-    """INSERT INTO worker (id, host, slot, pid, engine, capacity, state, started_at, heartbeat_at)
-       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now})"""
+    """INSERT INTO worker (id, host, slot, pid, engine, capacity, state, started_at, heartbeat_at, drain_requested)
+       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now}, :leaves)"""
 )
 _HEARTBEAT = Sql("UPDATE worker SET heartbeat_at = {now} WHERE id = :id AND state IN ('alive', 'draining')")
 _SET_STATE = Sql("UPDATE worker SET state = :state, detail = :detail WHERE id = :id AND state IN ('alive', 'draining')")
+_REQUEST_DRAIN = Sql("UPDATE worker SET drain_requested = true WHERE id = :id AND state IN ('alive', 'draining')")
+_DRAIN_REQUESTED = Sql("SELECT drain_requested FROM worker WHERE id = :id")
 _DECLARE_DEAD = Sql(
     """WITH silent AS MATERIALIZED (
          SELECT id FROM worker WHERE state IN ('alive', 'draining') AND heartbeat_at < {later:-:stale} {skip_locked})
@@ -30,7 +32,10 @@ _DECLARE_DEAD = Sql(
 _CANCELED_AMONG = Sql(
     """SELECT d.id FROM document d JOIN {list:ids(id text)} ON d.id = ids.id WHERE d.state = 'canceled'"""
 )
-_CAPACITY = Sql("SELECT engine, sum(capacity), max(capacity) FROM worker WHERE state = 'alive' GROUP BY engine")
+_CAPACITY = Sql(
+    "SELECT engine, sum(capacity), max(capacity) FROM worker WHERE state = 'alive' AND NOT drain_requested"
+    " GROUP BY engine"
+)
 _FORGET = Sql(
     """DELETE FROM worker WHERE state IN ('dead', 'stopped') AND heartbeat_at < {later:-:age}
        AND NOT EXISTS (SELECT 1 FROM page WHERE page.worker = worker.id AND page.state = 'running')
@@ -51,12 +56,14 @@ class Registration:
     """Pages it can have in flight; 0 for one that serves no engine."""
 
 
-def register(session: Session, new: Registration) -> None:
-    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued."""
+def register(session: Session, new: Registration, *, leaves: bool = False) -> None:
+    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued. One that
+    `leaves` was asked to drain as an earlier incarnation of the same process."""
     _REPLACE.run(session, host=new.host, slot=new.slot)
     _REGISTER.run(
-        session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity
-    )
+        session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity,
+        leaves=leaves,
+    )  # fmt: skip
 
 
 _SLOT_HOLDERS = Sql("SELECT 1 FROM worker WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')")
@@ -75,6 +82,16 @@ def heartbeat(session: Session, worker: str) -> bool:
 def set_state(session: Session, worker: str, state: str, detail: str | None = None) -> None:
     """`draining` or `stopped`, by the worker itself. Does nothing to one that was declared dead."""
     _SET_STATE.run(session, id=worker, state=state, detail=detail)
+
+
+def request_drain(session: Session, worker: str) -> None:
+    """Ask a worker to end when it has finished what it holds. It hears of it with its next heartbeat, and takes
+    messages as usual until then: one that merely stopped claiming would swallow them."""
+    _REQUEST_DRAIN.run(session, id=worker)
+
+
+def drain_requested(session: Session, worker: str) -> bool:
+    return bool(_DRAIN_REQUESTED.run(session, id=worker).scalar())
 
 
 def declare_dead(session: Session, stale: float) -> list[str]:

@@ -277,7 +277,10 @@ def test_bars_on_a_terminal(place):
     assert "1 document read, 40 pages" in seen
 
 
-@pytest.mark.parametrize("name", ["run", "up", "submit", "status", "fetch", "cancel", "retry", "jobs", "api", "worker"])
+@pytest.mark.parametrize("name", [
+    "run", "up", "submit", "status", "fetch", "cancel", "prioritize", "retry", "jobs", "pause", "resume", "drain",
+    "api", "worker",
+])  # fmt: skip
 def test_every_command_shows_an_example(place, name):
     done = place.run(name, "--help")
     assert done.returncode == 0

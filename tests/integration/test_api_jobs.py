@@ -301,6 +301,8 @@ JOB, DOC = "job_" + "0" * 32, "doc_" + "0" * 32
         ("GET", f"jobs/{JOB}/result"),
         ("POST", f"jobs/{JOB}/cancel"),
         ("POST", f"jobs/{JOB}/retry"),
+        ("POST", f"workers/wrk_{JOB.removeprefix('job_')}/drain"),
+        ("POST", "workers/1/drain"),
         ("DELETE", f"jobs/{JOB}"),
         ("GET", "nowhere"),
         ("GET", "jobs/"),
@@ -335,6 +337,24 @@ def test_cancel_ends_a_job_and_is_repeatable(http):
         404,
         "not_found",
     )
+
+
+def test_the_priority_of_a_job_can_be_changed(server, http):
+    job = submit(http, PDF, PDF).json()["id"]
+    answer = http.patch(f"jobs/{job}", json={"priority": "interactive"})
+    assert (answer.status_code, answer.json()["priority"], answer.json()["state"]) == (200, "interactive", "queued")
+    finish(server, job)
+    assert http.patch(f"jobs/{job}", json={"priority": "batch"}).json()["priority"] == "batch"
+    assert http.get(f"jobs/{job}").json()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"priority": "urgent"}, {"priority": None}, {"priority": "batch", "engine": "echo"}]
+)
+def test_nothing_else_of_a_job_can_be_changed(http, body):
+    job = submit(http, PDF).json()["id"]
+    problem(http.patch(f"jobs/{job}", json=body), 400, "invalid_request")
+    problem(http.patch(f"jobs/{JOB}", json={"priority": "batch"}), 404, "not_found")
 
 
 def test_retry_runs_failed_pages_again(server, http):

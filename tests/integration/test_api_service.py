@@ -3,7 +3,9 @@
 import httpx
 import pytest
 
+from jobs import dispatch
 from tests.api_server import PDF, ApiServer, files
+from tests.protocol import register
 from tests.services import Postgres
 
 
@@ -104,3 +106,45 @@ def test_a_wrong_setting_ends_the_start_with_its_name(sqlite_url, name, value):
     with pytest.raises(Exception, match=f"PAGEMILL_{name.upper()}"):
         server.start()
     server.remove()
+
+
+def test_a_worker_is_asked_to_drain(server):
+    database = server.database()
+    worker = register(database)
+    with server.client() as http:
+        answer = http.post(f"workers/{worker}/drain")
+        assert (answer.status_code, answer.json()["id"], answer.json()["drain_requested"]) == (202, worker, True)
+        assert {row["id"]: row["drain_requested"] for row in http.get("workers").json()["items"]}[worker] is True
+    database.dispose()
+
+
+def test_pauses_outlive_the_server(sqlite_url):
+    """They stand in the database; `-` names jobs that nobody owns."""
+    with ApiServer(sqlite_url) as server, server.client() as http:
+        database = server.database()
+        database.migrate()
+        first = http.put("pauses/-")
+        assert (first.status_code, first.json()["owner"]) == (200, "-")
+        assert http.put("pauses/inbox:scans").status_code == 200
+        assert http.put("pauses/-").json() == first.json()
+    with ApiServer(sqlite_url) as server, server.client() as http:
+        assert [row["owner"] for row in http.get("pauses").json()["items"]] == ["-", "inbox:scans"]
+        job = http.post("jobs", files=files(PDF))
+        assert job.status_code == 202
+        assert dispatch.choose(database).splits == []
+        assert http.delete("pauses/-").status_code == 204
+        assert len(dispatch.choose(database).splits) == 1
+        again = http.delete("pauses/-")
+        assert (again.status_code, again.json()["code"], again.json()["where"]) == (404, "not_found", "owner")
+        assert [row["owner"] for row in http.get("pauses").json()["items"]] == ["inbox:scans"]
+        database.dispose()
+
+
+@pytest.mark.parametrize("owner", ["-a", "a%20b", "x" * 101, "%C3%A4"])
+def test_what_can_name_no_owner_is_refused(server, owner):
+    with server.client() as http:
+        for answer in (http.put(f"pauses/{owner}"), http.delete(f"pauses/{owner}")):
+            assert (answer.status_code, answer.json()["code"], answer.json()["where"]) == (
+                400, "invalid_request", "owner",
+            )  # fmt: skip
+        assert http.get("pauses").json() == {"items": []}

@@ -144,7 +144,9 @@ INDEXES = {
     ),
     "SELECT 1 FROM document WHERE job_id = 'j' AND state IN ('queued', 'running') LIMIT 1": "ix_document_unfinished",
     "SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL AND rung_at IS NULL"
-    " ORDER BY priority, id LIMIT 5": "ix_document_split",
+    " AND priority = 1 AND owner = '' AND job_id > 'j' ORDER BY job_id LIMIT 1": "ix_document_split",
+    "SELECT owner FROM document WHERE engine = 'e' AND state = 'running' AND pending > 0 AND priority = 1"
+    " AND owner > '' ORDER BY owner LIMIT 1": "ix_document_pending",
     "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"

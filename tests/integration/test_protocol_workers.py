@@ -47,6 +47,7 @@ class Process:
         self.incarnation = Incarnation(
             db, Registration(new_worker_id(), "host", slot, 1, "echo", 8), self.hands, every=3600.0,
             on_canceled=self.canceled.append, on_replaced=lambda: self.replaced.append(self.incarnation.id),
+            on_drain=lambda: None,
         )  # fmt: skip
         self.incarnation.register()
 

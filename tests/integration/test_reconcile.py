@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 
+from jobs import lifecycle
 from jobs.blobs import BlobStore, open_store
 from jobs.queue import Doorbell, make_app
 from jobs.reconcile.differences import CODES
@@ -60,6 +61,21 @@ def test_what_only_a_deep_look_tells(mill, case):
     spoil(mill)
     assert mill.look() == []
     named_and_mended(mill, code, lambda _: None, deep=True)
+
+
+@pytest.mark.parametrize("case", ["unrung pages", "unrung split"])
+def test_what_waits_for_a_paused_owner_waits_rightly(mill, case):
+    CASES[case][1](mill)
+    lifecycle.pause(mill.db, lifecycle.NOBODY)
+    assert mill.look() == []
+    lifecycle.resume(mill.db, lifecycle.NOBODY)
+    assert mill.codes() == ["unrung"]
+
+
+def test_pages_that_wait_while_every_worker_drains_wait_rightly(mill):
+    CASES["unrung pages"][1](mill)
+    lifecycle.drain(mill.db, mill.worker)
+    assert mill.look() == []
 
 
 def named_and_mended(mill, code, spoil, deep):

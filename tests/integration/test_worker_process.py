@@ -173,6 +173,39 @@ def test_a_second_sigterm_ends_at_once(small_mill):
         assert mill.count(job_id) == {"running": 5}, "for rescue to take back"
 
 
+def drain(mill, worker):
+    lifecycle.drain(mill.db, worker.incarnation().id)
+    mill.until(lambda: worker.incarnation().state == "draining", "the drain to be heard")
+
+
+def test_a_drained_worker_claims_nothing_more_finishes_and_ends(mill):
+    """However short the grace time; its neighbour goes on."""
+    with mill.worker(PAGEMILL_GRACE="0.1", PAGEMILL_ENGINE_CAPACITY="8") as worker:
+        slow = mill.submit(pdf(8), echo=EchoOptions(seconds={"*": 3.0}))
+        busy(mill, slow, 8)
+        drain(mill, worker)
+        with mill.worker(PAGEMILL_DEVICE="1") as neighbour:
+            later = mill.submit(pdf(6))
+            assert worker.wait() == 0
+            assert ended(mill, later).state is State.SUCCEEDED
+            assert {page.worker for page in mill.pages(later)} == {neighbour.incarnation().id}
+        assert mill.job(slow).state is State.SUCCEEDED
+        assert {page.attempt for page in mill.pages(slow)} == {1}, "nothing was handed back"
+        assert worker.incarnation().state == "stopped"
+
+
+def test_a_signal_while_draining_begins_the_grace_time(small_mill):
+    mill = small_mill
+    with mill.worker(PAGEMILL_GRACE="5") as worker:
+        job_id = mill.submit(pdf(5), echo=EchoOptions(faults={"*": "hang"}))
+        busy(mill, job_id, 5)
+        drain(mill, worker)
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert mill.count(job_id) == {"pending": 5}
+        assert counts(mill, job_id) == (0, 0)
+
+
 def test_a_render_process_does_not_outlive_its_killed_worker(small_mill):
     mill = small_mill
     with mill.worker(PAGEMILL_RENDER_PROCESSES="2") as worker:

@@ -1,0 +1,122 @@
+"""Who waits for a turn and what is in flight, asked so that the answer costs the same whatever the backlog.
+
+Waiting jobs are found by a loose index scan: from one owner to the next, from one of its jobs to the next, a probe
+each, whatever documents and pages they have. What is in flight is read from partial indexes, which hold little more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlmodel import Session
+
+from jobs.fairness import Flight, Turn
+from jobs.store.sql import Sql
+
+# The conditions of ix_document_pending and ix_document_split, word for word.
+PAGES_WAIT = "d.engine = :engine AND d.state = 'running' AND d.pending > 0"
+SPLITS_WAIT = "d.state IN ('queued','running') AND NOT d.sealed AND d.worker IS NULL"
+
+# A subquery as a value, not EXISTS: PostgreSQL would turn that into a join and, without statistics, read all pages.
+_PAGE_READY = """(SELECT p.number FROM page p WHERE p.document_id = d.id AND p.state = 'pending' AND p.rung_at IS NULL
+                 AND p.ready_at <= {now} LIMIT 1) IS NOT NULL"""
+_SPLIT_READY = "d.rung_at IS NULL AND d.ready_at <= {now}"
+
+
+def _turns(wait: str, ready: str) -> Sql:
+    """Jobs with something that can be rung now: of each class and owner the oldest ones.
+
+    A row of `turns` carries the next job and whether the one before it (`seen`) had something. That is not asked of
+    jobs in flight (`flying`): most have, and who has not is found out when its pages are stamped. They do not count
+    against the depth either: twice an equal part of the free slots, or all of them where one owner waits.
+    """
+    return Sql(
+        f"""WITH RECURSIVE owners(priority, owner) AS (
+              SELECT c.priority, (SELECT d.owner FROM document d WHERE {wait} AND d.priority = c.priority
+                                  ORDER BY d.owner LIMIT 1)
+              FROM (SELECT 0 AS priority UNION ALL SELECT 1) AS c
+              UNION ALL
+              SELECT o.priority, (SELECT d.owner FROM document d WHERE {wait} AND d.priority = o.priority
+                                  AND d.owner > o.owner ORDER BY d.owner LIMIT 1)
+              FROM owners o WHERE o.owner IS NOT NULL),
+            served AS (
+              SELECT priority, owner FROM owners WHERE owner IS NOT NULL AND owner NOT IN (SELECT owner FROM pause)),
+            turns(priority, owner, job, seen, found, fresh) AS (
+              SELECT priority, owner, (SELECT d.job_id FROM document d WHERE {wait} AND d.priority = s.priority
+                                       AND d.owner = s.owner ORDER BY d.job_id LIMIT 1),
+                     CAST(NULL AS varchar), CAST(0 AS bigint), CAST(0 AS bigint)
+              FROM served s
+              UNION ALL
+              SELECT t.priority, t.owner, (SELECT d.job_id FROM document d WHERE {wait} AND d.priority = t.priority
+                                           AND d.owner = t.owner AND d.job_id > t.job ORDER BY d.job_id LIMIT 1),
+                     t.job,
+                     CASE WHEN t.job IN (SELECT job FROM {{list:flying(job text)}}) THEN -1 ELSE
+                       (SELECT count(*) FROM (SELECT 1 FROM document d WHERE {wait} AND d.priority = t.priority
+                                              AND d.owner = t.owner AND d.job_id = t.job AND {ready} LIMIT 1) AS one)
+                     END,
+                     t.fresh + CASE WHEN t.found > 0 THEN 1 ELSE 0 END
+              FROM turns t WHERE t.job IS NOT NULL AND t.fresh <
+                (SELECT CASE count(*) WHEN 0 THEN 0 WHEN 1 THEN CAST(:free AS int)
+                                      ELSE 2 * CAST(:free AS int) / count(*) + 1 END FROM served))
+            SELECT priority, owner, seen FROM turns WHERE found <> 0"""
+    )
+
+
+_PAGE_TURNS = _turns(PAGES_WAIT, _PAGE_READY)
+_SPLIT_TURNS = _turns(SPLITS_WAIT, _SPLIT_READY)
+_PAGES_IN_FLIGHT = Sql(
+    """SELECT d.engine, d.priority, d.owner, d.job_id, count(*), sum(p.rung)
+       FROM (SELECT document_id, 1 AS rung FROM page WHERE state = 'pending' AND rung_at IS NOT NULL
+             UNION ALL SELECT document_id, 0 FROM page WHERE state = 'running') AS p
+       JOIN document d ON d.id = p.document_id GROUP BY d.engine, d.priority, d.owner, d.job_id"""
+)
+_DOCUMENTS_IN_FLIGHT = Sql(
+    """SELECT sealed, priority, owner, job_id, count(*), sum(rung)
+       FROM (SELECT sealed, priority, owner, job_id, 1 AS rung FROM document
+             WHERE rung_at IS NOT NULL AND worker IS NULL
+             UNION ALL SELECT sealed, priority, owner, job_id, 0 FROM document WHERE worker IS NOT NULL) AS d
+       GROUP BY sealed, priority, owner, job_id"""
+)
+
+
+class Window(Flight):
+    """What is in flight, and how much of it is rung and not claimed: that lies in Redis."""
+
+    __slots__ = ("rung",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rung = 0
+
+
+def pages_in_flight(session: Session) -> dict[str, Window]:
+    """By engine; engines without are absent."""
+    windows: dict[str, Window] = {}
+    for engine, priority, owner, job, count, rung in _PAGES_IN_FLIGHT.run(session):
+        _count(windows.setdefault(engine, Window()), Turn(priority, owner, job), count, rung)
+    return windows
+
+
+def documents_in_flight(session: Session) -> tuple[Window, Window]:
+    """Documents to be split, documents to be assembled."""
+    splits, assemblies = Window(), Window()
+    for sealed, priority, owner, job, count, rung in _DOCUMENTS_IN_FLIGHT.run(session):
+        _count(assemblies if sealed else splits, Turn(priority, owner, job), count, rung)
+    return splits, assemblies
+
+
+def _count(window: Window, turn: Turn, count: int, rung: int) -> None:
+    window.add(turn, int(count))
+    window.rung += int(rung)
+
+
+def pages_waiting(session: Session, engine: str, free: int, flying: Iterable[str]) -> list[Turn]:
+    """Jobs with pages that can be rung now: enough to give `free` of them away, those in flight included."""
+    rows = _PAGE_TURNS.run(session, engine=engine, free=free, flying=[{"job": job} for job in flying])
+    return [Turn(*row) for row in rows]
+
+
+def splits_waiting(session: Session, free: int, flying: Iterable[str]) -> list[Turn]:
+    """The same of documents to be split."""
+    rows = _SPLIT_TURNS.run(session, free=free, flying=[{"job": job} for job in flying])
+    return [Turn(*row) for row in rows]
