@@ -20,6 +20,8 @@ import base64
 import json
 import logging
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,14 +62,27 @@ class _Tries:
     began: float = field(default_factory=time.monotonic)
     broken: int = 0
     inside: bool = False
+    """Whether a server may have begun with it, or may do so now."""
     asked: set[Server] = field(default_factory=set)
     last: Trouble | None = None
 
-    def add(self, server: Server, trouble: Trouble) -> None:
-        self.asked.add(server)
-        self.last = trouble
-        self.broken += trouble.kind == "broken"
-        self.inside = self.inside or trouble.inside
+    @contextmanager
+    def asking(self, server: Server) -> Iterator[None]:
+        """Takes note of a Trouble, and lets it go on."""
+        before = self.inside
+        try:
+            with server.asked():
+                yield
+        except Trouble as trouble:
+            self.inside = before or trouble.inside
+            self.asked.add(server)
+            self.last = trouble
+            self.broken += trouble.kind == "broken"
+            raise
+
+    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        """Told by httpcore what it does."""
+        self.inside = self.inside or event.endswith("send_request_headers.started")
 
 
 class OpenAiBackend:
@@ -116,7 +131,13 @@ class OpenAiBackend:
     async def read(self, crop: PackedCrop, ask: Ask) -> Answer:
         body = self._body(crop, ask)
         async with self._turns:
-            return await self._lifeline.hold(self._in_time(body))
+            tries = _Tries()
+            try:
+                return await self._lifeline.hold(self._in_time(body, tries))
+            except EngineUnavailable as error:
+                if tries.inside:
+                    raise
+                raise NotTaken(error.detail) from error
 
     def close(self) -> None:
         client: httpx.AsyncClient | None = getattr(self, "_client", None)
@@ -151,31 +172,29 @@ class OpenAiBackend:
 
     # --- one request
 
-    async def _in_time(self, body: bytes) -> Answer:
+    async def _in_time(self, body: bytes, tries: _Tries) -> Answer:
         limit = self._settings.vl_request_timeout
         try:
             async with asyncio.timeout(limit):
-                return await self._persist(body)
+                return await self._persist(body, tries)
         except TimeoutError:
             raise PageTimeout(f"no answer from the model within {limit:g} seconds", limit=limit) from None
 
-    async def _persist(self, body: bytes) -> Answer:
+    async def _persist(self, body: bytes, tries: _Tries) -> Answer:
         """Ask one server after the other until one answers, or patience ends."""
-        tries = _Tries()
         while tries.broken < BROKEN_TRIES:
             until = tries.began + self._settings.openai_patience
             server = await self._servers.next(until, rather_not=tries.asked)
             if server is None:
                 break
             try:
-                with server.asked():
-                    answer = await self._once(server, body)
+                with tries.asking(server):
+                    answer = await self._once(server, body, trace=tries.trace)
             except Trouble as trouble:
                 log.warning("%s: %s", server.url, trouble.detail, extra={"action": "request_failed"})
                 server.failed(trouble)
                 if trouble.kind == "busy":
                     self._lifeline.moved()  # who says so is alive
-                tries.add(server, trouble)
                 continue
             server.served()
             self._last_success = time.monotonic()
@@ -190,13 +209,14 @@ class OpenAiBackend:
             return EngineError(f"the model's server cannot read a part of this page: {last.detail}")
         reason = f"no server answers: {last.detail}"
         self._lifeline.die(reason)
-        return EngineUnavailable(reason) if tries.inside else NotTaken(reason)
+        return EngineUnavailable(reason)
 
-    async def _once(self, server: Server, body: bytes) -> Answer:
+    async def _once(self, server: Server, body: bytes, **extensions: Any) -> Answer:
         """Raises Trouble, Refused, EngineUnavailable."""
         url = f"{server.url}/chat/completions"
+        headers = {"content-type": "application/json"}
         try:
-            response = await self._client.post(url, content=body, headers={"content-type": "application/json"})
+            response = await self._client.post(url, content=body, headers=headers, extensions=extensions)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Trouble("away", words_of(error), inside=False) from error
         except httpx.TimeoutException as error:
