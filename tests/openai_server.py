@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
-        self.reply(200, {"data": [{"id": "tiny"}]})
+        self.reply(200, {"data": [{"id": "tiny"} | self.owner.model]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -73,6 +73,8 @@ class OpenAiServer:
         self.reads: Callable[[Any], str] | None = None
         """Makes the text of the request's body."""
         self.finish_reason = "stop"
+        self.model: dict[str, Any] = {}
+        """What it tells of its model."""
         self.lock = threading.Lock()
         self.bodies: list[Any] = []
         self.keys: list[str | None] = []

@@ -265,3 +265,24 @@ def test_a_crop_that_stays_broken_is_still_the_pages_fault(loop, backend):
         [error] = read(loop, found)
         assert type(error) is EngineError
         assert len(one.bodies) + len(other.bodies) <= 4, "two tries and a probe, which may need both"
+
+
+# --- starts
+
+
+def test_a_server_too_short_for_the_answers_is_no_start(backend):
+    """It reads the probe and answers 400 to pages: "max_completion_tokens cannot be greater than max_model_len"."""
+    with OpenAiServer() as server:
+        server.model = {"max_model_len": 4095}
+        with pytest.raises(EngineUnavailable, match="max-model-len is 4095, answers may have 4096 tokens") as raised:
+            backend(server)
+        assert raised.value.where == "PAGEMILL_VL_MAX_TOKENS"
+        backend(server, vl_max_tokens=4095)
+
+
+def test_a_server_that_is_busy_when_the_worker_starts_is_one(loop, backend):
+    """Nothing was read yet; but whoever has too much to do reads, and a worker that gives up adds nothing."""
+    with OpenAiServer(always(lambda handler: handler.reply(429, b"full", retry_after="1"))) as server:
+        found = backend(server)
+        server.misbehaviour = lambda _handler, _number: False
+        assert read(loop, found) == [HELLO]

@@ -20,7 +20,7 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,20 @@ BROKEN_TRIES = 2
 KEEP_ALIVE = 3.0
 """Seconds an idle connection is kept: fewer than uvicorn's 5, so that the server never closes one in our hands."""
 PROBE_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One entry of /models."""
+
+    name: str
+    length: int | None
+    """vLLM's max-model-len; other servers do not tell theirs."""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> ServedModel:
+        name, length = str(entry["id"]), entry.get("max_model_len")
+        return cls(name, length if isinstance(length, int) else None)
 
 
 @dataclass(slots=True)
@@ -108,7 +122,8 @@ class OpenAiBackend:
         self._turns = asyncio.Semaphore(self.concurrency)
         self._client = self._open_client()
         served = await asyncio.gather(*map(self._models, self._servers.all))
-        names = sorted({name for found in served if not isinstance(found, str) for name in found})
+        models = [model for found in served if not isinstance(found, str) for model in found]
+        names = sorted({model.name for model in models})
         if not names:
             raise EngineUnavailable("; ".join(map(str, served)), where="PAGEMILL_OPENAI_URLS")
         self.model = self.model or names[0]
@@ -116,10 +131,20 @@ class OpenAiBackend:
             raise EngineUnavailable(
                 f"no server has a model {self.model!r}; served: {', '.join(names)}", where="PAGEMILL_OPENAI_MODEL"
             )
+        self._check_length([model.length for model in models if model.name == self.model and model.length])
         try:
             await self._probe(self._settings.vl_request_timeout)
         except PagemillError as error:
             raise EngineUnavailable(f"the first crop could not be read: {error}") from error
+
+    def _check_length(self, lengths: Sequence[int]) -> None:
+        """A server refuses whoever asks for more tokens than fit: every page would fail for good."""
+        wanted = self._settings.vl_max_tokens
+        if lengths and min(lengths) < wanted:
+            raise EngineUnavailable(
+                f"a server's max-model-len is {min(lengths)}, answers may have {wanted} tokens",
+                where="PAGEMILL_VL_MAX_TOKENS", limit=min(lengths), actual=wanted,
+            )  # fmt: skip
 
     async def watch(self) -> None:
         while not self._lifeline.dead:
@@ -156,8 +181,8 @@ class OpenAiBackend:
             trust_env=False,
         )
 
-    async def _models(self, server: Server) -> list[str] | str:
-        """Names of the models it has, or why it told none."""
+    async def _models(self, server: Server) -> list[ServedModel] | str:
+        """The models it has, or why it told none."""
         try:
             response = await self._client.get(f"{server.url}/models", timeout=PROBE_TIMEOUT)
         except httpx.HTTPError as error:
@@ -166,8 +191,8 @@ class OpenAiBackend:
         if response.status_code != httpx.codes.OK:
             return f"{server.url}: HTTP {response.status_code}: {response.text[:SHOWN]}"
         try:
-            return [str(model["id"]) for model in response.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+            return [ServedModel.of(model) for model in response.json()["data"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
             return f"{server.url}: answers /models with no list of models; is this the base URL, with /v1?"
 
     # --- one request
