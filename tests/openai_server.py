@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
-        self.reply(200, {"data": [{"id": "tiny"}]})
+        self.reply(200, {"data": [{"id": "tiny"} | self.owner.model]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -37,9 +37,13 @@ class Handler(BaseHTTPRequestHandler):
             self.owner.keys.append(self.headers.get("authorization"))
             number = len(self.owner.bodies)
         if not self.owner.misbehaviour(self, number):
-            self.reply(200, self.owner.answer())
+            self.reply(200, self.owner.answer(body))
 
     def reply(self, status: int, body: Any, **headers: str) -> None:
+        with suppress(OSError):  # its client has hung up
+            self._reply(status, body, headers)
+
+    def _reply(self, status: int, body: Any, headers: dict[str, str]) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -66,7 +70,11 @@ class OpenAiServer:
     def __init__(self, misbehaviour: Misbehaviour = lambda _handler, _number: False) -> None:
         self.misbehaviour = misbehaviour
         self.text = "hello"
+        self.reads: Callable[[Any], str] | None = None
+        """Makes the text of the request's body."""
         self.finish_reason = "stop"
+        self.model: dict[str, Any] = {}
+        """What it tells of its model."""
         self.lock = threading.Lock()
         self.bodies: list[Any] = []
         self.keys: list[str | None] = []
@@ -81,8 +89,9 @@ class OpenAiServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def answer(self) -> Any:
-        choice = {"message": {"content": self.text}, "finish_reason": self.finish_reason}
+    def answer(self, body: Any) -> Any:
+        text = self.reads(body) if self.reads is not None else self.text
+        choice = {"message": {"content": text}, "finish_reason": self.finish_reason}
         return {"choices": [choice], "usage": {"completion_tokens": 3}}
 
     def close(self) -> None:

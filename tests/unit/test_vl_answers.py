@@ -109,3 +109,29 @@ def test_garbage_of_places_is_no_error() -> None:
     [line] = spotted_lines(answer, 10, 10)
     assert line.text == "a"
     assert spotted_lines("a<|LOC_1|><|LOC_2|>", 10, 10) == ()
+
+
+MARKS = ["<|TEXT_START|>", "<|TEXT_END|>", "<|LOC_BEGIN|>", "<|LOC_END|>", "<|LOC_5|>" * 8, "a", "\n"]
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=40).map("".join))
+def test_lines_are_what_stands_between_their_tags(answer: str) -> None:
+    texts = re.findall(r"<\|TEXT_START\|>(.*?)<\|TEXT_END\|>", answer, re.S)
+    blocks = re.findall(r"<\|LOC_BEGIN\|>(.*?)<\|LOC_END\|>", answer, re.S)
+    expected = [text.strip() for text, block in zip(texts, blocks, strict=False) if "<|LOC_5|>" in block]
+    if expected:
+        assert [line.text for line in spotted_lines(answer, 10, 10)] == expected
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("<|TEXT_START|>x" * 8000 + "<|LOC_BEGIN|>" * 8000, "spotting"),
+        ("<fcel>a" + "<lcel>" * 16_000 + "<nl>" + "<fcel>b<nl>" * 16_000, "table"),
+    ],
+    ids=["tags without an end", "one long row"],
+)
+def test_an_endless_answer_is_looked_at_once(answer: str, label: str) -> None:
+    """Half a minute for as many tokens as a job may ask for, in which the worker's loop and heartbeat stood still."""
+    assert "x" not in content_of(answer, label, (10, 10)).text

@@ -100,6 +100,15 @@ def test_regions_lie_in_the_page_in_their_order(rows: list[Any], version: ModelV
         assert first.box.intersection(second.box) <= 0.7 * min(first.box.area, second.box.area)
 
 
+@pytest.mark.parametrize("nowhere", [np.nan, np.inf, -np.inf])
+def test_a_box_that_is_nowhere_costs_no_other(nowhere: float) -> None:
+    """What a model says that overflowed on one query; the page was lost for an OverflowError."""
+    rows = np.array([[22, 0.9, 10, 10, 90, 20, 0], [22, 0.9, 10, nowhere, 90, 40, 1]], np.float32)
+    masks = np.ones((2, MASK_SIDE, MASK_SIDE), np.uint8)
+    [region] = regions_of(rows, width=100, height=100, version=VERSIONS["1.6"], masks=masks)
+    assert region.box == (10, 10, 90, 20)
+
+
 def test_rows_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 6\)"):
         regions_of(np.zeros((3, 6), np.float32), width=10, height=10, version=VERSIONS["1.6"])

@@ -19,7 +19,7 @@ import numpy as np
 from jobs.errors import EngineError, EngineUnavailable
 from jobs.options import VlOptions, VlPixels, VlTask
 from jobs.results import EngineInfo, PageOutput
-from jobs.settings import EngineSettings
+from jobs.settings import EngineSettings, preset
 from workers.engines.base import PageHandle
 from workers.engines.paddleocr_vl import blocks
 from workers.engines.paddleocr_vl.answers import Answer
@@ -68,6 +68,9 @@ class PaddleOcrVlEngine:
         )
 
     def start(self) -> None:
+        self._usual_pixels = self._pixels()
+        if self._settings.device.isdigit():
+            preset(CUDA_VISIBLE_DEVICES=self._settings.device)  # read when torch first looks for cards
         self._backend.start()
         if self._layout is not None:
             self._layout.start()
@@ -154,12 +157,15 @@ class PaddleOcrVlEngine:
         if asked.task is not None and asked.task not in self._version.tasks:
             raise Refused(f"version {name} cannot do the task {asked.task}", where=f"{where}.task", limit=name)
         layout = "none" if self._layout is None else asked.layout
-        return asked.model_copy(update={"layout": layout, "pixels": self._pixels() | asked.pixels})
+        return asked.model_copy(update={"layout": layout, "pixels": self._usual_pixels | asked.pixels})
 
     def _pixels(self) -> dict[VlTask, VlPixels]:
+        """This worker's own bounds. Raises EngineUnavailable where they leave nothing between them."""
         least, most = self._settings.vl_min_pixels, self._settings.vl_max_pixels
         if least is None and most is None:
             return {}
+        if least is not None and least > (most or min(usual.maximum for usual in TASK_BOUNDS.values())):
+            raise EngineUnavailable("no crop has so many pixels and not more", where="PAGEMILL_VL_MIN_PIXELS")
         return {
             task: VlPixels(min=least or min(usual.minimum, most or usual.minimum), max=most or usual.maximum)
             for task, usual in TASK_BOUNDS.items()

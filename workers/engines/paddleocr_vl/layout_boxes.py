@@ -98,10 +98,11 @@ def _outlines(boxes: Rows, masks: Masks, width: int, height: int) -> list[tuple[
 
 
 def _sure(rows: Rows, thresholds: Mapping[int, float]) -> NDArray[np.bool_]:
-    """Strictly above the threshold of its class, both as float32: a score of 0.3 is dropped at 0.3."""
+    """Strictly above the threshold of its class, both as float32: a score of 0.3 is dropped at 0.3. And somewhere: a
+    model that overflows gives boxes that are nowhere."""
     limits = np.array([thresholds.get(int(c), 0.5) for c in rows[:, 0]], np.float32)
     sure: NDArray[np.bool_] = (rows[:, 1] > limits) & (rows[:, 0] > -1) & (rows[:, 0] < len(CLASS_LABELS))
-    return sure
+    return sure & np.isfinite(rows[:, 2:6]).all(axis=1)
 
 
 def _suppressed(rows: Rows) -> NDArray[np.intp]:

@@ -48,11 +48,13 @@ def _cells(line: str) -> list[_Cell]:
 
 
 def _width(rows: list[list[_Cell]]) -> int:
-    """Columns: no cell with text is cut, and as few tags as possible are added and removed; the first such width."""
-    filled = [max((i + 1 for i, cell in enumerate(row) if cell.tag == FULL), default=0) for row in rows]
-    least, most = max(filled), max(len(row) for row in rows)
-    lengths = [len(row) for row in rows]
-    return min(range(least, most + 1), key=lambda width: sum(abs(length - width) for length in lengths))
+    """Columns: no cell with text is cut, and as few tags as possible are added and removed; the first such width.
+
+    The sum of distances to all lengths is least at their median, and grows from there.
+    """
+    least = max(i + 1 for row in rows for i, cell in enumerate(row) if cell.tag == FULL or i == 0)
+    lengths = sorted(len(row) for row in rows)
+    return max(least, lengths[(len(lengths) - 1) // 2])
 
 
 def _html_rows(grid: list[list[_Cell]]) -> list[str]:

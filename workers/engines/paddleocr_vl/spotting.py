@@ -6,12 +6,11 @@ Source: PaddleX 3.7.2, `paddleocr_vl/uilts.py` (`post_process_for_spotting`).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from workers.engines.paddleocr_vl.regions import Polygon
 
-_TEXT = re.compile(r"<\|TEXT_START\|>(.*?)<\|TEXT_END\|>", re.S)
-_PLACES = re.compile(r"<\|LOC_BEGIN\|>(.*?)<\|LOC_END\|>", re.S)
 _PLACE = re.compile(r"<\|LOC_(\d+)\|>")
 # Special tokens are kept for the sake of the places; the others are no text.
 _SPECIAL = re.compile(r"</s>|<\|(?:LOC_(?:BEGIN|END|SEP)|TEXT_(?:START|END)|(?:begin|end)_of_sentence)\|>")
@@ -32,9 +31,10 @@ class SpottedLine:
 def spotted_lines(answer: str, width: int, height: int) -> tuple[SpottedLine, ...]:
     """The lines of an answer about an image of this size. Two notations: with TEXT_START and LOC_BEGIN tags, or plainly
     text before eight places each."""
+    texts, blocks = _tagged(answer, "TEXT_START", "TEXT_END"), _tagged(answer, "LOC_BEGIN", "LOC_END")
     tagged = [
         SpottedLine(text.strip(), _corners(places[:_COORDINATES], width, height))
-        for text, block in zip(_TEXT.findall(answer), _PLACES.findall(answer), strict=False)
+        for text, block in zip(texts, blocks, strict=False)
         if len(places := _PLACE.findall(block)) >= _COORDINATES
     ]
     return tuple(tagged or _plain(answer, width, height))
@@ -43,6 +43,18 @@ def spotted_lines(answer: str, width: int, height: int) -> tuple[SpottedLine, ..
 def spotted_text(lines: tuple[SpottedLine, ...]) -> str:
     """All lines, apart by blank lines."""
     return "\n\n".join(line.text for line in lines)
+
+
+def _tagged(answer: str, begin: str, end: str) -> Iterator[str]:
+    """What stands between each beginning and the next end. No regular expression: where no end comes, that looks for
+    one behind every beginning."""
+    opening, closing, at = f"<|{begin}|>", f"<|{end}|>", 0
+    while (start := answer.find(opening, at)) >= 0:
+        stop = answer.find(closing, start + len(opening))
+        if stop < 0:
+            return
+        yield answer[start + len(opening) : stop]
+        at = stop + len(closing)
 
 
 def _plain(answer: str, width: int, height: int) -> list[SpottedLine]:

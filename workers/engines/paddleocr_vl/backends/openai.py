@@ -4,9 +4,9 @@ What a failure says decides what it means (sentence 2 of the design):
 
     429, 503                        busy: the server is left alone as long as it says; no attempt of anybody
     no connection, 502, 504         away: it is left alone for a while, the request goes to another
-    500, cut off, no sense          broken: tried again, then a judgement (below)
+    500, cut off, no sense          broken: the same, but tried once more only; then a judgement (below)
     400, 413, 415, 422              this crop is refused: the page's own error, not tried again
-    401, 403, 404                   wrong key, URL or model: as one that is away
+    3xx, other 4xx                  wrong URL, key or model, no money left: as one that is away
 
 When patience ends and every server was away, the engine is dead. A request that stays broken is judged by what else
 happens: where others were answered meanwhile, or the servers still read a crop of ours, the page is at fault; else the
@@ -20,10 +20,10 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
@@ -38,9 +38,9 @@ from workers.engines.paddleocr_vl.backends.base import (
     Lifeline,
     PackedCrop,
     Packing,
-    Refused,
 )
 from workers.engines.paddleocr_vl.backends.packing import probe
+from workers.engines.paddleocr_vl.backends.replies import SHOWN, Trouble, answer_of, words_of
 from workers.engines.paddleocr_vl.backends.servers import Server, Servers
 from workers.engines.paddleocr_vl.prompts import question
 
@@ -53,24 +53,20 @@ BROKEN_TRIES = 2
 KEEP_ALIVE = 3.0
 """Seconds an idle connection is kept: fewer than uvicorn's 5, so that the server never closes one in our hands."""
 PROBE_TIMEOUT = 30.0
-SHOWN = 300
-"""Characters of a server's own words that are repeated in an error."""
-
-BUSY = frozenset({429, 503})
-AWAY = frozenset({401, 403, 404, 405, 408, 502, 504})
-
-Kind = Literal["busy", "away", "broken"]
 
 
-@dataclass(slots=True)
-class Trouble(Exception):
-    """A try that failed and says nothing about the page yet."""
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One entry of /models."""
 
-    kind: Kind
-    detail: str
-    retry_after: float | None = None
-    inside: bool = True
-    """Whether the server may have begun with the request."""
+    name: str
+    length: int | None
+    """vLLM's max-model-len; other servers do not tell theirs."""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> ServedModel:
+        name, length = str(entry["id"]), entry.get("max_model_len")
+        return cls(name, length if isinstance(length, int) else None)
 
 
 @dataclass(slots=True)
@@ -80,12 +76,27 @@ class _Tries:
     began: float = field(default_factory=time.monotonic)
     broken: int = 0
     inside: bool = False
-    last: Trouble = field(default_factory=lambda: Trouble("away", "no server was asked", inside=False))
+    """Whether a server may have begun with it, or may do so now."""
+    asked: set[Server] = field(default_factory=set)
+    last: Trouble | None = None
 
-    def add(self, trouble: Trouble) -> None:
-        self.last = trouble
-        self.broken += trouble.kind == "broken"
-        self.inside = self.inside or trouble.inside
+    @contextmanager
+    def asking(self, server: Server) -> Iterator[None]:
+        """Takes note of a Trouble, and lets it go on."""
+        before = self.inside
+        try:
+            with server.asked():
+                yield
+        except Trouble as trouble:
+            self.inside = before or trouble.inside
+            self.asked.add(server)
+            self.last = trouble
+            self.broken += trouble.kind == "broken"
+            raise
+
+    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        """Told by httpcore what it does."""
+        self.inside = self.inside or event.endswith("send_request_headers.started")
 
 
 class OpenAiBackend:
@@ -111,7 +122,8 @@ class OpenAiBackend:
         self._turns = asyncio.Semaphore(self.concurrency)
         self._client = self._open_client()
         served = await asyncio.gather(*map(self._models, self._servers.all))
-        names = sorted({name for found in served if not isinstance(found, str) for name in found})
+        models = [model for found in served if not isinstance(found, str) for model in found]
+        names = sorted({model.name for model in models})
         if not names:
             raise EngineUnavailable("; ".join(map(str, served)), where="PAGEMILL_OPENAI_URLS")
         self.model = self.model or names[0]
@@ -119,10 +131,20 @@ class OpenAiBackend:
             raise EngineUnavailable(
                 f"no server has a model {self.model!r}; served: {', '.join(names)}", where="PAGEMILL_OPENAI_MODEL"
             )
+        self._check_length([model.length for model in models if model.name == self.model and model.length])
         try:
             await self._probe(self._settings.vl_request_timeout)
         except PagemillError as error:
             raise EngineUnavailable(f"the first crop could not be read: {error}") from error
+
+    def _check_length(self, lengths: Sequence[int]) -> None:
+        """A server refuses whoever asks for more tokens than fit: every page would fail for good."""
+        wanted = self._settings.vl_max_tokens
+        if lengths and min(lengths) < wanted:
+            raise EngineUnavailable(
+                f"a server's max-model-len is {min(lengths)}, answers may have {wanted} tokens",
+                where="PAGEMILL_VL_MAX_TOKENS", limit=min(lengths), actual=wanted,
+            )  # fmt: skip
 
     async def watch(self) -> None:
         while not self._lifeline.dead:
@@ -134,7 +156,13 @@ class OpenAiBackend:
     async def read(self, crop: PackedCrop, ask: Ask) -> Answer:
         body = self._body(crop, ask)
         async with self._turns:
-            return await self._lifeline.hold(self._in_time(body))
+            tries = _Tries()
+            try:
+                return await self._lifeline.hold(self._in_time(body, tries))
+            except EngineUnavailable as error:
+                if tries.inside:
+                    raise
+                raise NotTaken(error.detail) from error
 
     def close(self) -> None:
         client: httpx.AsyncClient | None = getattr(self, "_client", None)
@@ -153,76 +181,74 @@ class OpenAiBackend:
             trust_env=False,
         )
 
-    async def _models(self, server: Server) -> list[str] | str:
-        """Names of the models it has, or why it told none."""
+    async def _models(self, server: Server) -> list[ServedModel] | str:
+        """The models it has, or why it told none."""
         try:
             response = await self._client.get(f"{server.url}/models", timeout=PROBE_TIMEOUT)
         except httpx.HTTPError as error:
-            server.leave_alone()
-            return f"{server.url}: {_words(error)}"
+            server.failed(Trouble("away", words_of(error), inside=False))
+            return f"{server.url}: {words_of(error)}"
         if response.status_code != httpx.codes.OK:
             return f"{server.url}: HTTP {response.status_code}: {response.text[:SHOWN]}"
         try:
-            return [str(model["id"]) for model in response.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+            return [ServedModel.of(model) for model in response.json()["data"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
             return f"{server.url}: answers /models with no list of models; is this the base URL, with /v1?"
 
     # --- one request
 
-    async def _in_time(self, body: bytes) -> Answer:
+    async def _in_time(self, body: bytes, tries: _Tries) -> Answer:
         limit = self._settings.vl_request_timeout
         try:
             async with asyncio.timeout(limit):
-                return await self._persist(body)
+                return await self._persist(body, tries)
         except TimeoutError:
             raise PageTimeout(f"no answer from the model within {limit:g} seconds", limit=limit) from None
 
-    async def _persist(self, body: bytes) -> Answer:
+    async def _persist(self, body: bytes, tries: _Tries) -> Answer:
         """Ask one server after the other until one answers, or patience ends."""
-        tries = _Tries()
         while tries.broken < BROKEN_TRIES:
-            server = await self._servers.next(until=tries.began + self._settings.openai_patience)
+            until = tries.began + self._settings.openai_patience
+            server = await self._servers.next(until, rather_not=tries.asked)
             if server is None:
                 break
             try:
-                with server.asked():
-                    answer = await self._once(server, body)
+                with tries.asking(server):
+                    answer = await self._once(server, body, trace=tries.trace)
             except Trouble as trouble:
                 log.warning("%s: %s", server.url, trouble.detail, extra={"action": "request_failed"})
-                if trouble.kind != "broken":
-                    server.leave_alone(trouble.retry_after)
-                tries.add(trouble)
+                server.failed(trouble)
+                if trouble.kind == "busy":
+                    self._lifeline.moved()  # who says so is alive
                 continue
             server.served()
             self._last_success = time.monotonic()
             self._lifeline.moved()
             return answer
-        raise await self._verdict(tries)
+        raise await self._verdict(tries, tries.last or self._servers.trouble)
 
-    async def _verdict(self, tries: _Tries) -> PagemillError:
-        last = tries.last
+    async def _verdict(self, tries: _Tries, last: Trouble) -> PagemillError:
         if last.kind == "busy":
             return EngineBusy(f"every server has too much to do: {last.detail}")
         if tries.inside and (self._last_success > tries.began or await self._well()):
             return EngineError(f"the model's server cannot read a part of this page: {last.detail}")
         reason = f"no server answers: {last.detail}"
         self._lifeline.die(reason)
-        return EngineUnavailable(reason) if tries.inside else NotTaken(reason)
+        return EngineUnavailable(reason)
 
-    async def _once(self, server: Server, body: bytes) -> Answer:
+    async def _once(self, server: Server, body: bytes, **extensions: Any) -> Answer:
         """Raises Trouble, Refused, EngineUnavailable."""
         url = f"{server.url}/chat/completions"
+        headers = {"content-type": "application/json"}
         try:
-            response = await self._client.post(url, content=body, headers={"content-type": "application/json"})
+            response = await self._client.post(url, content=body, headers=headers, extensions=extensions)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Trouble("away", _words(error), inside=False) from error
+            raise Trouble("away", words_of(error), inside=False) from error
         except httpx.TimeoutException as error:
-            raise Trouble("away", _words(error)) from error
+            raise Trouble("away", words_of(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Trouble("broken", _words(error)) from error
-        if response.status_code == httpx.codes.OK:
-            return _answer(response)
-        raise _failure(response)
+            raise Trouble("broken", words_of(error)) from error
+        return answer_of(response)
 
     def _body(self, crop: PackedCrop, ask: Ask) -> bytes:
         settings = self._settings
@@ -260,6 +286,8 @@ class OpenAiBackend:
             try:
                 await self._once(server, body)
             except Trouble as trouble:
+                if trouble.kind == "busy":
+                    return  # it has others to read for, and so it reads
                 words.append(f"{server.url}: {trouble.detail}")
             else:
                 return
@@ -294,55 +322,3 @@ def _vllm_only(settings: EngineSettings, ask: Ask) -> dict[str, Any]:
         "repetition_penalty": settings.vl_repetition_penalty,
         "repetition_detection": REPETITION,
     }
-
-
-def _failure(response: httpx.Response) -> Exception:
-    """What a status that is not 200 means: a Trouble, or Refused."""
-    status = response.status_code
-    detail = f"HTTP {status}: {response.text[:SHOWN] or 'no words'}"
-    if status in BUSY:
-        return Trouble("busy", detail, _retry_after(response.headers))
-    if status in AWAY:
-        return Trouble("away", detail)
-    if status < 500:
-        return Refused(f"the model's server refuses a part of this page: {detail}")
-    return Trouble("broken", detail)
-
-
-def _answer(response: httpx.Response) -> Answer:
-    """Raises Trouble where the server's 200 carries no answer."""
-    try:
-        body = response.json()
-        choice = body["choices"][0]
-        text = choice["message"]["content"]
-        ended = choice.get("finish_reason")
-        if not isinstance(text, str):
-            raise TypeError
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        detail = f"an answer that is none: {response.text[:SHOWN] or 'nothing'}"
-        raise Trouble("broken", detail) from None
-    if ended == "length":
-        return Answer(text, "length", _tokens(body))
-    repeats = ended == "repetition" or choice.get("stop_reason") == "repetition_detected"
-    return Answer(text, "repetition" if repeats else "stop", _tokens(body))
-
-
-def _tokens(body: Any) -> int:
-    usage = body.get("usage")
-    found = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return found if isinstance(found, int) else 0
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from either form of the header (RFC 9110, 10.2.3); None where there is none that makes sense."""
-    value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
