@@ -225,7 +225,8 @@ def _crash_at(point: str) -> Fault:
         workers = [worker for worker in scene.stage.workers if worker.running]
         for worker in workers:
             arm(worker.failpoint, point)
-        scene.stage.until(lambda: any(not worker.failpoint.exists() for worker in workers), WAIT_FOR_CRASH)
+        passed = scene.stage.until(lambda: any(not worker.failpoint.exists() for worker in workers), WAIT_FOR_CRASH)
+        scene.missed = not passed
         for worker in workers:
             worker.failpoint.unlink(missing_ok=True)
 

@@ -43,6 +43,8 @@ class Load(threading.Thread):
         """Submitted and acknowledged."""
         self.done: dict[str, str] = {}
         """Operations that were carried out, by job."""
+        self.allowed = 0
+        """Pages that may be submitted by now: faults and load keep step."""
         self.error: BaseException | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -59,7 +61,7 @@ class Load(threading.Thread):
     def _run(self) -> None:
         due: list[_Due] = []
         for count, plan in enumerate(self._plans):
-            while self._open_jobs() >= OPEN_JOBS and not self._stopping.is_set():
+            while self._has_enough() and not self._stopping.is_set():
                 self._stopping.wait(PAUSE)
             job = self._until_accepted(plan)
             if job is None:
@@ -69,6 +71,9 @@ class Load(threading.Thread):
             due = self._operate(due, count)
         while due and not self._stopping.wait(PAUSE):
             due = self._operate(due, len(self._plans) + 10)
+
+    def _has_enough(self) -> bool:
+        return self.pages >= self.allowed or self._open_jobs() >= OPEN_JOBS
 
     def stop(self) -> None:
         self._stopping.set()

@@ -60,6 +60,8 @@ class FaultPlan:
     kind: str
     due: int
     """When so many pages have been submitted."""
+    share: int
+    """Pages that come with it."""
     seconds: float
     """How long, where the kind has a length; between 0.5 and 4."""
     victim: int
@@ -102,7 +104,7 @@ def _job(source: random.Random, number: int, left: int) -> JobPlan:
     return JobPlan(
         number,
         tuple(sizes),
-        seconds=source.choice((0.0, 0.05, 0.1, 0.3)),
+        seconds=source.choice((0.0, 0.1, 0.3, 0.8)),
         faults=faults,
         render=source.random() < 0.15,
         interactive=source.random() < 0.3,
@@ -119,6 +121,5 @@ def _faults(source: random.Random, kinds: Sequence[str], count: int, pages: int)
         order += source.sample(sorted(kinds), len(kinds))
     for number in range(count):
         due = int(pages * 0.97 * (number + source.random()) / count)
-        yield FaultPlan(
-            number, order[number], due, source.uniform(0.5, 4.0), source.randrange(1000), source.random() < 0.2
-        )
+        seconds, victim, rush = source.uniform(0.5, 4.0), source.randrange(1000), source.random() < 0.2
+        yield FaultPlan(number, order[number], due, pages // count, seconds, victim, rush)

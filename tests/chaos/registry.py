@@ -18,6 +18,8 @@ class Scene:
     load: Load
     plan: FaultPlan
     violations: list[str] = field(default_factory=list)
+    missed: bool = False
+    """It did not come to it, and does not count."""
 
     @property
     def seconds(self) -> float:

@@ -38,6 +38,8 @@ class Report:
     """Pages that were seen to succeed, those of deleted jobs too."""
     looks: int = 0
     """How often the books were looked at while it ran."""
+    missed: list[str] = field(default_factory=list)
+    """Faults that did not come to happen: nobody passed the place where he would have died."""
     left_out: list[str] = field(default_factory=list)
     """Kinds that are not possible here."""
     seconds: float = 0.0
@@ -99,6 +101,7 @@ def told(report: Report) -> str:
         f" {report.succeeded} pages succeeded, of those kept: {report.pages}; books looked at {report.looks} times;"
         f" {report.seconds:.0f} s",
         *([f"not possible here: {', '.join(report.left_out)}"] if report.left_out else []),
+        *([f"did not happen: {', '.join(report.missed)}"] if report.missed else []),
         f"{len(report.violations)} violations",
         *report.violations[:50],
         f"repeat: {report.command}",

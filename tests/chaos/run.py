@@ -59,11 +59,15 @@ def _carry_out(stage: Stage, schedule: Schedule, report: Report, say: Say) -> No
     ends: list[float] = []
     try:
         for plan in schedule.faults:
-            happened = _one(stage, load, watcher, plan, began)
-            ends.append(time.monotonic())
-            report.faults.append(happened)
+            happened, scene = _one(stage, load, watcher, plan, began)
             say(f"{happened.at:6.1f} s  {load.pages:6d} pages  {plan.kind} ({happened.lasted:.1f} s)")
+            if scene.missed:
+                report.missed.append(plan.kind)
+                continue
+            ends.append(began + happened.at + happened.lasted)
+            report.faults.append(happened)
         stage.calm()
+        load.allowed = 10**9
         _finish_load(stage, load, report)
         report.violations += stuck(stage)
     finally:
@@ -94,17 +98,22 @@ def _finish_load(stage: Stage, load: Load, report: Report) -> None:
         report.violations.append(f"the load ended: {load.error!r}")
 
 
-def _one(stage: Stage, load: Load, watcher: Watcher, plan: FaultPlan, began: float) -> Happened:
-    """Wait until it is due, carry it out, and unless it is drawn otherwise wait until it is got over."""
+def _one(stage: Stage, load: Load, watcher: Watcher, plan: FaultPlan, began: float) -> tuple[Happened, Scene]:
+    """Wait until it is due, carry it out, and unless it is drawn otherwise wait until it is got over.
+
+    Some of the load comes with the fault, the rest of its share behind it, so that there is work to recover with.
+    """
+    load.allowed = plan.due + plan.share // 2
     stage.until(lambda: load.pages >= plan.due or not load.is_alive(), STALLED)
     started = time.monotonic()
     scene = Scene(stage, load, plan)
     FAULTS[plan.kind].act(scene)
     ended = time.monotonic()
+    load.allowed = plan.due + plan.share
     happened = Happened(plan.number, plan.kind, started - began, ended - started, violations=scene.violations)
     if not plan.rush and not stage.until(lambda: _recovered(watcher, ended), RECOVERS):
         happened.violations.append(f"no page succeeded within {RECOVERS:g} s")
-    return happened
+    return happened, scene
 
 
 def _recovered(watcher: Watcher, since: float) -> bool:

@@ -47,7 +47,9 @@ class ChaosWorker(WorkerService):
         self.failpoint = mill.root / f"failpoint-{number}"
         super().__init__(mill, mill.environment(PAGEMILL_SLOT=f"slot-{number}") | {VARIABLE: str(self.failpoint)})
         mill.started.append(self)
+        self.mill = mill
         self.ahead = 0
+        self.begins = 0
 
     def _command(self) -> list[str]:
         *command, _module = super()._command()
@@ -57,11 +59,18 @@ class ChaosWorker(WorkerService):
         return [*command[:2], *skew, *command[2:], "tests.chaos.failing"]
 
     def serves(self) -> bool:
-        """Whether it is known to; nobody knows while the database is away."""
+        """Whether it is known to, under whichever name; nobody knows while the database is away."""
+        if not self.running:
+            return False
         try:
-            return self.running and self._ready()
+            states = [row.state for row in self.mill.workers() if row.pid == self.pid]
         except DatabaseUnavailable:
             return False
+        return "alive" in states and " serves " in self.log.read_text(errors="replace")[self.begins :]
+
+    def _spawn(self) -> None:
+        self.begins = self.log.stat().st_size if self.log.exists() else 0
+        super()._spawn()
 
 
 class ChaosApi(ApiServer):
