@@ -109,7 +109,9 @@ CODES: dict[str, Meaning] = {
     "tick_stopped": Meaning("workers live and none of them dispatches and rescues"),
     "lease_too_long": Meaning("a lease runs longer than anybody takes one for", "it is given back"),
     "ring_old": Meaning("rings were lost long ago and are not forgotten", "they are forgotten, and rung anew"),
-    "unrung": Meaning("work is ready, workers live, nothing is rung", "it is rung"),
+    "unrung": Meaning(
+        "work is ready and its owner not paused, workers live that are not to drain, nothing is rung", "it is rung"
+    ),
     # the broker
     "message_stale": Meaning(
         "a message whose pages, document or job have all ended lies in a queue that nobody empties",
