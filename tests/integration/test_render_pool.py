@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -443,6 +444,16 @@ def test_close_ends_what_runs_and_what_waits(source, tmp_path):
     pool.close()
     with pytest.raises(EngineUnavailable):
         pool.inspect(source, PDF)
+
+
+def test_processes_start_while_sockets_have_a_timeout_by_default(source):
+    """As Celery sets one for the whole process while it shuts down, with pages still being read."""
+    socket.setdefaulttimeout(5.0)
+    try:
+        with running() as pool:
+            assert call(pool, source, "size") == (298, 421)
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 def test_a_page_half_that_cannot_start_says_why():

@@ -97,6 +97,10 @@ class Child:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
+            # Celery gives all new sockets a timeout while it shuts down, and pages are still being read: that would make
+            # these non-blocking, and who reads them without a timeout of his own takes a wait for a death.
+            ours.setblocking(True)
+            theirs.setblocking(True)
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), str(os.getpid()), json.dumps(_import_path())],
                 stdin=subprocess.DEVNULL,
