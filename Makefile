@@ -10,6 +10,9 @@ STAMP   = $(VENV)/.installed
 OUT    ?= out/demo
 SEED   ?= 1
 FILES  ?= 2000
+FAULTS ?= 110
+PAGES  ?= 11000
+DATABASE ?= both
 
 # A second environment for the tests of vLLM on the CPU: its pins are not those of the CPU engine. 3.8 GB (triton 1.0,
 # torch 0.8, vLLM 0.5); 2 minutes, 13 on a machine that others kept busy.
@@ -41,8 +44,11 @@ demo: install ## Read the documents under examples/ into out/demo
 test: install ## Lint, types, import contracts and every test tier that needs no GPU
 	$(BIN)/python -m tests.tiers lint types imports unit integration acceptance ocr chaos hostile
 
-lint types imports unit integration acceptance ocr chaos: install ## One part of `make test`
+lint types imports unit integration acceptance ocr: install ## One part of `make test`
 	$(BIN)/python -m tests.tiers $@
+
+chaos: install ## FAULTS over PAGES on each DATABASE (postgres, sqlite, both), the same schedule for the same SEED
+	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --pages $(PAGES) --database $(DATABASE) --out out/chaos/report.json
 
 hostile: install ## Every hostile and public document and every bomb through everything (ONLY=part for one)
 	$(BIN)/python -m tests.hostile $(ONLY)
