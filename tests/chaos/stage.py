@@ -116,7 +116,7 @@ class Stage:
 
     def _open(self) -> None:
         enter = self._stack.enter_context
-        self.disk = enter(Disk(self.root / "disk"))
+        self.disk = enter(Disk())
         self.postgres: Postgres | None = None
         if self.database == "postgres":
             with _temporary(self.disk.path):

@@ -97,8 +97,8 @@ class Child:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            # Celery gives all new sockets a timeout while it shuts down, and pages are still being read: that would make
-            # these non-blocking, and who reads them without a timeout of his own takes a wait for a death.
+            # While it shuts down, with pages still being read, Celery gives all new sockets a timeout. These would be
+            # non-blocking then, and a wait would be taken for a death.
             ours.setblocking(True)
             theirs.setblocking(True)
             self._process = subprocess.Popen(
