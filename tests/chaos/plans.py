@@ -15,7 +15,7 @@ CODES = {
     "error": {"engine_error"},
     "fatal_error": {"page_render_failed"},
     "crash": {"page_crashed"},
-    "hang": {"page_timeout"},
+    "hang": {"page_timeout", "page_crashed"},  # it is there whenever its worker is killed
     "kill_render": {"page_render_failed"},
 }
 """How a page that is programmed so must end. Every other page must succeed."""
