@@ -36,7 +36,11 @@ def run(database: str, seed: int, faults: int, pages: int, folder: Path, say: Sa
     folder.mkdir(parents=True)
     with Stage(folder, database) as stage:
         kinds = _kinds(stage, report, only)
-        _carry_out(stage, draw(seed, kinds, faults, pages), report, say)
+        try:
+            _carry_out(stage, draw(seed, kinds, faults, pages), report, say)
+        except BaseException:
+            _keep(stage, folder, report)
+            raise
         if report.violations:
             _keep(stage, folder, report)
     if not report.violations:

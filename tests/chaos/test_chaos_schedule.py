@@ -7,12 +7,14 @@ import pytest
 from tests.chaos import faults as _faults  # noqa: F401
 from tests.chaos import faults_stores as _stores  # noqa: F401
 from tests.chaos.failing import POINTS
+from tests.chaos.invariants import wrong_end
 from tests.chaos.jobs import SEED
-from tests.chaos.plans import draw
+from tests.chaos.plans import JobPlan, draw
 from tests.chaos.registry import FAULTS
+from tests.chaos.report import quantile
 from tests.chaos.run import run
 
-FAULTS_HERE, PAGES = 8, 500
+FAULTS_HERE, PAGES = 6, 400
 KINDS = sorted(FAULTS)
 
 
@@ -45,6 +47,33 @@ def test_plans_make_up_the_pages_that_were_asked_for():
     jobs = draw(7, KINDS, 10, 3000).jobs
     assert sum(job.pages for job in jobs) == 3000
     assert {job.operation for job in jobs} == {None, "cancel", "delete", "retry", "prioritize"}
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "code", "canceled", "wrong"),
+    [
+        (1, "succeeded", None, False, False),
+        (1, "failed", "page_crashed", False, True),
+        (1, "canceled", None, True, False),
+        (1, "canceled", None, False, True),
+        (1, "failed", "engine_error", True, True),
+        (2, "failed", "page_crashed", False, False),
+        (2, "failed", "engine_error", False, True),
+        (2, "succeeded", None, False, True),
+        (3, "succeeded", None, False, False),
+        (3, "failed", "engine_error", False, True),
+    ],
+)
+def test_only_what_is_programmed_to_fail_may_fail(number, state, code, canceled, wrong):
+    plan = JobPlan(0, (3,), 0.0, {"2": "crash", "3": "error_once"})
+    assert bool(wrong_end(plan, number, state, code, canceled=canceled)) is wrong
+
+
+def test_quantiles():
+    assert quantile([], 0.5) is None
+    assert quantile([3.0], 0.95) == 3.0
+    assert quantile([1.0, 2.0, 3.0], 0.5) == 2.0
+    assert quantile([0.0, 1.0], 0.95) == pytest.approx(0.95)
 
 
 @pytest.mark.parametrize("point", POINTS)
