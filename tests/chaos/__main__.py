@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the report goes as JSON; its table lies beside it as .md")
     parser.add_argument("--keep", type=Path, default=Path("out/chaos"), help="what is kept of a run with violations")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started and mounted is taken down
     reports = []
     for database in DATABASES[given.database]:
         print(f"=== {database}, seed {given.seed}", flush=True)
