@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser
+from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser, soak, timers
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -14,6 +14,9 @@ BENCHMARKS = {
     "echo-1-s3": lambda: control_plane.run(documents=1000, pages=1, s3=True),
     "dispatch": dispatching.run,
     "fairness": fairness.run,
+    "timers": timers.run,
+    "soak-echo": soak.echo,
+    "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,
     "rapidocr-some": lambda: cpu_engine.run(every=5),
     "rapidocr-auto": lambda: cpu_engine.run(text="auto"),

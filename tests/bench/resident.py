@@ -31,8 +31,8 @@ from jobs.options import PageOptions, VlOptions, VlPixels
 from jobs.settings import EngineSettings
 from tests.bench import frontend
 from tests.bench.direct_vllm import direct
-from tests.bench.inflight_plot import svg
 from tests.bench.machine import describe
+from tests.bench.plot import in_flight
 from tests.bench.sampled_worker import SAMPLES
 from tests.installation import Installation, WorkerService
 from tests.services import Valkey
@@ -128,7 +128,7 @@ def run(name: str) -> str:
         tokens = fed.tokens / load.pages
     plot = Path("out") / f"in-flight-{name}.svg"
     plot.parent.mkdir(exist_ok=True)
-    plot.write_text(svg(through.flight, through.backlog))
+    plot.write_text(in_flight(through.flight, through.backlog))
     lines.append(f"median ratio {statistics.median(ratios):.3f}; {tokens:.0f} tokens an answer; {plot}")
     return "\n".join(lines)
 
