@@ -1,7 +1,7 @@
 """Memory of every process over a long run: is it flat?
 
-Echo pages through the API (PostgreSQL, Valkey, a directory, two workers), or first pages of the public
-documents read by RapidOCR (SQLite, one worker). Private memory (USS: what would be free if the process ended) is looked at every few
+Echo pages through the API (PostgreSQL, Valkey, a directory, two workers), or first pages of the public documents read
+by RapidOCR (SQLite, one worker). Private memory (USS: what would be free if the process ended) is looked at every two
 seconds. The slope is that of the least squares over the second half, when caches, pools and arenas are filled.
 """
 
