@@ -102,6 +102,11 @@ def test_twins_side_by_side_are_no_doubles():
     assert texts(narrow) == ["lll"]
 
 
+def test_letters_of_one_origin_and_many_places_are_no_doubles():
+    """So pdfium tells of some fonts in LuaTeX's files."""
+    assert texts([letter._replace(x=0.0) for letter in word("restoremathleading", 0)]) == ["restoremathleading"]
+
+
 def test_letters_below_each_other_are_vertical_writing_where_they_are_han():
     column = [glyph(char, 50, 100 + 22 * i, width=20) for i, char in enumerate("日本語")]
     (line,) = text_lines(column)

@@ -124,8 +124,14 @@ def _once(glyphs: Iterable[Glyph]) -> Iterable[Glyph]:
 
 
 def _same_place(one: Glyph, other: Glyph) -> bool:
+    """By origin and by place: of some fonts pdfium tells one origin for all characters of a text."""
     reach = SAME_PLACE * one.style.em
-    return abs(one.x - other.x) < reach and abs(one.y - other.y) < reach
+    return (
+        abs(one.x - other.x) < reach
+        and abs(one.y - other.y) < reach
+        and abs(one.cell[0] - other.cell[0]) < reach
+        and abs(one.cell[1] - other.cell[1]) < reach
+    )
 
 
 def _placed(glyph: Glyph) -> _Placed:
