@@ -71,6 +71,8 @@ class Reader:
     version: Callable[[], str] | None = None
     """None: what it says is not kept, it remembers what it needs."""
     born_digital_only: bool = False
+    layer_alone: Callable[[bytes], bool] = lambda _: False
+    """Whether all of the page's text came from its text layer, and the layer has nothing else."""
 
 
 def readers() -> list[Reader]:
@@ -95,8 +97,14 @@ def _parse_page(stored: bytes) -> Reading:
 
 def _pagemill(text: str, title: str, *, born_digital_only: bool = False) -> Reader:
     return Reader(
-        f"pagemill-{text}", title, partial(_open_pagemill, text), _parse_page, born_digital_only=born_digital_only
-    )
+        f"pagemill-{text}", title, partial(_open_pagemill, text), _parse_page, born_digital_only=born_digital_only,
+        layer_alone=_layer_alone,
+    )  # fmt: skip
+
+
+def _layer_alone(stored: bytes) -> bool:
+    text = PageResult.model_validate_json(stored).text
+    return text is not None and (text.source, text.ocr_lines, text.hidden) == ("layer", 0, 0)
 
 
 _half: RapidOcrPageHalf | None = None

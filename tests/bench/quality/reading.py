@@ -32,6 +32,7 @@ class Measured:
     regrouped: Score
     """The text alone, its lines in the truth's order."""
     error: str = ""
+    layer_alone: bool = False
 
 
 def measure(samples: Sequence[Sample], processes: int) -> list[Measured]:
@@ -101,14 +102,15 @@ class _Hand:
 
     def measure(self, page: Page) -> Measured:
         sample = page.sample
-        read, error = Reading(""), ""
+        read, error, layer_alone = Reading(""), "", False
         try:
-            read = self.reader.parse(self._value(page))
+            value = self._value(page)
+            read, layer_alone = self.reader.parse(value), self.reader.layer_alone(value)
         except (PagemillError, subprocess.CalledProcessError) as refused:
             error = str(refused)
         truth = sample.truth.text
         sorted_ = text_score(truth, regrouped(truth, read.text))
-        return Measured(sample, self.reader.name, score(sample.truth, read), sorted_, error)
+        return Measured(sample, self.reader.name, score(sample.truth, read), sorted_, error, layer_alone)
 
     def _value(self, page: Page) -> bytes:
         if self._version is None:

@@ -20,6 +20,7 @@ PAGES_HEAD = """# Every page that was measured
 Written by `make quality`; [quality.md](quality.md) says how and what for.
 
 """
+LAYER_GOAL = 0.005
 Row = Sequence[str]
 TEXT_HEADS = ("pages", "number", "read by", "CER", "of the median page", "CER, sorted", "recall", "words", "order")
 
@@ -27,6 +28,8 @@ TEXT_HEADS = ("pages", "number", "read by", "CER", "of the median page", "CER, s
 def figures(measured: Sequence[Measured], available: int) -> str:
     """Markdown of the sums. `available`: how many pages with ground truth there are."""
     parts = [_of_what(measured, available), "### Text\n", _text(measured)]
+    if any(m.layer_alone for m in measured):
+        parts += ["### Pages read by their text layer alone\n", _layers(measured)]
     if any(m.score.tables for m in measured):
         parts += ["### Tables\n", _tables(measured)]
     errors = sorted({f"- {m.sample.name}, {titles()[m.reader]}: {m.error}" for m in measured if m.error})
@@ -86,6 +89,20 @@ def _text_cells(measured: Sequence[Measured]) -> Row:
     rates = [m.score.cer for m in measured if m.score.cer is not None]
     middle = median(rates) if rates else None
     return [_percent(rate) for rate in (whole.cer, middle, sorted_.cer, whole.recall, whole.word_recall, whole.order)]
+
+
+def _layers(measured: Sequence[Measured]) -> str:
+    """All, and those whose truth has the same order: there nothing but lost or wrong letters counts."""
+    alone = [m for m in measured if m.layer_alone]
+    same = [m for m in alone if m.score.order == 1 and m.regrouped.cer is not None and m.score.cer is not None]
+    rows = []
+    for title, some in (("all", alone), ("those in the truth's order", same)):
+        rates = [m.score.cer for m in some if m.score.cer is not None]
+        good = sum(rate < LAYER_GOAL for rate in rates)
+        rows.append([title, str(len(some)), *_text_cells(some)[:2], _text_cells(some)[3], f"{good} of {len(rates)}"])
+    return _markdown(
+        ["pages", "number", "CER", "of the median page", "recall", f"pages under {_percent(LAYER_GOAL)}"], rows
+    )
 
 
 def _tables(measured: Sequence[Measured]) -> str:
