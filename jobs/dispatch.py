@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jobs import lifecycle
+from jobs import lifecycle, poison
 from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
+from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.store import closing, ending, rescue, ringing, waiting, workers
-from jobs.store.claiming import SUSPICIOUS, DocumentRef, PageRef
+from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
 from jobs.store.waiting import Window
@@ -91,9 +92,10 @@ def choose(db: Database) -> Choice | None:
 
 
 def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:
-    """Pages that were there when a worker died travel alone, so that they take fewer neighbours with them."""
-    calm = [r.ref for r in rung if r.crashes < SUSPICIOUS]
-    return list(_chunks(calm, chunk_size(capacity.largest))) + [[r.ref] for r in rung if r.crashes >= SUSPICIOUS]
+    """Pages that were there when workers died travel apart, in the company in which they are read (rule 7)."""
+    calm = [r.ref for r in rung if poison.company(r.crashes) is Company.ANY]
+    suspects = poison.parties(((r.ref, r.crashes) for r in rung), capacity.largest)
+    return [*_chunks(calm, chunk_size(capacity.largest)), *(party for _, party in suspects)]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
@@ -135,6 +137,7 @@ class RescueRules:
     settled: float
     """Rings younger than this may still be on their way to Redis, even when its queues are empty."""
     max_crashes: int
+    """Deaths alone that end a page, and deaths that end a document."""
 
 
 def judge(db: Database, rules: RescueRules) -> list[str]:

@@ -20,15 +20,20 @@ TextSource = Literal["auto", "ocr", "layer"]
 _RANGE = re.compile(r"^\d*(-\d*)?$")
 
 
+EchoFault = Literal[
+    "error", "error_once", "fatal_error", "crash", "crash_once", "crash_beside", "hang", "kill_render", "memory",
+    "endless",
+]  # fmt: skip
+"""crash_beside: only where another page is in the engine; memory: MemoryError; endless: cut off as a model's answer."""
+
+
 class EchoOptions(BaseModel):
     """Programmed behaviour of the echo engine, by page number; "*" stands for every page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: dict[str, float] = Field(default_factory=dict, description="How long the page takes.")
-    faults: dict[str, Literal["error", "error_once", "fatal_error", "crash", "crash_once", "hang", "kill_render"]] = (
-        Field(default_factory=dict)
-    )
+    faults: dict[str, EchoFault] = Field(default_factory=dict)
     render: bool = Field(default=False, description="Render the page and report its image.")
     layer: bool = Field(default=False, description="With render: report the lines of the PDF's own text as well.")
 

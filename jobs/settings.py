@@ -192,7 +192,9 @@ class WorkerSettings(_Group):
     scratch: Path | None = Field(default=None, description="Where sources lie while being read.")
     scratch_bytes: int = Field(default=4096 * MIB, ge=MIB)
     max_errors: int = Field(default=3, ge=1, description="Retryable errors after which a page or document fails.")
-    max_crashes: int = Field(default=3, ge=1, description="Crashes after which a page or document fails.")
+    max_crashes: int = Field(
+        default=3, ge=1, description="Workers or engines that die while they read nothing but a page end it."
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from jobs.ids import new_document_id, new_job_id, new_worker_id
 from jobs.lifecycle import NewDocument
 from jobs.models import JobPublic, State
 from jobs.options import JobOptions
+from jobs.poison import Company
 from jobs.store import claiming, reading, recording, rescue, submitting, workers
 from jobs.store.claiming import ClaimedDocument, ClaimedPage, DocumentRef, PageRef
 from jobs.store.closing import Finish, finish_documents
@@ -93,15 +94,15 @@ def split(db: Database, worker: str, documents: Sequence[str], pages: int = 3) -
 
 
 def claim(
-    db: Database, worker: str, document: str, numbers: Sequence[int] | None = None, *, suspects: bool = False
+    db: Database, worker: str, document: str, numbers: Sequence[int] | None = None, company: Company = Company.ANY
 ) -> list[ClaimedPage]:
     """Claim these pages, or all, as a message sent now would."""
-    return claim_refs(db, worker, page_refs(db, document, numbers), suspects=suspects)
+    return claim_refs(db, worker, page_refs(db, document, numbers), company)
 
 
-def claim_refs(db: Database, worker: str, refs: Sequence[PageRef], *, suspects: bool = False) -> list[ClaimedPage]:
+def claim_refs(db: Database, worker: str, refs: Sequence[PageRef], company: Company = Company.ANY) -> list[ClaimedPage]:
     with db.write() as session:
-        return claiming.claim_pages(session, worker, refs, suspects=suspects)
+        return claiming.claim_pages(session, worker, refs, company=company)
 
 
 def record(db: Database, outcomes: Sequence[Outcome], assemble_as: str | None = None) -> Recorded:

@@ -20,6 +20,7 @@ from jobs import dispatch, lifecycle
 from jobs.blobs.local import LocalStore
 from jobs.errors import DatabaseUnavailable, Gone, PagemillError
 from jobs.models import State, close_state
+from jobs.poison import Company
 from jobs.settings import DatabaseSettings
 from jobs.store import claiming, closing, rescue, ringing, submitting, workers
 from jobs.store.claiming import ClaimedDocument, ClaimedPage, DocumentRef, PageRef
@@ -220,8 +221,8 @@ class Writer:
 
     def _claim_pages(self, refs: Sequence[PageRef]) -> None:
         with self.db.write() as session:
-            suspects = self.chance.random() < 0.3
-            self.pages += claiming.claim_pages(session, self.worker, refs, suspects=suspects)
+            company = self.chance.choices(list(Company), (7, 2, 1))[0]
+            self.pages += claiming.claim_pages(session, self.worker, refs, company=company)
 
     def _claim_documents(self, kind: str, refs: Sequence[DocumentRef]) -> None:
         with self.db.write() as session:
@@ -319,9 +320,9 @@ def _answer(writer: Writer, message: Any) -> None:
                 submitting.insert_and_seal(session, claim.worker, [Split(claim.document.id, claim.attempt, 2, [1, 2])])
         writer.splits = []
     else:
-        for suspects in (False, True):
+        for company in Company:
             with writer.db.write() as session:
-                claimed = claiming.claim_pages(session, writer.worker, message, suspects=suspects)
+                claimed = claiming.claim_pages(session, writer.worker, message, company=company)
             with writer.db.write() as session:
                 record(session, [Outcome(page, "succeeded") for page in claimed])
     while writer.assemblies:

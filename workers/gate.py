@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Many pass `together`; one that must be `alone` waits until all have left, and goes before further ones.
+    """Many pass `together`; who must be `alone` waits until all have left, and goes before further ones.
 
-    A page that was there each time a worker died is read alone, so that the next death tells who is guilty and takes
-    no innocent page with it (rule 7).
+    Pages that were there when workers died are read apart from others, a few together or each alone, so that the next
+    death tells who is guilty and takes no innocent page with it (rule 7, jobs/poison.py).
     """
 
     def __init__(self) -> None:

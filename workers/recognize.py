@@ -21,6 +21,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+from jobs import poison
 from jobs.blobs import BlobMissing
 from jobs.dispatch import chunk_size
 from jobs.errors import (
@@ -34,6 +35,7 @@ from jobs.errors import (
     PageTimeout,
     ServiceError,
 )
+from jobs.poison import Company
 from jobs.results import PageOutput
 from jobs.settings import LimitSettings
 from jobs.store import claiming, ringing
@@ -147,18 +149,18 @@ class Recognizer:
             return claimed
         with self._parts.db.read() as session:
             suspects = claiming.suspects_among(session, refs)
-        for ref in suspects:
+        for company, party in poison.parties(suspects, self._parts.engine.capacity):
             with self._gate.alone():
-                claimed += self._claim_and_read([ref], suspect=True)
+                claimed += self._claim_and_read(party, company)
         return claimed
 
-    def _claim_and_read(self, refs: Sequence[PageRef], *, suspect: bool = False) -> int:
+    def _claim_and_read(self, refs: Sequence[PageRef], company: Company = Company.ANY) -> int:
         parts = self._parts
         if self._draining:
             self._unring(refs)
             return 0
         with parts.db.write() as session:
-            claimed = claiming.claim_pages(session, parts.worker_id(), refs, suspects=suspect)
+            claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
         parts.hands.take(claimed)
         ended = Countdown(len(claimed))
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
@@ -285,9 +287,11 @@ class Recognizer:
         if isinstance(error, NotTaken):
             return Outcome(page, "pending", error=_problem(error))
         limit = self._parts.max_crashes
-        if page.crashes + 1 < limit:
+        if page.crashes + 1 < poison.last_crash(limit):
             return Outcome(page, "pending", error=_problem(error), crashes=1)
-        crashed = PageCrashed(f"{limit} engines or workers died while they read this page", limit=limit, actual=limit)
+        crashed = PageCrashed(
+            f"{limit} engines or workers died while they read this page alone", limit=limit, actual=limit
+        )
         return Outcome(page, "failed", error=_problem(crashed.at(f"page {page.number}")), crashes=1)
 
     def _put_off(self, page: ClaimedPage, error: PagemillError) -> Outcome:

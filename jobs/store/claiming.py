@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
+from jobs.poison import GROUPED, Company
 from jobs.store.locks import lock_jobs, share_worker
 from jobs.store.sql import Sql, grouped, json_value
 
@@ -73,13 +74,13 @@ _CLAIM_PAGES = Sql(
     """UPDATE page SET state = 'running', worker = :worker, attempt = page.attempt + 1, rung_at = NULL
        FROM {list:refs(d text, n int, a int)}
        WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a
-         AND page.state = 'pending' AND page.ready_at <= {now} AND (page.crashes >= :suspicious) = :suspects
+         AND page.state = 'pending' AND page.ready_at <= {now} AND page.crashes >= :least AND page.crashes <= :most
        RETURNING document_id, number, attempt, errors, crashes"""
 )
 _SUSPECTS = Sql(
-    """SELECT document_id, number, attempt FROM page JOIN {list:refs(d text, n int, a int)}
+    """SELECT document_id, number, attempt, crashes FROM page JOIN {list:refs(d text, n int, a int)}
          ON page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a
-       WHERE page.state = 'pending' AND page.ready_at <= {now} AND page.crashes >= :suspicious
+       WHERE page.state = 'pending' AND page.ready_at <= {now} AND page.crashes >= :least
        ORDER BY document_id, number"""
 )
 _COUNT_CLAIMED = Sql(
@@ -88,14 +89,12 @@ _COUNT_CLAIMED = Sql(
 )
 
 
-SUSPICIOUS = 2
-"""Crashes from which on a page is claimed alone, by a worker that holds nothing else (rule 7)."""
-
-
-def claim_pages(session: Session, worker: str, refs: Sequence[PageRef], *, suspects: bool = False) -> list[ClaimedPage]:
+def claim_pages(
+    session: Session, worker: str, refs: Sequence[PageRef], *, company: Company = Company.ANY
+) -> list[ClaimedPage]:
     """Make these pages ours, in ascending order; empty when we are not alive in the table (rule 4).
 
-    Takes either the suspects among them or the others, never both: the caller makes sure that a suspect is alone.
+    Takes those that are to be read in this company; the caller makes sure that suspects have no other.
     """
     if not refs or not share_worker(session, worker):
         return []
@@ -103,7 +102,7 @@ def claim_pages(session: Session, worker: str, refs: Sequence[PageRef], *, suspe
     wanted = [{"d": r.document, "n": r.number, "a": r.attempt} for r in refs if r.document in sources]
     if not wanted:
         return []
-    rows = _CLAIM_PAGES.run(session, worker=worker, refs=wanted, suspicious=SUSPICIOUS, suspects=suspects).all()
+    rows = _CLAIM_PAGES.run(session, worker=worker, refs=wanted, **company.value._asdict()).all()
     counts = grouped((row[0], row) for row in rows)
     _COUNT_CLAIMED.run(session, counts=[{"d": d, "n": len(pages)} for d, pages in counts.items()])
     return sorted(
@@ -112,10 +111,10 @@ def claim_pages(session: Session, worker: str, refs: Sequence[PageRef], *, suspe
     )
 
 
-def suspects_among(session: Session, refs: Sequence[PageRef]) -> list[PageRef]:
-    """Those of these pages that wait to be claimed alone."""
+def suspects_among(session: Session, refs: Sequence[PageRef]) -> list[tuple[PageRef, int]]:
+    """Those of these pages that wait to be claimed apart from others, with their crashes."""
     wanted = [{"d": r.document, "n": r.number, "a": r.attempt} for r in refs]
-    return [PageRef(row[0], row[1], row[2]) for row in _SUSPECTS.run(session, refs=wanted, suspicious=SUSPICIOUS)]
+    return [(PageRef(*row[:3]), row[3]) for row in _SUSPECTS.run(session, refs=wanted, least=GROUPED)]
 
 
 def _lock_sources(session: Session, ids: Iterable[str]) -> dict[str, DocumentSource]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from jobs.errors import PageCrashed
+from jobs.poison import last_crash
 from jobs.store.closing import end_pages
 from jobs.store.locks import lock_documents
 from jobs.store.recording import count_ended
@@ -53,14 +54,14 @@ _FAIL_DOCUMENTS = Sql(
 def take_back_pages(session: Session, max_crashes: int) -> int:
     """One batch of pages whose worker is not alive becomes free again. Called on every tick; returns how many.
 
-    A worker that died counts a crash for all it held; one that stopped in good order counts none. After `max_crashes`
-    the page fails with page_crashed.
+    A worker that died counts a crash for all it held; one that stopped in good order counts none. A page that was alone
+    in `max_crashes` of them fails with page_crashed.
     """
     ids = lock_documents(session, [row[0] for row in _DOCUMENTS_OF_DEAD.run(session, batch=BATCH)])
     if not ids:
         return 0
-    error = _crashed(f"{max_crashes} workers died while they read this page", max_crashes)
-    pages = _TAKE_PAGES.run(session, limit=max_crashes, ids=[{"id": i} for i in ids], error=error).all()
+    error = _crashed(f"{max_crashes} workers died while they read this page alone", max_crashes)
+    pages = _TAKE_PAGES.run(session, limit=last_crash(max_crashes), ids=[{"id": i} for i in ids], error=error).all()
     count_ended(session, [(row[0], row[1]) for row in pages])
     return len(pages)
 

@@ -33,9 +33,6 @@ SETTINGS = {
     "PAGEMILL_ENGINE_CAPACITY": "16",
     "PAGEMILL_HEARTBEAT_STALE": "40",  # 4 s: on two busy cores nobody falls silent for so long
     "PAGEMILL_GRACE": "50",
-    # Rule 7's three lone deaths: from the second crash on a page is claimed alone, so the fifth is the third alone.
-    # Where somebody kills workers every few seconds, three deaths in all say nothing about a page (seed 3, PostgreSQL).
-    "PAGEMILL_MAX_CRASHES": "5",
     "PAGEMILL_PAGE_TIMEOUT": "8",
     "PAGEMILL_S3_TIMEOUT": "3",
     "PAGEMILL_DATABASE_BUSY_TIMEOUT": "3",

@@ -6,7 +6,6 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from jobs.models import State
 from jobs.options import EchoOptions
 from tests.documents import pdf
 from tests.processes import alive, wait_until
@@ -107,22 +106,3 @@ def holds_locks(url):
         before = set(connection.execute(query).fetchall())
         connection.execute("SELECT pg_sleep(0.3)")
         return bool(before & set(connection.execute(query).fetchall()))
-
-
-def test_a_page_that_kills_its_worker(chaos):
-    """Two killers among innocents: both are found, and no innocent page fails with them."""
-    chaos.worker()
-    chaos.submit(pdf(30), *[pdf(8)] * 6, echo=EchoOptions(seconds={"*": 0.1}))
-    poisoned = chaos.submit(pdf(20), pdf(12), echo=EchoOptions(faults={"11": "crash"}, seconds={"*": 0.05}))
-
-    def over():
-        chaos.revive()
-        return chaos.ended()
-
-    chaos.mill.until(over, "the killers to be found", 150)
-    guilty = [page for page in chaos.mill.pages(poisoned) if page.state == "failed"]
-    assert [(page.number, page.error.code, page.crashes) for page in guilty] == [(11, "page_crashed", 3)] * 2
-    assert chaos.mill.job(poisoned).state is State.PARTIAL
-    assert chaos.mill.job(poisoned).pages.succeeded == 30
-    chaos.jobs.remove(poisoned)
-    chaos.settle()

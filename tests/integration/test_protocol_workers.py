@@ -9,6 +9,7 @@ import pytest
 from jobs import dispatch, lifecycle
 from jobs.dispatch import RescueRules
 from jobs.ids import new_worker_id
+from jobs.poison import ALONE, GROUPED, Company, last_crash
 from jobs.queue import Doorbell, make_app
 from jobs.settings import BrokerSettings, TimerSettings
 from jobs.store import claiming, leases, reading, workers
@@ -305,20 +306,20 @@ def test_two_ticks_that_both_believe_to_act_do_no_harm(db, tick_of):
 def die_over(db, document, numbers=None):
     """A worker claims these pages, is killed, and its successor takes over."""
     worker = register(db, "cpu-0")
-    pages = claim(db, worker, document, numbers) or claim(db, worker, document, numbers, suspects=True)
+    pages = [page for company in Company for page in claim(db, worker, document, numbers, company)]
     assert pages
     register(db, "cpu-0")
     dispatch.take_back(db, RULES)
     return pages
 
 
-def test_a_page_whose_worker_died_three_times_fails_and_its_neighbours_do_not(db):
+def test_a_page_whose_worker_died_three_times_alone_with_it_fails_and_its_neighbours_do_not(db):
     worker = register(db)
     _, [document] = submit(db)
     split(db, worker, [document], pages=3)
     record(db, good(claim(db, worker, document, [3])))
 
-    for crashes in (1, 2):
+    for crashes in range(1, last_crash(3)):
         die_over(db, document, [1])
         [row] = rows(db, "SELECT state, crashes FROM page WHERE number = 1")
         assert tuple(row) == ("pending", crashes)
@@ -327,57 +328,65 @@ def test_a_page_whose_worker_died_three_times_fails_and_its_neighbours_do_not(db
     assert states(db, document) == ["failed", "pending", "succeeded"]
     with db.read() as session:
         page = reading.get_page(session, document, 1)
-    assert (page.error.code, page.error.limit, page.crashes) == ("page_crashed", 3, 3)
+    assert (page.error.code, page.error.limit, page.crashes) == ("page_crashed", 3, last_crash(3))
 
 
 def test_a_document_whose_last_page_crashed_for_good_is_assembled(db):
     _, [document] = submit(db)
     split(db, register(db), [document], pages=1)
-    for _ in range(3):
+    for _ in range(last_crash(3)):
         die_over(db, document)
     assert states(db, document) == ["failed"]
     choice = dispatch.choose(db)
     assert [ref.document for ref in choice.assemblies] == [document]
 
 
-def test_pages_that_saw_two_crashes_travel_alone(db):
-    """So that they take no neighbours with them, whatever message they are in."""
+def test_suspects_travel_in_groups_and_then_alone(db):
+    """So that they take no neighbours with them, whatever message they are in. A group: an eighth of the capacity."""
     worker = register(db, capacity=32)
     _, [document] = submit(db)
-    split(db, worker, [document], pages=10)
-    record(db, back(claim(db, worker, document, [2, 5]), crashes=2))
-    record(db, back(claim(db, worker, document, [7]), crashes=1))
+    split(db, worker, [document], pages=14)
+    record(db, back(claim(db, worker, document, [2, 5, 8, 9, 11]), crashes=GROUPED))
+    record(db, back(claim(db, worker, document, [7]), crashes=GROUPED - 1))
+    record(db, back(claim(db, worker, document, [12]), crashes=ALONE))
+    record(db, back(claim(db, worker, document, [13]), crashes=ALONE + 1))
 
     messages = dispatch.choose(db).pages["echo"]
 
-    assert [[ref.number for ref in message] for message in messages] == [[1, 3, 4, 6, 7, 8, 9, 10], [2], [5]]
+    assert [[ref.number for ref in message] for message in messages] == [
+        [1, 3, 4, 6, 7, 10, 14], [2, 5, 8, 9], [11], [12], [13],
+    ]  # fmt: skip
 
 
-def test_a_page_that_saw_two_crashes_is_claimed_apart_from_all_others(db):
-    """A message from before may still name it with its neighbours: only who asks for suspects gets it."""
+def test_suspects_are_claimed_apart_from_all_others(db):
+    """A message from before may still name them with their neighbours: only who asks for suspects gets them."""
     worker = register(db)
     _, [document] = submit(db)
-    split(db, worker, [document], pages=3)
-    record(db, back(claim(db, worker, document, [2]), crashes=2))
+    split(db, worker, [document], pages=4)
+    record(db, back(claim(db, worker, document, [2]), crashes=GROUPED))
+    record(db, back(claim(db, worker, document, [3]), crashes=ALONE))
     refs = page_refs(db, document)
 
-    assert [page.number for page in claim_refs(db, worker, refs)] == [1, 3]
+    assert [page.number for page in claim_refs(db, worker, refs)] == [1, 4]
     with db.read() as session:
         suspects = claiming.suspects_among(session, refs)
-    assert suspects == page_refs(db, document, [2])
-    assert [page.number for page in claim_refs(db, worker, refs, suspects=True)] == [2]
+    [second, third] = page_refs(db, document, [2, 3])
+    assert suspects == [(second, GROUPED), (third, ALONE)]
+    assert [page.number for page in claim_refs(db, worker, refs, Company.GROUP)] == [2]
+    assert [page.number for page in claim_refs(db, worker, refs, Company.NONE)] == [3]
     with db.read() as session:
         assert claiming.suspects_among(session, refs) == []
         assert claiming.suspects_among(session, []) == []
 
 
-def test_three_deaths_of_the_engine_are_three_crashes_too(db):
+def test_deaths_of_the_engine_are_crashes_too(db):
     """The engine died and the worker lived long enough to hand its pages back with a crash each."""
     worker = register(db)
     _, [document] = submit(db)
     split(db, worker, [document], pages=2)
-    for _ in range(2):
-        record(db, back(claim(db, worker, document, [1]), crashes=1))
+    for _ in range(last_crash(3) - 1):
+        [page] = [page for company in Company for page in claim(db, worker, document, [1], company)]
+        record(db, back([page], crashes=1))
     die_over(db, document, [1])
     assert states(db, document) == ["failed", "pending"]
 

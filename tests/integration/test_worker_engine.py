@@ -12,6 +12,7 @@ import pytest
 from jobs.blobs import page_key
 from jobs.errors import EngineError, EngineUnavailable
 from jobs.options import JobOptions
+from jobs.poison import ALONE, GROUPED, last_crash
 from jobs.results import EngineInfo, PageOutput, PageResult
 from jobs.settings import EngineSettings, LimitSettings
 from tests.protocol import claim_refs, page_refs, register, rows, split, states, submit
@@ -122,7 +123,7 @@ def test_pages_are_read_and_kept(db, blobs, tmp_path, document):
 
 
 def test_the_page_that_kills_engine_after_engine_ends_and_the_others_go_back_uncounted(db, blobs, tmp_path, document):
-    for death in (1, 2):
+    for death in (1, GROUPED):
         worker = Worker(db, blobs, tmp_path, Engine(killer=2))
         with worker as recognizer:
             assert recognizer.run(page_refs(db, document)) == 4
@@ -130,14 +131,19 @@ def test_the_page_that_kills_engine_after_engine_ends_and_the_others_go_back_unc
         assert states(db, document) == ["pending"] * 4
         assert crashes(db, document) == [0, death, 0, 0]
 
-    # There at two deaths, it is read alone: whatever the message says, the others are claimed without it.
+    # There at two deaths, it is read apart: whatever the message says, the others are claimed without it.
     worker = Worker(db, blobs, tmp_path, Engine(killer=2))
     with worker as recognizer:
         worker.engine.release.set()
         assert recognizer.run(page_refs(db, document)) == 4
         assert (worker.engine.seen[-1], sorted(worker.engine.seen)) == (2, [1, 2, 3, 4])
+    assert states(db, document) == ["succeeded", "pending", "succeeded", "succeeded"]
+    for death in range(ALONE, last_crash(3)):
+        assert crashes(db, document) == [0, death, 0, 0]
+        with Worker(db, blobs, tmp_path, Engine(killer=2)) as recognizer:
+            assert recognizer.run(page_refs(db, document)) == 1
     assert states(db, document) == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert crashes(db, document) == [0, 3, 0, 0]
+    assert crashes(db, document) == [0, last_crash(3), 0, 0]
     [[error]] = rows(db, "SELECT error FROM page WHERE document_id = :d AND number = 2", d=document)
     assert "page_crashed" in str(error)
 

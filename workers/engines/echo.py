@@ -22,6 +22,9 @@ from workers.textlayer.sight import seen
 
 CAPACITY = 64
 DPI = 72
+ENDLESS = 4096
+"""Words of an answer without end."""
+_CUT_OFF = Warning_(code="output_truncated", detail=f"the answer was cut off after {ENDLESS} words")
 
 _NOTHING_SET = EchoOptions()
 
@@ -69,6 +72,7 @@ class EchoEngine:
         self.info = EngineInfo(name="echo", version="1", model="echo")
         self.capacity = settings.engine_capacity or CAPACITY
         self._state = settings.echo_state
+        self._inside = 0
 
     def start(self) -> None:
         """There is nothing to load."""
@@ -85,6 +89,13 @@ class EchoEngine:
 
     async def recognize(self, page: PageHandle) -> PageOutput:
         """Raises EngineError or PageRenderFailed where the options say so; may also hang or kill a process."""
+        self._inside += 1
+        try:
+            return await self._recognize(page)
+        finally:
+            self._inside -= 1
+
+    async def _recognize(self, page: PageHandle) -> PageOutput:
         options = page.options.echo or _NOTHING_SET
         key = str(page.number)
         seconds = options.seconds.get(key, options.seconds.get("*", 0.0))
@@ -93,6 +104,8 @@ class EchoEngine:
         fault = options.faults.get(key, options.faults.get("*"))
         if fault is not None:
             await self._FAULTS[fault](self, page)
+        if fault == "endless":
+            return self._output(page.number, None, ("again",) * ENDLESS, (_CUT_OFF,))
         if not options.render:
             return self._output(page.number, None)
         image = await page.call("image")
@@ -139,6 +152,16 @@ class EchoEngine:
         if self._first_time(page, "crash"):
             _die()
 
+    async def _crash_beside(self, page: PageHandle) -> None:
+        if self._inside > 1:
+            _die()
+
+    async def _memory(self, page: PageHandle) -> None:
+        raise MemoryError
+
+    async def _endless(self, page: PageHandle) -> None:
+        """What it says is what is wrong with it."""
+
     async def _hang(self, page: PageHandle) -> None:
         await asyncio.Event().wait()
 
@@ -151,6 +174,9 @@ class EchoEngine:
         "fatal_error": _fatal_error,
         "crash": _crash,
         "crash_once": _crash_once,
+        "crash_beside": _crash_beside,
+        "memory": _memory,
+        "endless": _endless,
         "hang": _hang,
         "kill_render": _kill_render,
     }
