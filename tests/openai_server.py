@@ -64,6 +64,12 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+    """The standard library's 5 overflows when forty requests come at once, and some systems reset the others then."""
+
+
 class OpenAiServer:
     """Serves on a free port of this machine until left."""
 
@@ -81,8 +87,7 @@ class OpenAiServer:
         self.connections = 0
         self.open: list[socket.socket] = []
         handler = type("Bound", (Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Listener(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
