@@ -143,8 +143,17 @@ class Client:
     def prioritize(self, job: str, priority: Priority) -> JobPublic:
         return _parsed(JobPublic, self._request("PATCH", f"jobs/{job}", json={"priority": priority}))
 
-    def retry(self, job: str) -> JobPublic:
-        return _parsed(JobPublic, self._request("POST", f"jobs/{job}/retry"))
+    def retry(self, job: str, *, document: str | None = None, code: str | None = None) -> JobPublic:
+        """What failed in the job runs again: all of it, or of one document, or with one code."""
+        query = {} if code is None else {"code": code}
+        if document is None:
+            return _parsed(JobPublic, self._request("POST", f"jobs/{job}/retry", params=query))
+        self._request("POST", f"jobs/{job}/documents/{document}/retry", params=query)
+        return self.job(job)
+
+    def retry_all(self, code: str) -> Iterator[JobPublic]:
+        """Everything that failed with this code runs again; its jobs as they are reopened, newest first."""
+        return self._all(JobList, "jobs/retry", {"code": code, "limit": 100}, method="POST")
 
     def delete(self, job: str) -> None:
         self._request("DELETE", f"jobs/{job}")
@@ -186,11 +195,11 @@ class Client:
     def _get(self, model: type[M], place: str) -> M:
         return _parsed(model, self._request("GET", place))
 
-    def _all(self, model: type[Any], place: str, query: dict[str, Any]) -> Iterator[Any]:
+    def _all(self, model: type[Any], place: str, query: dict[str, Any], *, method: str = "GET") -> Iterator[Any]:
         cursor: str | None = ""
         while cursor is not None:
             more = {"cursor": cursor} if cursor else {}
-            piece = _parsed(model, self._request("GET", place, params=query | more))
+            piece = _parsed(model, self._request(method, place, params=query | more))
             yield from piece.items
             cursor = piece.next_cursor
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from api.images import PageImages
 from jobs.blobs import BlobStore
@@ -66,3 +66,4 @@ def _worker_id(worker: Annotated[str, Path(description="`wrk_…`")]) -> str:
 JobId = Annotated[str, Depends(_job_id)]
 DocumentId = Annotated[str, Depends(_document_id)]
 WorkerId = Annotated[str, Depends(_worker_id)]
+FailureCode = Annotated[str | None, Query(max_length=100, description="Only what failed with this code.")]

@@ -330,3 +330,12 @@ class DatabaseUnavailable(ServiceError):
     """The database is not available."""
 
     code, status, retryable = "database_unavailable", 503, True
+
+
+def failure_codes() -> frozenset[str]:
+    """Every code that a document or page can have ended with."""
+    return frozenset(_codes_of(DocumentError) | _codes_of(PageError) | _codes_of(ServiceError))
+
+
+def _codes_of(branch: type[PagemillError]) -> set[str]:
+    return {branch.code}.union(*map(_codes_of, branch.__subclasses__()))

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
 
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
-from jobs.errors import InvalidRequest, NotFound, PagemillError, Problem
+from jobs.errors import Gone, InvalidRequest, NotFound, PagemillError, Problem, failure_codes
 from jobs.fairness import BATCH, INTERACTIVE
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.options import JobOptions, Priority
@@ -116,30 +117,62 @@ def prioritize(db: Database, job_id: str, priority: Priority) -> JobPublic:
         return reading.get_job(session, job_id)
 
 
-def retry(db: Database, blobs: BlobStore, job_id: str) -> JobPublic:
-    """Run the failed pages and failed documents of a job again.
+def retry(
+    db: Database, blobs: BlobStore, job_id: str, *, document: str | None = None, code: str | None = None
+) -> JobPublic:
+    """Run the failed pages and failed documents of a job again: all, or those of one document, or those that failed
+    with this code. Raises NotFound, and InvalidRequest for a code that nothing fails with.
 
     job.json is deleted while the job's row is locked, and its absence is noted and committed before: whoever dies in
     between leaves a job whose manifest rescue writes again (docs/decisions/0002).
     """
-    while not _reopened(db, blobs, job_id):
+    _check_code(code)
+    while not _reopened(db, blobs, job_id, document, code):
         pass
     with db.read() as session:
         return reading.get_job(session, job_id)
 
 
-def _reopened(db: Database, blobs: BlobStore, job_id: str) -> bool:
+def retry_all(
+    db: Database, blobs: BlobStore, code: str, *, limit: int, before: str | None = None
+) -> tuple[list[JobPublic], str | None]:
+    """Run what failed with this code again, whatever its job: a transaction for each job, newest first, `limit` of them
+    at a time. Returns them and `before` for the next call, None where there are no more.
+
+    What a job's owner canceled or deleted meanwhile is left alone. Raises InvalidRequest for an unknown code.
+    """
+    _check_code(code)
+    with db.read() as session:
+        found = ending.jobs_with(session, code, limit=limit + 1, before=before)
+    retried = []
+    for job in found[:limit]:
+        with suppress(NotFound, Gone):
+            retried.append(retry(db, blobs, job, code=code))
+    return retried, found[limit - 1] if len(found) > limit else None
+
+
+def _check_code(code: str | None) -> None:
+    known = failure_codes()
+    if code is not None and code not in known:
+        raise InvalidRequest(
+            f"no document or page fails with {code[:80]!r}; codes are {', '.join(sorted(known))}", where="code"
+        )
+
+
+def _reopened(db: Database, blobs: BlobStore, job_id: str, document: str | None, code: str | None) -> bool:
     """One step of a retry. False where all it did was to note that job.json is about to go: the next step deletes it,
     unless rescue was faster and wrote it again."""
     with db.write() as session:
         reading.get_job(session, job_id)
-        documents = ending.lock_retriable(session, job_id)
+        if document is not None:
+            reading.get_document(session, job_id, document)
+        documents = ending.lock_retriable(session, job_id, document, code)
         if not documents:
             return True
         if ending.forget_manifest(session, job_id):
             return False
         blobs.delete([manifest_key(job_id)])
-        ending.reopen(session, job_id, documents)
+        ending.reopen(session, job_id, documents, code)
     return True
 
 

@@ -116,24 +116,53 @@ def prioritize(
         _finish(client, job, as_json=as_json, judge=False)
 
 
-def retry(job_id: JobArgument, watch: Watch = False, as_json: Json = False) -> None:
-    """Run the failed pages and documents of a job again.
+def retry(
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Id of the job; without it, all jobs.")] = None,
+    document: Annotated[str | None, typer.Option("--document", help="Only this document of the job: doc_…")] = None,
+    code: Annotated[str | None, typer.Option("--code", help="Only what failed with this code.")] = None,
+    watch: Watch = False,
+    as_json: Json = False,
+) -> None:
+    """Run the failed pages and documents of a job again, or of all jobs what failed with one code.
 
-    Example:
+    Examples:
 
       pagemill retry job_0199… --watch
+
+      pagemill retry job_0199… --document doc_0199… --code page_timeout
+
+      pagemill retry --code page_crashed
     """
+    if job_id is None:
+        _retry_all(document, code, watch=watch, as_json=as_json)
+        return
     with open_client() as client:
         before = client.job(job_id)
-        job = client.retry(job_id)
-        if (reason := _why_no_retry(before, job)) is not None:
+        job = client.retry(job_id, document=document, code=code)
+        if (reason := _why_no_retry(before, job, chosen=document is not None or code is not None)) is not None:
             typer.echo(f"there was nothing to retry: {reason}", err=True)
         if watch:
             job = _watched(client, job, quiet=as_json)
         _finish(client, job, as_json=as_json, judge=watch)
 
 
-def _why_no_retry(before: JobPublic, after: JobPublic) -> str | None:
+def _retry_all(document: str | None, code: str | None, *, watch: bool, as_json: bool) -> None:
+    if code is None:
+        raise typer.BadParameter("without a job, name the code of what to run again", param_hint="--code")
+    if document is not None or watch:
+        raise typer.BadParameter("needs the job", param_hint="--watch" if watch else "--document")
+    with open_client() as client:
+        if as_json:
+            _print_json(list(client.retry_all(code)))
+            return
+        retried = 0
+        for job in client.retry_all(code):
+            typer.echo(job.id)
+            retried += 1
+        typer.echo(f"{counted(retried, 'job')} of which something had failed with {code}", err=True)
+
+
+def _why_no_retry(before: JobPublic, after: JobPublic, *, chosen: bool) -> str | None:
     """None where something runs again. A job that does has lost its end, or has found another one already."""
     if before.finished_at is None:
         failed = before.documents.failed + before.documents.partial + before.pages.failed
@@ -144,6 +173,8 @@ def _why_no_retry(before: JobPublic, after: JobPublic) -> str | None:
         return "the job was canceled; submit its documents again"
     if after.state is State.SUCCEEDED:
         return "nothing in the job failed"
+    if chosen:
+        return "nothing of what was chosen failed, or it was refused when it was submitted"
     return "what failed was refused when it was submitted; submit it again"
 
 

@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from api import examples
-from api.deps import Api, ApiDep, JobId
+from api.deps import Api, ApiDep, FailureCode, JobId
 from api.intake import Intake
 from api.paging import Cursor, Limit, cut, id_cursor
 from api.problems import documented
@@ -139,10 +139,21 @@ def cancel(api: ApiDep, job: JobId) -> JobPublic:
     return lifecycle.cancel(api.database, job)
 
 
-@router.post("/{job}/retry", responses=documented(404, 410))
-def retry(api: ApiDep, job: JobId) -> JobPublic:
-    """Run failed pages and failed documents again. Changes nothing where none failed."""
-    return lifecycle.retry(api.database, api.blobs, job)
+@router.post("/retry", responses=documented(400))
+def retry_all(
+    api: ApiDep, code: Annotated[str, Query(max_length=100)], limit: Limit = 50, cursor: Cursor = None
+) -> JobList:
+    """Run what failed with this code again, whatever its job. Lists the jobs that run again, newest first, at most
+    `limit` of them; go on with `next_cursor` until it is null."""
+    retried, last = lifecycle.retry_all(api.database, api.blobs, code, limit=limit, before=id_cursor(cursor, "job"))
+    return JobList(items=retried, next_cursor=last)
+
+
+@router.post("/{job}/retry", responses=documented(400, 404, 410))
+def retry(api: ApiDep, job: JobId, code: FailureCode = None) -> JobPublic:
+    """Run failed pages and failed documents again, with `code` those alone that failed with it. Changes nothing where
+    none did."""
+    return lifecycle.retry(api.database, api.blobs, job, code=code)
 
 
 @router.delete("/{job}", status_code=204, responses=documented(404, 410))

@@ -50,21 +50,35 @@ def cancel_documents(session: Session, ids: list[str]) -> None:
     _CANCEL_DOCUMENTS.run(session, ids=rows)
 
 
+_FAILED_WITH = """(CAST(:code AS text) IS NULL OR {text_of:d.error.code} = :code OR EXISTS (
+         SELECT 1 FROM page p WHERE p.document_id = d.id AND p.state = 'failed' AND {text_of:p.error.code} = :code))"""
 _RETRIABLE = Sql(
-    """SELECT id FROM document WHERE job_id = :job AND state IN ('failed', 'partial') AND source_key <> ''
-       ORDER BY id"""
+    f"""SELECT d.id FROM document d WHERE d.job_id = :job AND d.state IN ('failed', 'partial') AND d.source_key <> ''
+          AND (CAST(:document AS text) IS NULL OR d.id = :document) AND {_FAILED_WITH} ORDER BY d.id"""
+)
+_JOBS_WITH = Sql(
+    f"""SELECT j.id FROM job j
+        WHERE (CAST(:before AS text) IS NULL OR j.id < :before) AND j.state <> 'canceled' AND j.deleted_at IS NULL
+          AND j.documents_failed + j.documents_partial > 0 AND EXISTS (
+            SELECT 1 FROM document d WHERE d.job_id = j.id AND d.state IN ('failed', 'partial') AND d.source_key <> ''
+              AND {_FAILED_WITH})
+        ORDER BY j.id DESC LIMIT :limit"""
 )
 _RETRY_PAGES = Sql(
     """UPDATE page SET state = 'pending', errors = 0, crashes = 0, error = NULL, rung_at = NULL, worker = NULL,
               ready_at = {now}, finished_at = NULL
-       WHERE document_id IN (SELECT id FROM {list:ids(id text)}) AND state = 'failed'"""
+       WHERE document_id IN (SELECT id FROM {list:ids(id text)}) AND state = 'failed'
+         AND (CAST(:code AS text) IS NULL OR {text_of:page.error.code} = :code)"""
 )
 _REOPEN_DOCUMENTS = Sql(
-    """UPDATE document SET state = 'running', pending = pending + failed, failed = 0, errors = 0, crashes = 0,
-              error = NULL, worker = NULL, rung_at = NULL, ready_at = {now}, finished_at = NULL,
+    """UPDATE document SET state = 'running', pending = again.pages, failed = failed - again.pages, errors = 0,
+              crashes = 0, error = NULL, worker = NULL, rung_at = NULL, ready_at = {now}, finished_at = NULL,
               sealed = (source_pages IS NOT NULL)
-       WHERE id IN (SELECT id FROM {list:ids(id text)})"""
+       FROM (SELECT ids.id, (SELECT count(*) FROM page WHERE document_id = ids.id AND state = 'pending') AS pages
+             FROM {list:ids(id text)}) AS again
+       WHERE document.id = again.id"""
 )
+"""They had ended: what is pending of them now is what was reopened."""
 _REOPEN_JOB = Sql(
     """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL
        WHERE id = :job"""
@@ -80,23 +94,31 @@ def forget_manifest(session: Session, job: str) -> bool:
     return _FORGET_MANIFEST.run(session, job=job).rowcount == 1
 
 
-def lock_retriable(session: Session, job: str) -> list[str]:
-    """Lock the job and its documents that failed, wholly or in part. Empty where it was canceled or has none."""
+def lock_retriable(session: Session, job: str, document: str | None = None, code: str | None = None) -> list[str]:
+    """Lock the job and its documents that failed, wholly or in part; where given, only this one, and only those with
+    this code, of their own or of a page. Empty where the job was canceled or has none."""
     if not lock_jobs(session, [job]):
         return []
     state, deleted_at = _STATE.run(session, job=job).one()
     if state == "canceled" or deleted_at is not None:
         return []
-    return lock_documents(session, [row[0] for row in _RETRIABLE.run(session, job=job)])
+    found = _RETRIABLE.run(session, job=job, document=document, code=code)
+    return lock_documents(session, [row[0] for row in found])
 
 
-def reopen(session: Session, job: str, documents: list[str]) -> None:
-    """Failed pages become pending, their documents and the job run again. The rows are locked by `lock_retriable`.
+def jobs_with(session: Session, code: str, *, limit: int, before: str | None = None) -> list[str]:
+    """Jobs in which a document or page has failed with this code and can be retried, newest first."""
+    return [row[0] for row in _JOBS_WITH.run(session, code=code, limit=limit, before=before)]
+
+
+def reopen(session: Session, job: str, documents: list[str], code: str | None = None) -> None:
+    """Failed pages become pending, those with this code where one is given, their documents and the job run again. The
+    rows are locked by `lock_retriable`.
 
     A document whose split failed is split again: it was never sealed with a page count.
     """
     rows = [{"id": i} for i in documents]
-    _RETRY_PAGES.run(session, ids=rows)
+    _RETRY_PAGES.run(session, ids=rows, code=code)
     _REOPEN_DOCUMENTS.run(session, ids=rows)
     _REOPEN_JOB.run(session, job=job)
     fold_totals(session, [job])

@@ -7,6 +7,7 @@ compiled per call. Fragments in braces are filled per database:
     {now}            the database's time
     {later:x}        `x` seconds from now, x an SQL expression
     {json:x}         the text x as a JSON value
+    {text_of:x.key}  what the JSON column x has under this key, as text; NULL where there is nothing
     {share} {update} {update_of_d}   row locks; nothing on SQLite, where the transaction itself is the lock
     {skip_locked} {skip_locked_p}    the same for who must not wait: rows locked by others are left out
     {list:name(a text, b int)}       the JSON parameter :name as rows
@@ -25,6 +26,7 @@ from sqlmodel import Session
 _LIST = re.compile(r"\{list:(\w+)\(([^)]*)\)\}")
 _LATER = re.compile(r"\{later:([^}]+)\}")
 _JSON = re.compile(r"\{json:([^}]+)\}")
+_TEXT_OF = re.compile(r"\{text_of:([\w.]+)\.(\w+)\}")
 
 _TIME = r"%Y-%m-%d %H\:%M\:%f"  # colons escaped: text() would take `:M` for a parameter
 _POSTGRESQL = {
@@ -65,6 +67,7 @@ def is_sqlite(session: Session) -> bool:
 def _postgresql(template: str) -> str:
     template = _LATER.sub(r"(statement_timestamp() + make_interval(secs => \1))", template)
     template = _JSON.sub(r"CAST(\1 AS json)", template)
+    template = _TEXT_OF.sub(r"(\1 ->> '\2')", template)
     template = _LIST.sub(r"jsonb_to_recordset(CAST(:\1 AS jsonb)) AS \1(\2)", template)
     return _fill(template, _POSTGRESQL)
 
@@ -72,6 +75,7 @@ def _postgresql(template: str) -> str:
 def _sqlite(template: str) -> str:
     template = _LATER.sub(rf"strftime('{_TIME}', 'now', (\1) || ' seconds')", template)
     template = _JSON.sub(r"\1", template)
+    template = _TEXT_OF.sub(r"json_extract(\1, '$.\2')", template)
     template = _LIST.sub(_sqlite_list, template)
     return _fill(template, _SQLITE)
 

@@ -100,6 +100,8 @@ def test_every_reading_command_gives_one_json_document(server):
     assert server.json("jobs", "--state", "queued") == []
     assert server.json("cancel", job["id"])["state"] == "partial"  # it has ended: nothing to cancel
     assert server.json("retry", job["id"], "--watch", status=1)["state"] == "partial"
+    assert server.json("retry", "--code", "engine_error") == []
+    assert "--code" in server.run("retry").stderr
     assert "empty.pdf: empty_file" in server.run("status", job["id"]).stdout
 
 
@@ -115,6 +117,11 @@ def test_cancel_and_retry_say_when_there_was_nothing_to_do(server):
             ("retry", mixed),
             "there was nothing to retry: what failed was refused when it was submitted; submit it again\n",
         ),
+        (
+            ("retry", mixed, "--code", "page_timeout"),
+            "there was nothing to retry: nothing of what was chosen failed, or it was refused when it was submitted\n",
+        ),
+        (("retry", "--code", "page_timeout"), "0 jobs of which something had failed with page_timeout\n"),
     ):
         done = server.run(*arguments)
         assert (done.returncode, done.stderr) == (0, said)

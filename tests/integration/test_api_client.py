@@ -63,6 +63,9 @@ def test_a_job_from_beginning_to_end(server, client, pdf):
     with pytest.raises(NotAcceptable), client.result(job.id, format="text"):
         pass
 
+    assert client.retry(job.id, code="engine_error").state is State.PARTIAL
+    assert client.retry(job.id, document=documents[0].id).pages.pending == 1
+    assert [found.pages.pending for found in client.retry_all("page_timeout") if found.id == job.id] == [2]
     assert client.retry(job.id).state is State.RUNNING
     assert client.cancel(job.id).state is State.CANCELED
     client.delete(job.id)

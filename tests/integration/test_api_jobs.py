@@ -366,6 +366,39 @@ def test_retry_runs_failed_pages_again(server, http):
     problem(http.get(f"jobs/{job}/result"), 409, "result_not_ready")
 
 
+def test_retry_of_one_document_and_of_one_code(server, http):
+    job = submit(http, PDF, PDF).json()["id"]
+    finish(server, job, [PageState.SUCCEEDED, PageState.FAILED])
+    first, second = (document["id"] for document in http.get(f"jobs/{job}/documents").json()["items"])
+    answer = http.post(f"jobs/{job}/documents/{second}/retry", params={"code": "engine_error"}).json()
+    assert (answer["id"], answer["state"], answer["pages"]["failed"]) == (second, "partial", 1)
+    answer = http.post(f"jobs/{job}/documents/{second}/retry", params={"code": "page_timeout"}).json()
+    assert (answer["id"], answer["state"], answer["pages"]["pending"]) == (second, "running", 1)
+    assert http.get(f"jobs/{job}/documents/{first}").json()["state"] == "partial"
+    assert http.post(f"jobs/{job}/retry", params={"code": "page_timeout"}).json()["pages"]["pending"] == 2
+
+    problem(http.post(f"jobs/{job}/retry", params={"code": "no_such_code"}), 400, "invalid_request")
+    problem(http.post(f"jobs/{job}/documents/{DOC}/retry"), 404, "not_found")
+
+
+def test_retry_of_all_that_failed_with_a_code(server, http):
+    jobs = [submit(http, PDF).json()["id"] for _ in range(3)]
+    for job in jobs:
+        finish(server, job, [PageState.SUCCEEDED, PageState.FAILED])
+    found, cursor = [], None
+    while found == [] or cursor is not None:
+        answer = http.post(
+            "jobs/retry", params={"code": "page_timeout", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        )
+        found += [job["id"] for job in answer.json()["items"]]
+        cursor = answer.json()["next_cursor"]
+    assert [job for job in found if job in jobs] == jobs[::-1]
+    assert {http.get(f"jobs/{job}").json()["state"] for job in jobs} == {"running"}
+    problem(http.post("jobs/retry"), 400, "invalid_request")
+    problem(http.post("jobs/retry", params={"code": "gone"}), 400, "invalid_request")
+    problem(http.post("jobs/retry", params={"code": "page_timeout", "cursor": "job_x"}), 400, "invalid_request")
+
+
 def test_delete_takes_everything_and_what_was_is_gone(server, http):
     job = submit(http, PDF).json()["id"]
     document = http.get(f"jobs/{job}/documents").json()["items"][0]["id"]

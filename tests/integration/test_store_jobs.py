@@ -7,13 +7,14 @@ import pytest
 
 from jobs import lifecycle
 from jobs.blobs import BlobMissing, manifest_key, page_key
-from jobs.errors import CorruptFile, Gone, InvalidRequest, NotFound
+from jobs.errors import CorruptFile, Gone, InvalidRequest, NotFound, PageTimeout
 from jobs.ids import new_job_id
 from jobs.lifecycle import MAX_METADATA_BYTES
 from jobs.models import State
 from jobs.options import JobOptions
 from jobs.settings import SecretSettings
 from jobs.store import closing, ending, reading
+from jobs.store.recording import Outcome
 from jobs.vault import open_vault
 from tests.ledger import assert_exact
 from tests.protocol import (
@@ -268,6 +269,88 @@ def test_retry_while_the_job_still_runs_reopens_the_failed_document(db, worker, 
 
     assert states(db, documents[0]) == ["pending", "succeeded"]
     assert not lifecycle.close(db, blobs, job)
+
+
+TIMEOUT = PageTimeout("it hung").problem().model_dump(exclude_none=True)
+
+
+def partly(db, blobs, worker, *, documents=2):
+    """A job whose documents have three pages each: the first failed with engine_error, the second with page_timeout."""
+    job, ids = submit(db, documents)
+    for document in ids:
+        split(db, worker, [document], 3)
+        first, second, third = claim(db, worker, document)
+        slow = Outcome(second, "failed", error=TIMEOUT, errors=1)
+        finish(db, record(db, [*bad([first]), slow, *good([third])], assemble_as=worker).assemblies, State.PARTIAL)
+    lifecycle.close(db, blobs, job)
+    return job, ids
+
+
+def test_one_document_is_retried_and_its_neighbour_is_not(db, worker, blobs):
+    job, documents = partly(db, blobs, worker)
+    assert lifecycle.retry(db, blobs, job, document=documents[1]).state is State.RUNNING
+    assert [states(db, d) for d in documents] == [
+        ["failed", "failed", "succeeded"],
+        ["pending", "pending", "succeeded"],
+    ]
+    assert blobs.stat(manifest_key(job)) is None
+    assert_exact(db)
+    finish(db, read(db, worker, documents[1]))
+    assert lifecycle.close(db, blobs, job)
+    assert job_of(db, job).state is State.PARTIAL
+
+
+def test_what_failed_with_a_code_is_retried_and_nothing_else(db, worker, blobs):
+    job, documents = partly(db, blobs, worker)
+    assert lifecycle.retry(db, blobs, job, code="page_timeout").state is State.RUNNING
+    assert [states(db, d) for d in documents] == [["failed", "pending", "succeeded"]] * 2
+    assert_exact(db)
+    for document in documents:
+        finish(db, read(db, worker, document), State.PARTIAL)
+    assert lifecycle.close(db, blobs, job)
+    assert job_of(db, job).pages.failed == 2
+    assert_exact(db)
+
+
+def test_a_document_that_failed_as_a_whole_is_found_by_its_code(db, blobs):
+    job = new_job_id()
+    broken = new_document(error=CorruptFile("no trailer"))
+    lifecycle.submit(db, job_id=job, options=JobOptions(), engine="echo", documents=[broken], vault=None)
+    lifecycle.close(db, blobs, job)
+    assert lifecycle.retry(db, blobs, job, code="page_timeout").state is State.FAILED
+    assert manifest(blobs, job)["state"] == "failed"
+    assert lifecycle.retry(db, blobs, job, code="corrupt_file").state is State.RUNNING
+
+
+def test_a_code_that_nothing_fails_with_and_a_strange_document_are_refused(db, worker, blobs):
+    job, _ = partly(db, blobs, worker, documents=1)
+    _, strangers = partly(db, blobs, worker, documents=1)
+    for code in ("page_timeuot", "queue_full", ""):
+        with pytest.raises(InvalidRequest) as error:
+            lifecycle.retry(db, blobs, job, code=code)
+        assert error.value.where == "code"
+    with pytest.raises(NotFound):
+        lifecycle.retry(db, blobs, job, document=strangers[0])
+    assert job_of(db, job).state is State.PARTIAL
+
+
+def test_all_that_failed_with_a_code_is_retried_in_pieces(db, worker, blobs):
+    jobs = [partly(db, blobs, worker, documents=1)[0] for _ in range(3)]
+    good_job, [document] = submit(db)
+    through(db, worker, document)
+    canceled, deleted = (partly(db, blobs, worker, documents=1)[0] for _ in range(2))
+    change(db, "UPDATE job SET state = 'canceled' WHERE id = :job", job=canceled)
+    lifecycle.delete(db, blobs, deleted)
+
+    newer, cursor = lifecycle.retry_all(db, blobs, "page_timeout", limit=2)
+    assert ([job.id for job in newer], cursor) == ([jobs[2], jobs[1]], jobs[1])
+    assert {job.state for job in newer} == {State.RUNNING}
+    older, cursor = lifecycle.retry_all(db, blobs, "page_timeout", limit=2, before=cursor)
+    assert ([job.id for job in older], cursor) == ([jobs[0]], None)
+    assert lifecycle.retry_all(db, blobs, "page_timeout", limit=2) == ([], None)
+    assert lifecycle.retry_all(db, blobs, "corrupt_file", limit=2) == ([], None)
+    assert job_of(db, good_job).pages.pending == 0
+    assert_exact(db)
 
 
 def test_a_job_that_never_ran_has_started_when_its_retry_runs(db, blobs):
