@@ -59,6 +59,9 @@ class LimitsPublic(BaseModel):
     max_page_pixels: int
     page_timeout: float
     split_timeout: float
+    document_timeout: float | None
+    job_timeout: float | None
+    """Of jobs that name no `deadline_seconds`."""
 
     @classmethod
     def of(cls, limits: LimitSettings) -> LimitsPublic:

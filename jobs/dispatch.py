@@ -16,7 +16,7 @@ from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
-from jobs.store import closing, ending, rescue, ringing, waiting, workers
+from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
@@ -162,6 +162,20 @@ def take_back(db: Database, rules: RescueRules) -> int:
     if taken:
         log.warning("%d pages or documents taken back from dead workers", taken, extra={"action": "rescued"})
     return taken
+
+
+def end_late(db: Database, document_timeout: float | None) -> int:
+    """Fail what has not ended of documents whose time is over, in pieces. Returns how many documents."""
+    ended = 0
+    while True:
+        with db.write() as session:
+            piece = deadlines.end_late(session, document_timeout)
+        ended += piece
+        if piece < deadlines.BATCH:
+            break
+    if ended:
+        log.warning("the time of %d documents is over", ended, extra={"action": "deadline_exceeded"})
+    return ended
 
 
 def clear_stamps(db: Database, bell: Doorbell, rules: RescueRules) -> int:

@@ -16,7 +16,7 @@ from jobs.fairness import BATCH, INTERACTIVE
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
-from jobs.store import closing, ending, pausing, priorities, reading, submitting, workers
+from jobs.store import closing, deadlines, ending, pausing, priorities, reading, submitting, workers
 from jobs.store.database import Database
 from jobs.vault import Vault
 
@@ -49,9 +49,11 @@ def submit(
     documents: Sequence[NewDocument],
     vault: Vault | None,
     owner: str = "",
+    timeout: float | None = None,
 ) -> JobPublic:
     """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
-    turns as one (jobs/fairness.py).
+    turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later, `timeout` where it names none,
+    fails (jobs/store/deadlines.py).
 
     Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -71,6 +73,8 @@ def submit(
     }
     with db.write() as session:
         submitting.insert_job(session, job, [_row(document) for document in documents])
+        if (seconds := options.deadline_seconds or timeout) is not None:
+            deadlines.set_deadline(session, job_id, seconds)
         closing.fold_totals(session, [job_id])
         return reading.get_job(session, job_id)
 

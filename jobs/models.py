@@ -203,6 +203,10 @@ class Document(SQLModel, table=True):
     result_attempt: int | None = None
     """The attempt whose document.md and document.json count."""
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    started_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """When its split was first claimed, or its last retry."""
+    deadline_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """What has not ended by then fails; a retry has none."""
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
 
     __table_args__ = (
@@ -215,6 +219,9 @@ class Document(SQLModel, table=True):
         Index("ix_document_assemble", "priority", "id",
               **_where("state = 'running' AND sealed AND pending = 0 AND running = 0")),
         Index("ix_document_rung", "rung_at", **_where("rung_at IS NOT NULL")),
+        Index("ix_document_deadline", "deadline_at",
+              **_where("deadline_at IS NOT NULL AND state IN ('queued','running')")),
+        Index("ix_document_started", "started_at", **_where("state = 'running'")),
         Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
     )  # fmt: skip
 

@@ -127,6 +127,9 @@ class JobOptions(PageOptions):
     pages: str | None = Field(default=None, description='Pages to read, 1-based: "1-3,8-".', examples=["1-3,8-"])
     password: str | None = Field(default=None, description="Opens encrypted documents; stored encrypted.", repr=False)
     priority: Priority = "batch"
+    deadline_seconds: float | None = Field(
+        default=None, gt=0, le=90 * 86_400, description="What has not ended by then fails; counted from the submission."
+    )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")
 
     @field_validator("pages")

@@ -72,6 +72,12 @@ class LimitSettings(_Group):
     max_page_pixels: int = Field(default=40_000_000, ge=10_000, description="Larger pages are scaled down to this.")
     page_timeout: float = Field(default=300.0, gt=0, description="Deadline of one page inside render or engine.")
     split_timeout: float = Field(default=120.0, gt=0, description="Deadline of opening one document.")
+    document_timeout: float | None = Field(
+        default=None, gt=0, description="Seconds from a document's beginning to its last page; none where absent."
+    )
+    job_timeout: float | None = Field(
+        default=None, gt=0, description="Seconds from submission to the last page, of jobs that name no deadline."
+    )
     render_memory: int = Field(default=1536 * MIB, ge=64 * MIB, description="Bytes a page may add to its process.")
 
 

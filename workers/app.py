@@ -132,6 +132,7 @@ class WorkerProcess:
             settings.timers,
             rescue_rules(settings.timers, settings.worker.max_crashes),
             lambda: self.worker_id,
+            settings.limits.document_timeout,
         )
         self.stages = self._build_stages(pool)
         stack.callback(self.incarnation.stop)
@@ -194,6 +195,7 @@ class WorkerProcess:
             self.hands,
             every=self.settings.timers.scaled("heartbeat_every"),
             on_canceled=lambda documents: self.recognizer.cancel_documents(documents) if self.recognizer else None,
+            on_taken=lambda holds: self.recognizer.drop(holds) if self.recognizer else None,
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
             on_drain=self._on_drain,
         )

@@ -28,15 +28,18 @@ class Incarnation:
         *,
         every: float,
         on_canceled: Callable[[set[str]], None],
+        on_taken: Callable[[set[Hold]], None],
         on_replaced: Callable[[], None],
         on_drain: Callable[[], None],
     ) -> None:
-        """`on_drain` is called with every heartbeat while somebody wants this worker to end."""
+        """`on_taken` is told of claims that we work on and that are no longer ours: their time is over. `on_drain` is
+        called with every heartbeat while somebody wants this worker to end."""
         self._db = db
         self._registration = registration
         self._hands = hands
         self._every = every
         self._on_canceled = on_canceled
+        self._on_taken = on_taken
         self._on_replaced = on_replaced
         self._on_drain = on_drain
         self._suspects: set[Hold] = set()
@@ -89,12 +92,15 @@ class Incarnation:
         if not alive:
             self._begin_anew()
             return
+        ours = self._hands.holds()  # before we look: what is claimed meanwhile is in the database and not among these
         with self._db.read() as session:
             canceled = workers.canceled_among(session, self._hands.documents())
             held = workers.held_by(session, worker)
             leaves = workers.drain_requested(session, worker)
         if canceled:
             self._on_canceled(canceled)
+        if taken := ours - held:
+            self._on_taken(taken)
         self._hand_back(worker, held)
         if leaves:
             self._on_drain()

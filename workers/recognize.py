@@ -46,7 +46,7 @@ from jobs.vault import Vault
 from workers.deadline import Deadline
 from workers.engines.base import Engine, NotTaken
 from workers.gate import Gate
-from workers.hands import Hands
+from workers.hands import Hands, Hold, hold_of
 from workers.loop import EngineLoop
 from workers.pages import ResultWriter, WorkerPage
 from workers.recorder import Recorder
@@ -174,6 +174,10 @@ class Recognizer:
     def cancel_documents(self, documents: set[str]) -> None:
         """Abort the pages of canceled documents in the engine; nothing is recorded for them but that we let go."""
         self._cancel(lambda page: page.document.id in documents, drop=False)
+
+    def drop(self, holds: set[Hold]) -> None:
+        """Abort pages that are no longer ours, and record nothing for them. Those that just ended are not touched."""
+        self._cancel(lambda page: hold_of(page) in holds, drop=True)
 
     def hand_back_all(self) -> None:
         """Abort everything and give the pages back, uncounted; also those that were claimed a moment ago."""

@@ -51,6 +51,7 @@ class Tick:
         timers: TimerSettings,
         rules: RescueRules,
         holder: Callable[[], str],
+        document_timeout: float | None = None,
     ) -> None:
         self._db, self._bell, self._rules, self._holder = db, bell, rules, holder
         self._pause = timers.scaled("tick_every")
@@ -58,6 +59,7 @@ class Tick:
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
+        self._document_timeout = document_timeout
         self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
         self._reached_last = 0.0
@@ -124,6 +126,7 @@ class Tick:
         if self._reached_since is not None and time.monotonic() - self._reached_since >= self._rules.stale:
             dispatch.judge(self._db, self._rules)
         dispatch.take_back(self._db, self._rules)
+        dispatch.end_late(self._db, self._document_timeout)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.forget_workers(self._db)

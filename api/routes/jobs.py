@@ -96,6 +96,7 @@ async def _enter(api: Api, submission: Submission, intake: Intake) -> JobPublic:
         engine=submission.engine,
         documents=submission.documents,
         vault=api.vault,
+        timeout=api.limits.job_timeout,
     )
     try:
         return await anyio.to_thread.run_sync(enter)

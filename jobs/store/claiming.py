@@ -138,7 +138,8 @@ _LOCK_CLAIMABLE = Sql(
        WHERE d.attempt = refs.a ORDER BY d.id {update_of_d}"""
 )
 _CLAIM_SPLITS = Sql(
-    """UPDATE document SET state = 'running', worker = :worker, attempt = attempt + 1, rung_at = NULL
+    """UPDATE document SET state = 'running', worker = :worker, attempt = attempt + 1, rung_at = NULL,
+              started_at = coalesce(started_at, {now})
        FROM {list:refs(d text, a int)}
        WHERE document.id = refs.d AND document.attempt = refs.a AND NOT sealed AND worker IS NULL
          AND state IN ('queued', 'running') AND ready_at <= {now}

@@ -73,7 +73,7 @@ _RETRY_PAGES = Sql(
 _REOPEN_DOCUMENTS = Sql(
     """UPDATE document SET state = 'running', pending = again.pages, failed = failed - again.pages, errors = 0,
               crashes = 0, error = NULL, worker = NULL, rung_at = NULL, ready_at = {now}, finished_at = NULL,
-              sealed = (source_pages IS NOT NULL)
+              started_at = {now}, deadline_at = NULL, sealed = (source_pages IS NOT NULL)
        FROM (SELECT ids.id, (SELECT count(*) FROM page WHERE document_id = ids.id AND state = 'pending') AS pages
              FROM {list:ids(id text)}) AS again
        WHERE document.id = again.id"""

@@ -21,7 +21,7 @@ class Process:
         self.drains = 0
         self.incarnation = Incarnation(
             db, Registration(new_worker_id(), "host", slot, 1, "echo", 8), Hands(), every=3600.0,
-            on_canceled=lambda _: None, on_replaced=lambda: None, on_drain=self._drain,
+            on_canceled=lambda _: None, on_taken=lambda _: None, on_replaced=lambda: None, on_drain=self._drain,
         )  # fmt: skip
         self.incarnation.register()
 

@@ -153,7 +153,7 @@ def _nobody(*_):
 def test_a_heartbeat_without_a_database_is_no_death(fragile, own_postgres, caplog):
     incarnation = Incarnation(
         fragile, Registration(new_worker_id(), "host", "slot", 1, "echo", 8), Hands(), every=0.05,
-        on_canceled=_nobody, on_replaced=_nobody, on_drain=_nobody,
+        on_canceled=_nobody, on_taken=_nobody, on_replaced=_nobody, on_drain=_nobody,
     )  # fmt: skip
     incarnation.register()
     before = incarnation.id

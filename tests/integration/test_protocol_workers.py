@@ -44,10 +44,11 @@ class Process:
 
     def __init__(self, db, slot="slot"):
         self.hands = Hands()
-        self.canceled, self.replaced = [], []
+        self.canceled, self.taken, self.replaced = [], [], []
         self.incarnation = Incarnation(
             db, Registration(new_worker_id(), "host", slot, 1, "echo", 8), self.hands, every=3600.0,
-            on_canceled=self.canceled.append, on_replaced=lambda: self.replaced.append(self.incarnation.id),
+            on_canceled=self.canceled.append, on_taken=self.taken.append,
+            on_replaced=lambda: self.replaced.append(self.incarnation.id),
             on_drain=lambda: None,
         )  # fmt: skip
         self.incarnation.register()

@@ -41,6 +41,20 @@ def test_cancel_in_the_middle(mill):
     assert mill.wait(mill.submit(pdf(80))).state is State.SUCCEEDED
 
 
+def test_a_job_whose_deadline_passes_keeps_what_it_has_and_frees_the_engine(mill):
+    """Its pages hang for as long as pages may; others need the engine's places."""
+    slow = {"*": 3600.0} | {str(page): 0.01 for page in range(1, 6)}
+    job_id = mill.submit(pdf(100), echo=EchoOptions(seconds=slow), deadline_seconds=3.0)
+    mill.until(lambda: mill.count(job_id)["running"] > 5, "the slow pages to run")
+
+    assert mill.wait(job_id).state is State.PARTIAL
+    assert mill.count(job_id) == {"succeeded": 5, "failed": 95}
+    assert {page.error.code for page in mill.pages(job_id) if page.error} == {"deadline_exceeded"}
+    assert unsound(mill, job_id) == []
+    other = mill.submit(*[pdf(20)] * 3)
+    assert mill.wait(other).state is State.SUCCEEDED
+
+
 def test_cancel_before_the_split(mill):
     job_id = mill.submit(*[pdf(30)] * 40)
     lifecycle.cancel(mill.db, job_id)
