@@ -22,9 +22,10 @@ _RANGE = re.compile(r"^\d*(-\d*)?$")
 
 EchoFault = Literal[
     "error", "error_once", "fatal_error", "crash", "crash_once", "crash_beside", "hang", "kill_render", "memory",
-    "endless",
+    "endless", "block",
 ]  # fmt: skip
-"""crash_beside: only where another page is in the engine; memory: MemoryError; endless: cut off as a model's answer."""
+"""crash_beside: only where another page is in the engine; memory: MemoryError; endless: cut off as a model's answer;
+block: the engine's loop stands still for good."""
 
 
 class EchoOptions(BaseModel):

@@ -201,6 +201,14 @@ class WorkerSettings(_Group):
     max_crashes: int = Field(
         default=3, ge=1, description="Workers or engines that die while they read nothing but a page end it."
     )
+    stall_timeout: float = Field(
+        default=120.0, gt=0, description="Seconds after which a worker whose engine's loop stands still ends."
+    )
+    worker_memory: int | None = Field(
+        default=None,
+        ge=64 * MIB,
+        description="Resident bytes beyond which a worker drains and ends. Absent: none.",
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`python -m workers`: one worker process, configured by PAGEMILL_… variables.
 
-Exit status: 0 after a shutdown in good order, 1 when it cannot start, 70 when its engine died.
+Exit status: 0 after a shutdown in good order, 1 when it cannot start, 70 when its engine died or its loop
+stood still, 75 when it drained because it had too much memory.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ from workers.sources import Sources
 from workers.split import Splitter
 from workers.tasks import Stages
 from workers.tick import Tick, rescue_rules
+from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,17 @@ class WorkerProcess:
     """Everything a worker process owns. Use as a context manager; entering starts it, leaving closes it."""
 
     def __init__(
-        self, settings: Settings, on_engine_death: Callable[[EngineUnavailable], None], on_drain: Callable[[], None]
+        self,
+        settings: Settings,
+        on_engine_death: Callable[[EngineUnavailable], None],
+        on_drain: Callable[[], None],
+        on_stall: Callable[[float], None],
+        on_memory: Callable[[int], None],
     ) -> None:
         """`on_engine_death` is called from the engine's loop and must end the process soon; `on_drain` from the
-        heartbeat, again and again, and must let it finish what it holds."""
+        heartbeat, again and again, and must let it finish what it holds. For the two others: workers/watchdog.py."""
         self.settings = settings
+        self._on_stall, self._on_memory = on_stall, on_memory
         self._on_drain = on_drain
         self._on_engine_death = on_engine_death
         self._stack = ExitStack()
@@ -139,6 +146,21 @@ class WorkerProcess:
         self.incarnation.start()
         stack.callback(self.tick.stop)
         self.tick.start()
+        if self.engine is not None:
+            self._start_watchdog()
+
+    def _start_watchdog(self) -> None:
+        """Once the engine is warm: what it loads may keep its loop busy for long."""
+        worker = self.settings.worker
+        watchdog = Watchdog(
+            self.loop.loop,
+            stall=worker.stall_timeout,
+            memory=worker.worker_memory,
+            on_stall=self._on_stall,
+            on_memory=self._on_memory,
+        )
+        self._stack.callback(watchdog.stop)
+        watchdog.start()
 
     def _start_engine(self) -> LazyPool | None:
         """Load and warm up; where that fails, leave a row that says why this worker takes no work."""

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 ENGINE_DIED = 70
 """Exit status of a worker whose engine died (EX_SOFTWARE); its supervisor starts it again."""
+OVER_MEMORY = 75
+"""Exit status of a worker that drained because it had too much memory (EX_TEMPFAIL)."""
 STAGE_THREADS = 4
 """Threads beside those for pages: splits, assemblies, purges."""
 HANDING_BACK = 10.0
@@ -54,7 +56,7 @@ class Consumer:
 
     def run(self) -> int:
         """Blocks until told to end; returns the exit status. Raises what starting raises."""
-        with WorkerProcess(self._settings, self._engine_died, self._drain) as process:
+        with WorkerProcess(self._settings, self._engine_died, self._drain, self._stalled, self._over_memory) as process:
             self._process = process
             self._consume(process)
         return self._exit_code
@@ -91,6 +93,20 @@ class Consumer:
             self._draining.set()
             log.info("asked to drain: ending after what is held", extra={"action": "drain"})
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _over_memory(self, used: int) -> None:
+        """From the watchdog: end as after a drain, with a status that has a supervisor start us again."""
+        if not self._exit_code:
+            limit = self._settings.worker.worker_memory
+            log.error("%d bytes of memory, the limit is %s: draining", used, limit, extra={"action": "over_memory"})
+            self._exit_code = OVER_MEMORY
+        self._drain()
+
+    def _stalled(self, seconds: float) -> None:
+        """From the watchdog: nothing can be handed back, the loop would have to do it. As a death it counts for the
+        pages that were inside (rule 7): one that does this each time must end some day."""
+        log.critical("the engine's loop has stood still for %g s: ending", seconds, extra={"action": "stalled"})
+        os._exit(ENGINE_DIED)
 
     def _shutting_down(self, **_: Any) -> None:
         """Celery heard the first signal; it stops consuming and waits for the threads."""

@@ -1,6 +1,7 @@
 """Worker processes beside and after one another: queues, slots, signals, starts that fail."""
 
 import signal
+import time
 
 import pytest
 
@@ -14,6 +15,9 @@ from tests.installation import Installation
 from tests.mill import CALM
 from tests.processes import alive, wait_until
 from tests.soundness import unsound
+from workers.consumer import ENGINE_DIED, OVER_MEMORY
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -159,6 +163,34 @@ def test_a_document_that_will_not_open_does_not_outlast_the_grace_time(small_mil
         worker.start()
         assert ended(mill, job_id).state is State.SUCCEEDED
         assert mill.documents(job_id)[0].error is None
+
+
+def test_a_page_that_stops_the_engines_loop_ends_and_its_neighbours_succeed(mill):
+    """Such a worker sends heartbeats for ever, and none of its pages has a deadline any more."""
+    with mill.worker(PAGEMILL_STALL_TIMEOUT="1", PAGEMILL_MAX_CRASHES="1") as worker:
+        job_id = mill.submit(pdf(6), echo=EchoOptions(faults={"4": "block"}))
+        deaths = 0
+        while not mill.job(job_id).finished_at:
+            if not worker.running:
+                assert worker.wait() == ENGINE_DIED
+                deaths += 1
+                worker.start()
+            time.sleep(0.05)
+        assert ended(mill, job_id).state is State.PARTIAL
+        [failed] = [page for page in mill.pages(job_id) if page.error is not None]
+        assert (failed.number, failed.error.code, failed.crashes) == (4, "page_crashed", deaths)
+
+
+def test_a_worker_with_too_much_memory_drains_and_asks_to_be_started_again(mill):
+    with mill.worker(PAGEMILL_WORKER_MEMORY=str(64 * MIB), PAGEMILL_STALL_TIMEOUT="8") as worker:
+        job_id = mill.submit(pdf(30), echo=EchoOptions(seconds={"*": 3.0}))
+        assert worker.wait() == OVER_MEMORY
+        assert "bytes of memory, the limit is 67108864: draining" in worker.output()
+        [row] = mill.workers()
+        assert (row.state, row.pages_running) == ("stopped", 0)
+    with mill.worker():
+        assert ended(mill, job_id).state is State.SUCCEEDED
+        assert counts(mill, job_id) == (0, 0)
 
 
 def test_a_second_sigterm_ends_at_once(small_mill):

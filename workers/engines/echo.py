@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import ClassVar
@@ -165,6 +166,9 @@ class EchoEngine:
     async def _hang(self, page: PageHandle) -> None:
         await asyncio.Event().wait()
 
+    async def _block(self, page: PageHandle) -> None:
+        threading.Event().wait()
+
     async def _kill_render(self, page: PageHandle) -> None:
         await page.call("kill")
 
@@ -178,6 +182,7 @@ class EchoEngine:
         "memory": _memory,
         "endless": _endless,
         "hang": _hang,
+        "block": _block,
         "kill_render": _kill_render,
     }
 
