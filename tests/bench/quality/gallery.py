@@ -83,11 +83,11 @@ def read(sources: list[Path], out: Path, text: str) -> None:
 
 def frame(source: Path, out: Path) -> Path:
     """The page's image beside its Markdown, as an HTML file."""
-    image = out / f"{source.name}.page.jpg"
+    [result] = out.rglob(f"{source.name}.md")  # in its folder, where the sources come from several
+    image = result.with_suffix(".page.jpg")
     _render(source).convert("RGB").save(image, quality=80)
-    markdown = (out / f"{source.name}.md").read_text("utf-8")
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
-    page = out / f"{source.name}.html"
+    body = MarkdownIt("commonmark").enable("table").render(result.read_text("utf-8"))
+    page = result.with_suffix(".html")
     page.write_text(FRAME.format(name=html.escape(source.name), image=image.name, body=body), "utf-8")
     return page
 
