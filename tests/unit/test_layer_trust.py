@@ -370,6 +370,13 @@ def test_an_inked_region_of_text_without_lines_is_suspicious_and_a_figure_is_not
     assert not suspicious(page, lines, [Region("text", Box(200, 200, 300, 215), 0.9)], []), "nothing is drawn there"
 
 
+def test_a_short_word_in_its_large_quad_is_not_missing():
+    """`No` in a table at 200 dpi: 25 x 18 pixels of letters in a quad of 46 x 40."""
+    word, quad = Box(110, 111, 135, 129), Box(100, 100, 146, 140)
+    assert len(missing(np.array([as_quad(quad)], np.float32), [word], [], (400, 400)).quads) == 0
+    assert len(missing(np.array([as_quad(quad)], np.float32), [Box(110, 141, 135, 159)], [], (400, 400)).quads) == 1
+
+
 def test_missing_text_counts_outside_of_figures_and_in_pages_taken_for_figures():
     quads = np.array([as_quad(box) for box in [(10, 10, 110, 20), (10, 50, 110, 60), (10, 90, 110, 100)]], np.float32)
     lines = [Box(10, 10, 110, 20)]
