@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -52,11 +53,17 @@ class ServiceError(RuntimeError):
     """A service did not start, or ended by itself. Carries the end of its log."""
 
 
+_GIVEN: deque[int] = deque(maxlen=64)
+"""What was given last and may not be open yet: one's gRPC port would else be another's own."""
+
+
 def free_port(offsets: tuple[int, ...] = (0,)) -> int:
-    """A port on which nothing listens, nor on the ports at these offsets from it."""
+    """A port on which nothing listens, nor on the ports at these offsets from it; none of them is given again soon."""
     while True:
         port = random.choice(PORTS)
-        if all(_is_free(port + offset) for offset in offsets):
+        block = {port + offset for offset in offsets}
+        if block.isdisjoint(_GIVEN) and all(map(_is_free, block)):
+            _GIVEN.extend(block)
             return port
 
 
