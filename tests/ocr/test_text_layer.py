@@ -12,6 +12,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 
 from jobs.errors import TextLayerMissing
+from jobs.markdown import page_markdown
 from jobs.options import PageOptions
 from jobs.settings import EngineSettings
 from tests.layers import CAP, drawn, mapped_font, raw_pdf
@@ -254,3 +255,13 @@ def test_only_the_layer_of_an_image_is_an_error(half):
     plate.paste((120, 10, 10), (50, 50, 250, 250))
     info = page.info.model_copy(update={"width": 300, "height": 300})
     assert half.recognize(RenderedPage(1, plate, info), PageOptions(text="layer")).result.text.source == "layer"
+
+
+# --- listings
+
+
+def test_a_listing_keeps_its_lines_and_indents(half):
+    result = read(half, document("public/docling-project+docling/code_and_formula.pdf"))
+    code = [block.content for block in result.blocks if block.label == "algorithm"]
+    assert code == ["function add(a, b) {\n    return a + b;\n}\nconsole.log(add(3, 5));"]
+    assert "\n```\n" + code[0] + "\n```\n" in page_markdown(result)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
 from workers.textlayer.direction import has_rtl, reading_order, reads_rtl
 from workers.textlayer.encoding import BULLET, REPLACEMENT, SOFT_HYPHEN, composed, plain
+from workers.textlayer.fixed import Cell, Columns, fixed_fonts, on_grid
 from workers.textlayer.glyphs import Glyph
 
 Point = tuple[float, float]
@@ -59,6 +60,8 @@ class TextLine:
     em: float
     font: int
     """The font of most of it."""
+    columns: Columns | None = None
+    """With all its blanks, where it is set in a font whose characters are of one width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class _Placed:
     @property
     def blank(self) -> bool:
         return self.text.isspace()
+
+    @property
+    def room(self) -> Cell:
+        return Cell(self.text, self.glyph.style.font, self.em, self.u0, self.u1)
 
 
 @dataclass(slots=True)
@@ -106,7 +113,8 @@ def text_lines(glyphs: Sequence[Glyph]) -> list[TextLine]:
     """The lines of these glyphs, in no order that means anything. Every glyph is in one; doubles are left out."""
     runs = [run for run in _runs(_once(glyphs)) if any(not item.blank for item in run.items)]
     rtl = reads_rtl("".join(item.text for run in runs for item in run.items))
-    lines = [_line(run, rtl_page=rtl) for run in _joined(runs)]
+    fixed = fixed_fonts([item.room for run in runs for item in run.items if not item.blank])
+    lines = [_line(run, fixed, rtl_page=rtl) for run in _joined(runs)]
     return [line for line in lines if line.text]
 
 
@@ -253,13 +261,15 @@ def _touch(line: _Run, run: _Run) -> bool:
     return -0.3 * small <= gap <= near * em and shift <= SHIFT * em
 
 
-def _line(run: _Run, *, rtl_page: bool) -> TextLine:
+def _line(run: _Run, fixed: Mapping[int, float], *, rtl_page: bool) -> TextLine:
     letters = [item for item in run.items if not item.blank]
     fonts: dict[int, int] = {}
     for item in letters:
         fonts[item.glyph.style.font] = fonts.get(item.glyph.style.font, 0) + 1
     text = _vertical_text(letters) if run.vertical else _text(run.items, rtl_page=rtl_page)
-    return TextLine(text, _corners(run, letters), run.angle, run.em, max(fonts, key=lambda font: fonts[font]))
+    font = max(fonts, key=lambda font: fonts[font])
+    columns = None if run.vertical or has_rtl(text) else on_grid((item.room for item in letters), fixed)
+    return TextLine(text, _corners(run, letters), run.angle, run.em, font, columns)
 
 
 def _vertical_text(letters: Sequence[_Placed]) -> str:

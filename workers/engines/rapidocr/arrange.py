@@ -12,6 +12,7 @@ from jobs.wording import HYPHENS, words_seen
 from workers.engines.rapidocr import flow, headings, labels
 from workers.engines.rapidocr.geometry import Box, Line, Region, line_height, mean_score, union
 from workers.engines.rapidocr.grids import Grid, filled
+from workers.engines.rapidocr.listings import listing_text, listings
 from workers.engines.rapidocr.order import reading_order, split_columns
 from workers.engines.rapidocr.paragraphs import Row, join_rows, paragraphs, pitch, rows
 from workers.engines.rapidocr.pieces import RUNNING, TITLES, Piece, row_height
@@ -58,9 +59,12 @@ def arrange(
     unit = line_height(lines)
     settled = settle(regions, lines, unit)
     vertical = [line for line in lines if labels.is_vertical(line.box, line.text)]
-    held, loose = assign([line for line in lines if line not in vertical], settled)
+    code = [group for group in listings(lines, settled) if not any(line in vertical for line in group)]
+    elsewhere = {id(line) for line in vertical} | {id(line) for group in code for line in group}
+    held, loose = assign([line for line in lines if id(line) not in elsewhere], settled)
     print_ = _Print(unit, words_seen(line.text for line in lines), headings.title_fonts(lines), grids)
     pieces = [Piece(labels.vertical_label(v.box, width), v.box, v.text, v.score) for v in vertical]
+    pieces += [_listing(group) for group in code]
     for index, region in enumerate(settled):
         pieces += _pieces(region, held[index], print_)
     for group in loose_groups(loose, unit):
@@ -277,6 +281,12 @@ def _text_pieces(label: Label, lines: Sequence[Line], page: _Print) -> list[Piec
             else:
                 pieces += [_paragraph(label, paragraph, page.known) for paragraph in paragraphs(run)]
     return pieces
+
+
+def _listing(lines: Sequence[Line]) -> Piece:
+    box, number = union(line.box for line in lines), len(rows(lines))
+    height = row_height(lines)
+    return Piece("algorithm", box, listing_text(lines), mean_score(lines), row_height=height, rows=number)
 
 
 def _paragraph(label: Label, paragraph: Sequence[Row], known: frozenset[str]) -> Piece:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 from jobs.results import Label
+from workers.textlayer.fixed import Columns
 
 
 class Box(NamedTuple):
@@ -53,6 +54,8 @@ class Line:
     """Around all of it, where that is more than `box`."""
     font: int | None = None
     """Which of the page's fonts it is set in, where that is known."""
+    columns: Columns | None = None
+    """With all its blanks, where its characters are known to be of one width."""
 
     @property
     def outline(self) -> Box:

@@ -186,7 +186,14 @@ def _reading(regions: Sequence[Region], found: Sequence[ReadLine], image: Pixels
     centre = (image.shape[1] / 2, image.shape[0] / 2)
     angle = skew((quad[0], quad[1]) for quad in corners)
     lines = [
-        Line(band(quad, angle, centre), line.text, line.score, straightened(quad, angle, centre), line.font)
+        Line(
+            band(quad, angle, centre),
+            line.text,
+            line.score,
+            straightened(quad, angle, centre),
+            line.font,
+            line.columns,
+        )
         for quad, line in zip(corners, found, strict=True)
     ]
     return _Reading([replace(r, box=moved(r.box, -angle, centre)) for r in regions], lines, angle)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from workers.textlayer.direction import has_rtl, reading_order, reads_rtl
+from workers.textlayer.fixed import Columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class ReadLine(NamedTuple):
     """0 to 1, the mean probability of its characters."""
     font: int | None = None
     """Which of the page's fonts it is set in, where that is known: in a text layer."""
+    columns: Columns | None = None
+    """With all its blanks, where a text layer says that its characters are of one width."""
 
 
 class Recognizer:

@@ -62,7 +62,7 @@ def as_read(line: TextLine) -> ReadLine:
     if abs(math.remainder(line.angle, math.tau)) > MOST:
         box = box_of(line)
         corners = ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))
-    return ReadLine(np.array(corners, np.float32), line.text, _EXACT, line.font)
+    return ReadLine(np.array(corners, np.float32), line.text, _EXACT, line.font, line.columns)
 
 
 def _turn(lines: Sequence[TextLine]) -> Turn:
