@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from jobs.errors import EngineUnavailable
 from jobs.settings import EngineSettings
 from workers.engines.base import RenderedPage
@@ -84,6 +86,21 @@ class Faulty:
 
     def leak(self, page: RenderedPage, size: int) -> None:
         self._leak.append(bytearray(size))
+
+    def scatter(self, page: RenderedPage, size: int) -> int:
+        """Leave the C heap full of holes, `size` bytes of them in all; returns the resident bytes before that."""
+        heap, block = ctypes.CDLL(None), 64 * 1024  # smaller than what is mapped by itself
+        heap.malloc.restype, heap.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        before = psutil.Process().memory_info().rss
+        blocks = []
+        for _ in range(size // block):
+            blocks.append(heap.malloc(block))
+            heap.malloc(2048)  # stays, so that no hole reaches the heap's end
+        for at in blocks:
+            ctypes.memset(at, 1, block)
+        for at in blocks:
+            heap.free(at)
+        return int(before)
 
     def need(self, page: RenderedPage, size: int) -> int:
         return len(bytearray(size))

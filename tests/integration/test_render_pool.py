@@ -181,6 +181,21 @@ def test_a_process_holds_a_few_pages_and_the_rest_waits_for_a_release(source, tm
     assert log.read_text().split() == ["1", "2", "4", "5"]
 
 
+def test_memory_that_a_page_left_in_pieces_is_given_back(source):
+    size = 200 * MIB
+
+    async def run(pool):
+        async with page(pool, source, 1) as first:
+            before = await first.call("scatter", size)
+            process = psutil.Process(await first.call("pid"))
+            assert process.memory_info().rss > before + 0.8 * size
+            await asyncio.sleep(1.1)  # no page comes so soon after another that memory is given back each time
+        await until_async(lambda: process.memory_info().rss < before + 0.2 * size)
+
+    with running() as pool:
+        asyncio.run(run(pool))
+
+
 def test_documents_and_images_cross_with_their_password(tmp_path):
     secret = tmp_path / "secret.pdf"
     secret.write_bytes(files.encrypted_pdf("sesame"))

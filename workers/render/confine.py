@@ -1,4 +1,4 @@
-"""What a render process does to itself: a bound on its memory, and never outliving its parent."""
+"""What a render process does to itself: bounding its memory, giving back what is free, never outliving its parent."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def limit_data(limit: int) -> None:
     """Allocations beyond `limit` bytes of data fail in this process. The soft limit only, so that it can move."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def give_memory_back() -> None:
+    """Return to the system what is free in the C heap, where its allocator can be told to (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def settle_in(parent: int) -> None:
