@@ -7,12 +7,16 @@ from typing import Annotated
 
 import anyio
 from fastapi import Depends, Path, Query, Request
+from fastapi.security.utils import get_authorization_scheme_param
 
+from api.auth import Doorkeeper, Principal, require
 from api.images import PageImages
 from jobs.blobs import BlobStore
-from jobs.errors import NotFound
+from jobs.errors import NotFound, Unauthorized
 from jobs.ids import is_id
+from jobs.models import Scope
 from jobs.settings import LimitSettings
+from jobs.store import keys
 from jobs.store.database import Database
 from jobs.vault import Vault
 
@@ -22,6 +26,7 @@ class Api:
     """Everything a request may touch."""
 
     database: Database
+    doorkeeper: Doorkeeper
     blobs: BlobStore
     vault: Vault | None
     """None without PAGEMILL_SECRET_KEY: passwords are then refused."""
@@ -44,9 +49,38 @@ def get_api(request: Request) -> Api:
 ApiDep = Annotated[Api, Depends(get_api)]
 
 
-def _job_id(job: Annotated[str, Path(description="`job_…`")]) -> str:
+def _principal(api: ApiDep, request: Request) -> Principal:
+    headers = request.headers
+    token: str | None = None
+    if (authorization := headers.get("authorization")) is not None:
+        scheme, token = get_authorization_scheme_param(authorization)
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized("only bearer keys are known here: Authorization: Bearer pm_…", where="Authorization")
+    site = headers.get("sec-fetch-site")
+    return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+
+def own_jobs(principal: PrincipalDep, request: Request) -> None:
+    """Of routes of jobs: looking needs `read`, everything else `submit`."""
+    require(principal, [Scope.READ if request.method in ("GET", "HEAD") else Scope.SUBMIT])
+
+
+def administration(principal: PrincipalDep) -> None:
+    """Of routes that show or change what concerns everybody."""
+    require(principal, [Scope.ADMIN])
+
+
+def _job_id(job: Annotated[str, Path(description="`job_…`")], api: ApiDep, principal: PrincipalDep) -> str:
     if not is_id(job, "job"):
         raise NotFound(f"there is no job {job[:80]!r}", where="job")
+    if principal.sees is not None:
+        with api.database.read() as session:
+            if keys.owner_of(session, job) != principal.sees:
+                # As for a job that does not exist: whether it does is nobody else's affair.
+                raise NotFound(f"there is no job {job}", where=job)
     return job
 
 

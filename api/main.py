@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import anyio
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import openapi, problems
-from api.deps import Api
+from api.auth import Doorkeeper
+from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.routes import documents, jobs, pages, results, service
 from api.version import VERSION
 from jobs.blobs import open_store
+from jobs.errors import DatabaseUnavailable
 from jobs.settings import (
     ApiSettings,
     BlobSettings,
@@ -29,7 +31,7 @@ from jobs.settings import (
     SecretSettings,
     load,
 )
-from jobs.store.database import open_database
+from jobs.store.database import Database, open_database
 from jobs.vault import open_vault
 
 logger = logging.getLogger(__name__)
@@ -85,8 +87,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(service.root)
-    for module in (service, jobs, documents, pages, results):
-        app.include_router(module.router, prefix="/v1")
+    for router in (service.router, service.operation):
+        app.include_router(router, prefix="/v1")
+    for module in (jobs, documents, pages, results):
+        app.include_router(
+            module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403)
+        )
     problems.install(app)
     openapi.install(app)
     app.add_middleware(SecurityHeaders)
@@ -100,6 +106,7 @@ def _opened(settings: Settings) -> Iterator[Api]:
         blobs = open_store(settings.blobs)
         yield Api(
             database=database,
+            doorkeeper=Doorkeeper(database, settings.api.auth, settings.api.api_host),
             blobs=blobs,
             vault=open_vault(settings.secrets),
             limits=settings.limits,
@@ -111,6 +118,13 @@ def _opened(settings: Settings) -> Iterator[Api]:
         )
     finally:
         database.dispose()
+
+
+def check_door(settings: ApiSettings, database: Database) -> None:
+    """Raises InvalidRequest where a server of these settings would serve strangers or nobody. A database that is away
+    is no reason not to start: without it nobody gets in."""
+    with suppress(DatabaseUnavailable):
+        Doorkeeper(database, settings.auth, settings.api_host).check_start()
 
 
 class _Server(uvicorn.Server):
@@ -127,6 +141,13 @@ class _Server(uvicorn.Server):
             self._on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
+def _at(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """With another address: who is let in depends on it."""
+    given = {"api_host": host, "api_port": port}
+    update = {name: value for name, value in given.items() if value is not None}
+    return replace(settings, api=settings.api.model_copy(update=update))
+
+
 def serve(
     host: str | None = None,
     port: int | None = None,
@@ -137,13 +158,18 @@ def serve(
     """Serve until SIGINT or SIGTERM; open requests then have a few seconds to end.
 
     `on_ready` is called with the address once connections are accepted (port 0 picks a free one). Raises SystemExit
-    when the address is taken, InvalidRequest for a wrong setting.
+    when the address is taken, InvalidRequest for a wrong setting, or where strangers could come in (`check_door`).
     """
-    settings = settings or Settings.from_environment()
+    settings = _at(settings or Settings.from_environment(), host, port)
+    database = open_database(settings.database)
+    try:
+        check_door(settings.api, database)
+    finally:
+        database.dispose()
     config = uvicorn.Config(
         create_app(settings),
-        host=settings.api.api_host if host is None else host,
-        port=settings.api.api_port if port is None else port,
+        host=settings.api.api_host,
+        port=settings.api.api_port,
         access_log=False,
         log_level="info",
         server_header=False,

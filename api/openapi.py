@@ -23,6 +23,11 @@ PATH = Path(__file__).with_name("openapi.json")
 # Bodies that are read or written as streams, so that FastAPI does not see their models.
 _STREAMED: tuple[type[BaseModel], ...] = (ProblemBody, JobOptions, DocumentResult, PageEntry)
 _REF = "#/components/schemas/{model}"
+_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key (`pagemill keys create`). On a loopback address none is needed until one was made.",
+}
 _METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 
 
@@ -39,12 +44,15 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(_streamed_schemas())
+    document["components"]["securitySchemes"] = {"key": _SCHEME}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for path in document["paths"].values():
         for method, operation in path.items():
             if method in _METHODS:
                 _without_validation_error(operation["responses"])
+                if "401" in operation["responses"]:
+                    operation["security"] = [{"key": []}, {}]
     return document
 
 

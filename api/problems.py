@@ -65,6 +65,8 @@ class ProblemBody(BaseModel):
 
 _WHEN: dict[int, str] = {
     400: "`invalid_request`: a field, parameter or header is wrong; `where` names it",
+    401: "`unauthorized`: a valid API key is needed",
+    403: "`forbidden`: this key has not the scope, or the request comes from a strange page",
     404: "`not_found`: nothing under this id",
     406: "`not_acceptable`: none of the accepted formats can be produced",
     409: "`result_not_ready`: still queued or running; see Retry-After",
@@ -81,11 +83,12 @@ _WHEN: dict[int, str] = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these, besides 500 and 503."""
     retry = {"headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}}
+    challenge = {"headers": {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`."}}}
     return {
         status: {
             "description": _WHEN[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            **(retry if status in (409, 429, 503) else {}),
+            **(retry if status in (409, 429, 503) else challenge if status == 401 else {}),
         }
         for status in sorted({*statuses, 500, 503})
     }
@@ -96,6 +99,8 @@ def problem_response(error: PagemillError, extra: Mapping[str, Any] | None = Non
     headers = {"Cache-Control": "no-store"}
     if (wait := _retry_after(error)) is not None:
         headers["Retry-After"] = str(wait)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="pagemill"'
     return _response(error.problem(), headers, extra)
 
 

@@ -6,7 +6,7 @@ import re
 
 from uuid_utils import uuid7
 
-_ID = re.compile(r"^(job|doc|wrk)_[0-9a-f]{32}$")
+_ID = re.compile(r"^(job|doc|wrk|key)_[0-9a-f]{32}$")
 
 
 def _new(prefix: str) -> str:
@@ -23,6 +23,10 @@ def new_document_id() -> str:
 
 def new_worker_id() -> str:
     return _new("wrk")
+
+
+def new_key_id() -> str:
+    return _new("key")
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -138,16 +138,16 @@ def retry(
 
 
 def retry_all(
-    db: Database, blobs: BlobStore, code: str, *, limit: int, before: str | None = None
+    db: Database, blobs: BlobStore, code: str, *, limit: int, before: str | None = None, owner: str | None = None
 ) -> tuple[list[JobPublic], str | None]:
-    """Run what failed with this code again, whatever its job: a transaction for each job, newest first, `limit` of them
-    at a time. Returns them and `before` for the next call, None where there are no more.
+    """Run what failed with this code again, in all jobs or those of one owner: a transaction for each, newest first,
+    `limit` of them at a time. Returns them and `before` for the next call, None where there are no more.
 
     What a job's owner canceled or deleted meanwhile is left alone. Raises InvalidRequest for an unknown code.
     """
     _check_code(code)
     with db.read() as session:
-        found = ending.jobs_with(session, code, limit=limit + 1, before=before)
+        found = ending.jobs_with(session, code, limit=limit + 1, before=before, owner=owner)
     retried = []
     for job in found[:limit]:
         with suppress(NotFound, Gone):

@@ -123,6 +123,23 @@ class Pause(SQLModel, table=True):
     since: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
 
 
+class ApiKey(SQLModel, table=True):
+    """A bearer key. What it says is never kept: `digest` is the SHA-256 of its 256 random bits."""
+
+    id: str = Field(primary_key=True)
+    name: str
+    """For people; need not be unique."""
+    digest: str
+    hint: str
+    """How it begins, for whoever wants to know which one they hold."""
+    scopes: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    revoked_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index("ix_api_key_digest", "digest", unique=True),)
+
+
 class Job(SQLModel, table=True):
     """One submission. Page totals are folded from its documents at most once a second."""
 
@@ -163,6 +180,7 @@ class Job(SQLModel, table=True):
         Index("ix_job_open", "id", **_where("state IN ('queued','running')")),
         Index("ix_job_to_purge", "id", **_where("deleted_at IS NOT NULL AND purged_at IS NULL")),
         Index("ix_job_manifest", "id", **_where("NOT manifest")),
+        Index("ix_job_owner", "owner", "id"),
     )  # fmt: skip
 
 
@@ -327,6 +345,28 @@ class PagePublic(_Public):
     worker: str | None
     error: Problem | None
     finished_at: datetime | None
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    SUBMIT = "submit"
+    """Submit jobs; change, cancel, retry and delete its own."""
+    READ = "read"
+    """See its own jobs and their results."""
+    ADMIN = "admin"
+    """All of that with everybody's jobs; see and steer workers and pauses."""
+
+
+class KeyPublic(_Public):
+    """An API key as its administrator sees it. What it says is shown once, when it is made."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 class PausePublic(_Public):

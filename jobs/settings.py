@@ -221,6 +221,10 @@ class ApiSettings(_Group):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8470, ge=0, le=65535)
+    auth: Literal["auto", "keys", "open"] = Field(
+        default="auto",
+        description="keys: API keys are asked for. open: never. auto: not on a loopback address where none was made.",
+    )
     engine: str = Field(default="rapidocr", description="Engine of jobs that name none.")
     engines: str = Field(
         default=",".join(ENGINE_NAMES),

@@ -20,6 +20,7 @@ import httpx
 import orjson
 import typer
 
+from api.auth import Doorkeeper
 from api.broker import broker_state
 from api.cli import embedded
 from api.cli.options import Engine
@@ -135,6 +136,7 @@ class Service:
         replace_file(folder / "ports.json", orjson.dumps(ports))
         self._database = open_database(load(DatabaseSettings, database_url=settings["PAGEMILL_DATABASE_URL"]))
         self._database.migrate()
+        Doorkeeper(self._database, self._api.auth, self._api.api_host).check_start()
         if self._signals.stopped:
             return
         env = embedded.python_environment(self._inherited) | settings

@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from api import examples
-from api.deps import Api, ApiDep, FailureCode, JobId
+from api.deps import Api, ApiDep, FailureCode, JobId, PrincipalDep
 from api.intake import Intake
 from api.paging import Cursor, Limit, cut, id_cursor
 from api.problems import documented
@@ -76,16 +76,16 @@ _BODY: dict[str, Any] = {
         **documented(400, 413, 415, 422, 429),
     },
 )
-async def submit(api: ApiDep, request: Request, response: Response) -> JobPublic:
+async def submit(api: ApiDep, principal: PrincipalDep, request: Request, response: Response) -> JobPublic:
     """Submit documents. The answer comes when the job is safe; the reading begins behind it."""
     reception = Reception(api, request)
     submission = await reception.receive()
-    job = await _enter(api, submission, reception.intake)
+    job = await _enter(api, submission, reception.intake, principal.owner)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 
 
-async def _enter(api: Api, submission: Submission, intake: Intake) -> JobPublic:
+async def _enter(api: Api, submission: Submission, intake: Intake, owner: str) -> JobPublic:
     """The job, in one transaction. Where the database did not answer, the job may exist: its files stay, and the
     sweeper takes them if it does not."""
     enter = partial(
@@ -96,6 +96,7 @@ async def _enter(api: Api, submission: Submission, intake: Intake) -> JobPublic:
         engine=submission.engine,
         documents=submission.documents,
         vault=api.vault,
+        owner=owner,
         timeout=api.limits.job_timeout,
     )
     try:
@@ -108,13 +109,15 @@ async def _enter(api: Api, submission: Submission, intake: Intake) -> JobPublic:
 @router.get("", responses=documented(400))
 def list_jobs(
     api: ApiDep,
+    principal: PrincipalDep,
     limit: Limit = 50,
     cursor: Cursor = None,
     state: Annotated[list[State] | None, Query(description="Only these; may be given several times.")] = None,
 ) -> JobList:
-    """Jobs, newest first."""
+    """Jobs of this key, newest first; everybody's where it may administer."""
+    before = id_cursor(cursor, "job")
     with api.database.read() as session:
-        found = reading.list_jobs(session, limit=limit + 1, before=id_cursor(cursor, "job"), states=state or ())
+        found = reading.list_jobs(session, limit=limit + 1, before=before, states=state or (), owner=principal.sees)
     items, more = cut(found, limit)
     return JobList(items=items, next_cursor=items[-1].id if more else None)
 
@@ -142,11 +145,17 @@ def cancel(api: ApiDep, job: JobId) -> JobPublic:
 
 @router.post("/retry", responses=documented(400))
 def retry_all(
-    api: ApiDep, code: Annotated[str, Query(max_length=100)], limit: Limit = 50, cursor: Cursor = None
+    api: ApiDep,
+    principal: PrincipalDep,
+    code: Annotated[str, Query(max_length=100)],
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> JobList:
-    """Run what failed with this code again, whatever its job. Lists the jobs that run again, newest first, at most
-    `limit` of them; go on with `next_cursor` until it is null."""
-    retried, last = lifecycle.retry_all(api.database, api.blobs, code, limit=limit, before=id_cursor(cursor, "job"))
+    """Run what failed with this code again, in all jobs that this key sees. Lists the jobs that run again, newest
+    first, at most `limit` of them; go on with `next_cursor` until it is null."""
+    retried, last = lifecycle.retry_all(
+        api.database, api.blobs, code, limit=limit, before=id_cursor(cursor, "job"), owner=principal.sees
+    )
     return JobList(items=retried, next_cursor=last)
 
 

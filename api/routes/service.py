@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from api.broker import broker_state
-from api.deps import Api, ApiDep, WorkerId
+from api.deps import Api, ApiDep, WorkerId, administration
 from api.problems import documented, problem_response
 from api.shapes import Check, Health, LimitsPublic, PauseList, ServiceInfo, Signpost, WorkerList
 from api.version import VERSION
@@ -20,6 +20,8 @@ from jobs.store import reading
 router = APIRouter(tags=["service"])
 root = APIRouter(tags=["service"])
 """What stands before every version."""
+operation = APIRouter(tags=["service"], dependencies=[Depends(administration)], responses=documented(401, 403))
+"""What concerns everybody's jobs."""
 
 Owner = Annotated[str, Path(description="An API key's id or an inbox; `-`: jobs that nobody owns")]
 
@@ -74,34 +76,34 @@ def _failure(check: Callable[[], None]) -> ServiceError | None:
     return None
 
 
-@router.get("/workers", responses=documented())
+@operation.get("/workers", responses=documented())
 def workers(api: ApiDep) -> WorkerList:
     """Worker processes that live or ended lately."""
     with api.database.read() as session:
         return WorkerList(items=reading.list_workers(session))
 
 
-@router.post("/workers/{worker}/drain", status_code=202, responses=documented(404))
+@operation.post("/workers/{worker}/drain", status_code=202, responses=documented(404))
 def drain(api: ApiDep, worker: WorkerId) -> WorkerPublic:
     """Let a worker end: it hears of it with its next heartbeat, claims nothing more and finishes what it holds. One
     that has ended already stays as it is; whether a new one is started in its place is its supervisor's affair."""
     return lifecycle.drain(api.database, worker)
 
 
-@router.get("/pauses", responses=documented())
+@operation.get("/pauses", responses=documented())
 def pauses(api: ApiDep) -> PauseList:
     """Whose jobs wait until they are resumed."""
     return PauseList(items=lifecycle.pauses(api.database))
 
 
-@router.put("/pauses/{owner}", responses=documented(400))
+@operation.put("/pauses/{owner}", responses=documented(400))
 def pause(api: ApiDep, owner: Owner) -> PausePublic:
     """Start nothing more of this owner's jobs, those to come included. What is in flight ends as usual, and jobs go on
     being accepted."""
     return lifecycle.pause(api.database, owner)
 
 
-@router.delete("/pauses/{owner}", status_code=204, responses=documented(400, 404))
+@operation.delete("/pauses/{owner}", status_code=204, responses=documented(400, 404))
 def resume(api: ApiDep, owner: Owner) -> None:
     """Let this owner's jobs go on."""
     lifecycle.resume(api.database, owner)

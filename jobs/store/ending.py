@@ -59,6 +59,7 @@ _RETRIABLE = Sql(
 _JOBS_WITH = Sql(
     f"""SELECT j.id FROM job j
         WHERE (CAST(:before AS text) IS NULL OR j.id < :before) AND j.state <> 'canceled' AND j.deleted_at IS NULL
+          AND (CAST(:owner AS text) IS NULL OR j.owner = :owner)
           AND j.documents_failed + j.documents_partial > 0 AND EXISTS (
             SELECT 1 FROM document d WHERE d.job_id = j.id AND d.state IN ('failed', 'partial') AND d.source_key <> ''
               AND {_FAILED_WITH})
@@ -106,9 +107,12 @@ def lock_retriable(session: Session, job: str, document: str | None = None, code
     return lock_documents(session, [row[0] for row in found])
 
 
-def jobs_with(session: Session, code: str, *, limit: int, before: str | None = None) -> list[str]:
-    """Jobs in which a document or page has failed with this code and can be retried, newest first."""
-    return [row[0] for row in _JOBS_WITH.run(session, code=code, limit=limit, before=before)]
+def jobs_with(
+    session: Session, code: str, *, limit: int, before: str | None = None, owner: str | None = None
+) -> list[str]:
+    """Jobs, those of one owner or all, in which a document or page has failed with this code and can be retried,
+    newest first."""
+    return [row[0] for row in _JOBS_WITH.run(session, code=code, limit=limit, before=before, owner=owner)]
 
 
 def reopen(session: Session, job: str, documents: list[str], code: str | None = None) -> None:

@@ -56,12 +56,19 @@ def get_job(session: Session, job_id: str) -> JobPublic:
 
 
 def list_jobs(
-    session: Session, *, limit: int, before: str | None = None, states: Sequence[State] = ()
+    session: Session,
+    *,
+    limit: int,
+    before: str | None = None,
+    states: Sequence[State] = (),
+    owner: str | None = None,
 ) -> list[JobPublic]:
-    """Newest first. `before`: the last id seen."""
+    """Newest first. `before`: the last id seen; `owner`: only theirs."""
     query = select(Job).where(col(Job.deleted_at).is_(None)).order_by(col(Job.id).desc()).limit(limit)
     if before is not None:
         query = query.where(col(Job.id) < before)
+    if owner is not None:
+        query = query.where(Job.owner == owner)
     if states:
         query = query.where(col(Job.state).in_([state.value for state in states]))
     return [_job(row) for row in session.exec(query)]

@@ -44,6 +44,9 @@ def test_the_root_points_to_the_api(server):
 def test_an_engine_that_nobody_serves_here_is_refused(sqlite_url):
     """Its job would wait for ever."""
     with ApiServer(sqlite_url, engine="rapidocr", engines="rapidocr") as server, server.client() as http:
+        database = server.database()
+        database.migrate()
+        database.dispose()
         assert httpx.get(f"{server.url}/v1").json()["engines"] == ["rapidocr"]
         form = [*files(PDF), ("options", (None, '{"engine": "echo"}', "application/json"))]
         raw = http.post("jobs?engine=echo", content=PDF, headers={"Content-Type": "application/pdf"})
