@@ -151,7 +151,7 @@ class RecentResults:
 def _weight(stored: bytes) -> int:
     """Bytes that a result takes as values and as stored.
 
-    Measured: 3.5 KB for one of a single block with a few words, and up to nine times what is stored for a hundred.
+    Measured: about 3 KB for one of a single block with a few words, and nearly ten times what is stored for a hundred.
     """
     return RESULT_OVERHEAD + RESULT_GROWTH * len(stored)
 
