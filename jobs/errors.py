@@ -10,6 +10,8 @@
     │   ├── ResultNotReady        409 result_not_ready        (retryable)
     │   ├── Gone                  410 gone
     │   ├── UploadIncomplete      422 upload_incomplete       (retryable)
+    │   ├── IdempotencyMismatch   422 idempotency_mismatch
+    │   ├── RateLimited           429 rate_limited            (retryable)
     │   └── QueueFull             429 queue_full              (retryable)
     ├── DocumentError         this document cannot be read; its neighbours are not touched
     │   ├── FileTooLarge          413 file_too_large
@@ -21,7 +23,11 @@
     │   ├── TooManyPages          422 too_many_pages
     │   ├── InvalidPageRange      422 invalid_page_range
     │   ├── DeadlineExceeded      422 deadline_exceeded
-    │   └── OutputForbidden       422 output_forbidden
+    │   ├── SourceUnreachable     422 source_unreachable      (retryable)
+    │   ├── SourceForbidden       422 source_forbidden
+    │   ├── SourceChanged         422 source_changed
+    │   ├── OutputForbidden       422 output_forbidden
+    │   └── QuotaExceeded         429 quota_exceeded          (retryable)
     ├── PageError             this page cannot be read; its neighbours are not touched
     │   ├── PageTooLarge          422 page_too_large
     │   ├── PageTimeout           422 page_timeout            (retryable)
@@ -184,6 +190,18 @@ class UploadIncomplete(RequestError):
     code, status, retryable = "upload_incomplete", 422, True
 
 
+class IdempotencyMismatch(RequestError):
+    """This Idempotency-Key was used for another request."""
+
+    code, status = "idempotency_mismatch", 422
+
+
+class RateLimited(RequestError):
+    """Too many requests with this key."""
+
+    code, status, retryable = "rate_limited", 429, True
+
+
 class QueueFull(RequestError):
     """The queue takes no more work now."""
 
@@ -250,10 +268,34 @@ class DeadlineExceeded(DocumentError):
     code = "deadline_exceeded"
 
 
+class SourceUnreachable(DocumentError):
+    """The source cannot be fetched."""
+
+    code, retryable = "source_unreachable", True
+
+
+class SourceForbidden(DocumentError):
+    """The source may not be read."""
+
+    code = "source_forbidden"
+
+
+class SourceChanged(DocumentError):
+    """The source is not what it was when it was submitted."""
+
+    code = "source_changed"
+
+
 class OutputForbidden(DocumentError):
     """The result may not be written there."""
 
     code = "output_forbidden"
+
+
+class QuotaExceeded(DocumentError):
+    """The key's pages of the day are used up."""
+
+    code, status, retryable = "quota_exceeded", 429, True
 
 
 class PageError(PagemillError):

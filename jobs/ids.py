@@ -6,7 +6,7 @@ import re
 
 from uuid_utils import uuid7
 
-_ID = re.compile(r"^(job|doc|wrk|key)_[0-9a-f]{32}$")
+_ID = re.compile(r"^(job|doc|wrk|key|upl|evt)_[0-9a-f]{32}$")
 
 
 def _new(prefix: str) -> str:
@@ -27,6 +27,14 @@ def new_worker_id() -> str:
 
 def new_key_id() -> str:
     return _new("key")
+
+
+def new_upload_id() -> str:
+    return _new("upl")
+
+
+def new_event_id() -> str:
+    return _new("evt")
 
 
 def is_id(text: str, prefix: str) -> bool:
