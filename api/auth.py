@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from jobs import keys
 from jobs.errors import Forbidden, InvalidRequest, Unauthorized
-from jobs.models import Scope
+from jobs.models import KeyLimits, Scope
 from jobs.store.database import Database
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Principal:
     owner: str
     """Id of the key, empty without one: the owner of what is submitted."""
     scopes: frozenset[Scope]
+    limits: KeyLimits = keys.NO_LIMITS
 
     @property
     def sees(self) -> str | None:
@@ -57,9 +58,16 @@ class Doorkeeper:
     """Knows keys by their look-up in the database, remembered for seconds. Thread-safe."""
 
     def __init__(
-        self, database: Database, mode: Mode, host: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        mode: Mode,
+        host: str,
+        limits: KeyLimits = keys.NO_LIMITS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`host`: the address that is listened on."""
+        """`host`: the address that is listened on; `limits`: of keys that have none of their own."""
+        self._limits = limits
         self._database = database
         self._mode = mode
         self._loopback = is_loopback(host)
@@ -94,7 +102,7 @@ class Doorkeeper:
 
     def _look_up(self, token: str) -> Principal | None:
         key = keys.find(self._database, token)
-        return None if key is None else Principal(key.id, frozenset(key.scopes))
+        return None if key is None else Principal(key.id, frozenset(key.scopes), key.limits.over(self._limits))
 
     def _keys_were_made(self) -> bool:
         return self._any.get("", lambda: keys.were_made(self._database))

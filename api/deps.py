@@ -11,6 +11,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 
 from api.auth import Doorkeeper, Principal, require
 from api.images import PageImages
+from api.rates import Rates
 from jobs.blobs import BlobStore
 from jobs.errors import NotFound, Unauthorized
 from jobs.ids import is_id
@@ -27,6 +28,7 @@ class Api:
 
     database: Database
     doorkeeper: Doorkeeper
+    rates: Rates
     blobs: BlobStore
     vault: Vault | None
     """None without PAGEMILL_SECRET_KEY: passwords are then refused."""
@@ -57,7 +59,9 @@ def _principal(api: ApiDep, request: Request) -> Principal:
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("only bearer keys are known here: Authorization: Bearer pm_…", where="Authorization")
     site = headers.get("sec-fetch-site")
-    return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
+    principal = api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
+    api.rates.take(principal.owner, principal.limits.requests_per_second)
+    return principal
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]

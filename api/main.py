@@ -18,10 +18,12 @@ from api.auth import Doorkeeper
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
+from api.rates import Rates
 from api.routes import documents, jobs, pages, results, service
 from api.version import VERSION
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable
+from jobs.models import KeyLimits
 from jobs.settings import (
     ApiSettings,
     BlobSettings,
@@ -91,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, prefix="/v1")
     for module in (jobs, documents, pages, results):
         app.include_router(
-            module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403)
+            module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403, 429)
         )
     problems.install(app)
     openapi.install(app)
@@ -106,7 +108,10 @@ def _opened(settings: Settings) -> Iterator[Api]:
         blobs = open_store(settings.blobs)
         yield Api(
             database=database,
-            doorkeeper=Doorkeeper(database, settings.api.auth, settings.api.api_host),
+            doorkeeper=Doorkeeper(
+                database, settings.api.auth, settings.api.api_host, KeyLimits.model_validate(settings.limits.of_keys())
+            ),
+            rates=Rates(settings.broker),
             blobs=blobs,
             vault=open_vault(settings.secrets),
             limits=settings.limits,

@@ -74,7 +74,7 @@ _WHEN: dict[int, str] = {
     413: "`file_too_large`",
     415: "`unsupported_type`, by the first bytes, never by the name",
     422: "`empty_file`, `corrupt_file`, `upload_incomplete` and the other codes of documents and pages",
-    429: "`queue_full`; see Retry-After",
+    429: "`rate_limited`, `queue_full` or `quota_exceeded`; see Retry-After",
     500: "`internal_error`",
     503: "`database_unavailable`, `storage_unavailable` or `storage_full`; see Retry-After",
 }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, WorkerPublic
+from jobs.models import DocumentPublic, JobPublic, KeyLimits, PagePublic, PausePublic, Scope, WorkerPublic
 from jobs.options import Priority
 from jobs.settings import LimitSettings
 
@@ -62,10 +62,26 @@ class LimitsPublic(BaseModel):
     document_timeout: float | None
     job_timeout: float | None
     """Of jobs that name no `deadline_seconds`."""
+    key: KeyLimits
+    """Of API keys that have no such limit of their own; `GET /v1/key` tells the asking key's."""
 
     @classmethod
     def of(cls, limits: LimitSettings) -> LimitsPublic:
-        return cls.model_validate(limits.model_dump(include=set(cls.model_fields)))
+        return cls.model_validate(limits.model_dump(include=set(cls.model_fields)) | {"key": limits.of_keys()})
+
+
+class KeyUsage(BaseModel):
+    """What the asking key is and may do; `id` and `name` are null where no key was asked for."""
+
+    id: str | None
+    name: str | None
+    scopes: tuple[Scope, ...]
+    limits: KeyLimits
+    """Those that hold for it, the server's defaults included."""
+    backlog_pages: int
+    """Pages of its jobs that have not ended."""
+    pages_today: int
+    """By the day of UTC; 0 where there is no limit to count for."""
 
 
 class Signpost(BaseModel):

@@ -20,7 +20,9 @@ from api.problems import invalid
 from jobs.errors import FileTooLarge, InvalidRequest, UnsupportedType, UploadIncomplete
 from jobs.ids import new_job_id
 from jobs.lifecycle import NewDocument
+from jobs.models import KeyLimits
 from jobs.options import JobOptions
+from jobs.settings import LimitSettings
 
 MAX_OPTIONS_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
@@ -42,12 +44,13 @@ class Submission:
 class Reception:
     """One request. `receive` gives a Submission or leaves nothing behind."""
 
-    def __init__(self, api: Api, request: Request) -> None:
+    def __init__(self, api: Api, request: Request, key: KeyLimits) -> None:
         self._api = api
+        self._limits = limits_of(api, key)
         self._request = request
         self._job_id = new_job_id()
         self._day = datetime.now(UTC).date()
-        self.intake = Intake(api.blobs, api.limits, api.upload_threads)
+        self.intake = Intake(api.blobs, self._limits, api.upload_threads)
         self._options: bytearray | None = None
         self._part = ""
 
@@ -146,7 +149,7 @@ class Reception:
 
     async def _read_raw(self, body: AsyncIterator[bytes], *, announced: bool) -> None:
         """`announced`: the client named a type, so that no bytes are an empty file and not the lack of one."""
-        limit = self._api.limits.max_file_bytes
+        limit = self._limits.max_file_bytes
         length = self._request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=int(length))
@@ -179,6 +182,13 @@ class Reception:
             return JobOptions.model_validate(values)
         except ValidationError as error:
             raise invalid(error, "query") from None
+
+
+def limits_of(api: Api, key: KeyLimits) -> LimitSettings:
+    """The server's limits, with the key's own for the size of files where that is smaller."""
+    if key.file_bytes is None or key.file_bytes >= api.limits.max_file_bytes:
+        return api.limits
+    return api.limits.model_copy(update={"max_file_bytes": key.file_bytes})
 
 
 def parse_options(raw: bytes) -> JobOptions:

@@ -20,7 +20,6 @@ from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, wor
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
-from jobs.store.waiting import Window
 from jobs.store.workers import Capacity
 
 log = logging.getLogger(__name__)
@@ -58,9 +57,12 @@ def chunk_size(capacity: int) -> int:
     return max(1, min(MAX_CHUNK, capacity // 4))
 
 
-def dispatch(db: Database, bell: Doorbell) -> int:
-    """One round. Returns how many pages and documents were rung; 0 also when another dispatcher was at work."""
-    choice = choose(db)
+def dispatch(db: Database, bell: Doorbell, cap: int | None = None) -> int:
+    """One round. Returns how many pages and documents were rung; 0 also when another dispatcher was at work.
+
+    `cap`: pages in flight of API keys that have no such limit of their own.
+    """
+    choice = choose(db, cap)
     if choice is None:
         return 0
     try:
@@ -72,19 +74,15 @@ def dispatch(db: Database, bell: Doorbell) -> int:
     return len(choice)
 
 
-def choose(db: Database) -> Choice | None:
+def choose(db: Database, cap: int | None = None) -> Choice | None:
     """Stamp what is to be rung next, as much as the window leaves free. None where another dispatcher is at work."""
     with db.write() as session:
         if not ringing.dispatch_lock(session):
             return None
         capacities = workers.capacities(session)
-        windows = waiting.pages_in_flight(session)
-        pages = {}
-        for engine, capacity in capacities.items():
-            window = windows.get(engine) or Window()
-            free = WINDOW * capacity.total - window.rung
-            if free > 0:
-                pages[engine] = _messages(ringing.stamp_pages(session, engine, free, window), capacity)
+        windows = {engine: WINDOW * capacity.total for engine, capacity in capacities.items()}
+        rung = ringing.stamp_windows(session, windows, cap)
+        pages = {engine: _messages(found, capacities[engine]) for engine, found in rung.items()}
         splitting, assembling = waiting.documents_in_flight(session)
         splits = ringing.stamp_splits(session, SPLIT_WINDOW - splitting.rung, splitting)
         assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - assembling.rung))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from jobs.ids import is_id
+
 INTERACTIVE, BATCH = 0, 1
 """Classes, as `priority` says them."""
 BATCH_SHARE = 8
@@ -29,6 +31,19 @@ class Turn(NamedTuple):
     job: str
 
 
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many an owner may have in flight at most."""
+
+    own: Mapping[str, int] = field(default_factory=dict)
+    """By owner."""
+    default: int | None = None
+    """Of owners that are API keys and not in `own`; who is no key has no such limit."""
+
+    def of(self, owner: str) -> int | None:
+        return self.own.get(owner, self.default if is_id(owner, "key") else None)
+
+
 @dataclass(slots=True)
 class Flight:
     """What is in flight (rung or held by a worker), counted per class, owner and job."""
@@ -36,6 +51,9 @@ class Flight:
     classes: Counter[int] = field(default_factory=Counter)
     owners: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
+    elsewhere: Counter[str] = field(default_factory=Counter)
+    """What owners have in flight beside this: with other engines."""
+    caps: Caps = Caps()
 
     def add(self, turn: Turn, count: int) -> None:
         self.classes[turn.priority] += count
@@ -46,6 +64,15 @@ class Flight:
     def total(self) -> int:
         return self.classes.total()
 
+    def room(self, owner: str) -> bool:
+        """Whether one more of this owner may be in flight."""
+        return self.left(owner) != 0
+
+    def left(self, owner: str) -> int | None:
+        """How many more of this owner may be in flight; None: as many as there are."""
+        cap = self.caps.of(owner)
+        return None if cap is None else max(0, cap - self.owners[owner] - self.elsewhere[owner])
+
 
 def fill(
     free: int, waiting: Sequence[Turn], flight: Flight, stamp: Callable[[Mapping[Turn, int]], Sequence[tuple[Turn, T]]]
@@ -53,11 +80,11 @@ def fill(
     """Give away up to `free` slots: `stamp` takes as many of each job as it is told, or what there is.
 
     Who had less than its turn is empty; what it left goes to the others by the same rule, until nothing is free or
-    nobody waits. `flight` counts what was taken.
+    nobody waits who may have more. `flight` counts what was taken.
     """
     taken: list[T] = []
     remaining = list(waiting)
-    while free > 0 and remaining:
+    while free > 0 and (remaining := [turn for turn in remaining if flight.room(turn.owner)]):
         told = quotas(free, remaining, flight)
         found = stamp(told)
         counts = Counter(turn for turn, _ in found)
@@ -73,9 +100,9 @@ def quotas(free: int, waiting: Iterable[Turn], flight: Flight) -> dict[Turn, int
     """How many of `free` slots each waiting job gets, were its backlog endless. `flight` stays as it is.
 
     Batch is first given what its reserved share lacks, then interactive everything else; where only one class waits,
-    it gets all.
+    it gets all. Owners get no more than their caps leave them.
     """
-    turns = sorted(set(waiting))
+    turns = sorted(turn for turn in set(waiting) if flight.room(turn.owner))
     interactive = [turn for turn in turns if turn.priority == INTERACTIVE]
     batch = [turn for turn in turns if turn.priority != INTERACTIVE]
     kept = free if not interactive else reserved(free, flight) if batch else 0
@@ -96,13 +123,15 @@ class _Basins:
     def __init__(self, flight: Flight) -> None:
         self._owners = Counter(flight.owners)
         self._jobs = Counter(flight.jobs)
+        self._left = flight.left
+        self._given: Counter[str] = Counter()
 
     def pour(self, free: int, turns: Sequence[Turn]) -> dict[Turn, int]:
         """One slot after the other to the lowest owner's lowest job. O(free * log of the number of jobs)."""
-        if not turns:
-            return {}
         by_owner: dict[str, list[tuple[int, str, Turn]]] = {}
         for turn in turns:
+            if self._full(turn.owner):
+                continue
             by_owner.setdefault(turn.owner, []).append((self._jobs[turn.job], turn.job, turn))
         for jobs in by_owner.values():
             heapq.heapify(jobs)
@@ -110,12 +139,20 @@ class _Basins:
         heapq.heapify(owners)
         given: Counter[Turn] = Counter()
         for _ in range(free):
-            level, _, _, owner = owners[0]
+            if not owners:
+                break
+            level, _, _, owner = heapq.heappop(owners)
             jobs = by_owner[owner]
             in_flight, job, turn = jobs[0]
             given[turn] += 1
             heapq.heapreplace(jobs, (in_flight + 1, job, turn))
-            heapq.heapreplace(owners, (level + 1, *jobs[0][:2], owner))
             self._owners[owner] += 1
+            self._given[owner] += 1
             self._jobs[job] += 1
+            if not self._full(owner):
+                heapq.heappush(owners, (level + 1, *jobs[0][:2], owner))
         return dict(given)
+
+    def _full(self, owner: str) -> bool:
+        left = self._left(owner)
+        return left is not None and self._given[owner] >= left

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from jobs.errors import InvalidRequest, NotFound
 from jobs.ids import new_key_id
-from jobs.models import KeyPublic, Scope
+from jobs.models import KeyLimits, KeyPublic, Scope
 from jobs.store import keys
 from jobs.store.database import Database
 
@@ -24,8 +24,10 @@ MAX_NAME = 100
 MAX_SECRET = 200
 """Longer texts are no keys: whoever asks need not look them up, nor remember them."""
 
+NO_LIMITS = KeyLimits()
 
-def create(db: Database, name: str, scopes: Sequence[Scope]) -> tuple[KeyPublic, str]:
+
+def create(db: Database, name: str, scopes: Sequence[Scope], limits: KeyLimits = NO_LIMITS) -> tuple[KeyPublic, str]:
     """A new key and what it says, which is told this once. Raises InvalidRequest for a name that nobody can read."""
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidRequest("a key needs a name of printable characters", where="name", limit=MAX_NAME)
@@ -35,7 +37,10 @@ def create(db: Database, name: str, scopes: Sequence[Scope]) -> tuple[KeyPublic,
     key_id = new_key_id()
     ordered = [scope for scope in Scope if scope in scopes]
     with db.write() as session:
-        keys.insert(session, key_id=key_id, name=name, digest=_digest(secret), hint=secret[:_HINT], scopes=ordered)
+        keys.insert(
+            session, key_id=key_id, name=name, digest=_digest(secret), hint=secret[:_HINT], scopes=ordered,
+            limits=limits,
+        )  # fmt: skip
         made = keys.get(session, key_id)
     assert made is not None
     return made, secret
@@ -47,11 +52,22 @@ def listed(db: Database) -> list[KeyPublic]:
         return keys.all_keys(session)
 
 
+def limit(db: Database, key_id: str, limits: KeyLimits) -> KeyPublic:
+    """Give a key other limits; servers and workers hear of it within seconds. Raises NotFound."""
+    with db.write() as session:
+        if not keys.set_limits(session, key_id, limits):
+            raise _no_key(key_id)
+        session.expire_all()
+        key = keys.get(session, key_id)
+    assert key is not None
+    return key
+
+
 def revoke(db: Database, key_id: str) -> KeyPublic:
     """The key opens nothing any more, within seconds on every server. Its jobs go on. Raises NotFound."""
     with db.write() as session:
         if not keys.revoke(session, key_id):
-            raise NotFound(f"there is no key {key_id[:80]!r}", where="key")
+            raise _no_key(key_id)
         session.expire_all()
         key = keys.get(session, key_id)
     assert key is not None
@@ -69,6 +85,10 @@ def were_made(db: Database) -> bool:
     """Whether there ever was a key. Revoking the last one does not open a server again."""
     with db.read() as session:
         return keys.any_key(session)
+
+
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(f"there is no key {key_id[:80]!r}", where="key")
 
 
 def _digest(secret: str) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic import Field as PydanticField
 from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, false, text
 from sqlmodel import Field, SQLModel
 
@@ -123,6 +124,15 @@ class Pause(SQLModel, table=True):
     since: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
 
 
+class Usage(SQLModel, table=True):
+    """Pages that an owner's documents were split into on a day (UTC); kept of owners with a limit on them."""
+
+    owner: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)
+    """`2026-01-31`, by the database's clock."""
+    pages: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+
+
 class ApiKey(SQLModel, table=True):
     """A bearer key. What it says is never kept: `digest` is the SHA-256 of its 256 random bits."""
 
@@ -133,6 +143,10 @@ class ApiKey(SQLModel, table=True):
     hint: str
     """How it begins, for whoever wants to know which one they hold."""
     scopes: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    limits: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default=text("'{}'"))
+    )
+    """Its own `KeyLimits`; what it does not say is the server's default."""
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     revoked_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
 
@@ -181,6 +195,7 @@ class Job(SQLModel, table=True):
         Index("ix_job_to_purge", "id", **_where("deleted_at IS NOT NULL AND purged_at IS NULL")),
         Index("ix_job_manifest", "id", **_where("NOT manifest")),
         Index("ix_job_owner", "owner", "id"),
+        Index("ix_job_backlog", "owner", **_where("state IN ('queued','running')")),
     )  # fmt: skip
 
 
@@ -218,6 +233,8 @@ class Document(SQLModel, table=True):
     succeeded: int = 0
     failed: int = 0
     canceled: int = 0
+    charged: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    """Pages of it that its owner's day was charged with: a split that runs twice is charged once."""
     result_attempt: int | None = None
     """The attempt whose document.md and document.json count."""
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
@@ -358,6 +375,26 @@ class Scope(StrEnum):
     """All of that with everybody's jobs; see and steer workers and pauses."""
 
 
+class KeyLimits(_Public):
+    """What one API key may use; absent: no limit of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_second: int | None = PydanticField(default=None, ge=1, le=100_000)
+    file_bytes: int | None = PydanticField(default=None, ge=1)
+    """Largest file; never more than the server's `max_file_bytes`."""
+    backlog_pages: int | None = PydanticField(default=None, ge=1)
+    """Pages of its jobs that have not ended, a document that is not split yet counted as one. Beyond: `queue_full`."""
+    pages_per_day: int | None = PydanticField(default=None, ge=1)
+    """By the day of UTC, counted when a document is split. Beyond: `quota_exceeded`."""
+    pages_in_flight: int | None = PydanticField(default=None, ge=1)
+    """Pages that workers read at once, waiting in Redis included. Beyond, pages wait their turn."""
+
+    def over(self, defaults: KeyLimits) -> KeyLimits:
+        """These where they say something, `defaults` elsewhere."""
+        return defaults.model_copy(update=self.model_dump(exclude_none=True))
+
+
 class KeyPublic(_Public):
     """An API key as its administrator sees it. What it says is shown once, when it is made."""
 
@@ -365,6 +402,8 @@ class KeyPublic(_Public):
     name: str
     hint: str
     scopes: tuple[Scope, ...]
+    limits: KeyLimits
+    """Its own; the server's defaults hold for the rest."""
     created_at: datetime
     revoked_at: datetime | None
 

@@ -79,6 +79,18 @@ class LimitSettings(_Group):
         default=None, gt=0, description="Seconds from submission to the last page, of jobs that name no deadline."
     )
     render_memory: int = Field(default=1536 * MIB, ge=64 * MIB, description="Bytes a page may add to its process.")
+    key_requests_per_second: int | None = Field(
+        default=None, ge=1, le=100_000, description="Of each API key that names no limit of its own; so for all key_…"
+    )
+    key_file_bytes: int | None = Field(default=None, ge=1, description="Largest file.")
+    key_backlog_pages: int | None = Field(default=None, ge=1, description="Pages of jobs that have not ended.")
+    key_pages_per_day: int | None = Field(default=None, ge=1, description="By the day of UTC.")
+    key_pages_in_flight: int | None = Field(default=None, ge=1, description="Pages that workers read at once.")
+
+    def of_keys(self) -> dict[str, int | None]:
+        """The defaults of keys, by the names of jobs.models.KeyLimits."""
+        prefix = "key_"
+        return {name.removeprefix(prefix): v for name, v in self.model_dump().items() if name.startswith(prefix)}
 
 
 class TimerSettings(_Group):

@@ -109,6 +109,7 @@ class Installation:
         echo: EchoOptions | None = None,
         media_type: str = "application/pdf",
         engine: str = "echo",
+        owner: str = "",
         **options: Any,
     ) -> str:
         """Put the documents and enter the job; returns its id."""
@@ -121,6 +122,7 @@ class Installation:
             engine=engine,
             documents=[self._document(job_id, number, upload) for number, upload in enumerate(uploads)],
             vault=self.vault,
+            owner=owner,
         )
         return job_id
 

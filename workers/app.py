@@ -139,7 +139,7 @@ class WorkerProcess:
             settings.timers,
             rescue_rules(settings.timers, settings.worker.max_crashes),
             lambda: self.worker_id,
-            settings.limits.document_timeout,
+            settings.limits,
         )
         self.stages = self._build_stages(pool)
         stack.callback(self.incarnation.stop)

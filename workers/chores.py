@@ -9,7 +9,7 @@ from jobs import dispatch
 from jobs.blobs import BlobStore
 from jobs.errors import PagemillError
 from jobs.ids import new_worker_id
-from jobs.store import leases
+from jobs.store import leases, usage
 from jobs.store.database import Database
 from jobs.sweep import sweep_uploads
 
@@ -41,6 +41,8 @@ class Chores:
             dispatch.close_ended(self._db, self._blobs)
             if self._sweep_is_due():
                 sweep_uploads(self._db, self._blobs)
+                with self._db.write() as session:
+                    usage.forget(session)
         except PagemillError as error:
             log.warning("chores put off: %s", error, extra={"action": "chores_failed", "code": error.code})
         except Exception:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from jobs.admission import quota_exceeded
 from jobs.blobs import BlobMissing
 from jobs.errors import CorruptFile, DocumentError, InternalError, PagemillError, TooManyPages
 from jobs.models import State
 from jobs.options import select_pages
 from jobs.settings import LimitSettings
-from jobs.store import claiming, closing, submitting
+from jobs.store import claiming, closing, submitting, usage
 from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
 from jobs.store.submitting import PIECE, Split
+from jobs.store.usage import Refusal
 from jobs.vault import Vault
 from workers.hands import Hands
 from workers.pages import password_of
@@ -53,7 +55,11 @@ class Splitter:
         with self.hands.holding(claims), ExitStack() as sources:
             # All are asked for before the first answer is awaited: the subprocess never waits for us in between.
             asked = [(claim, self._ask(claim, sources)) for claim in claims]
-            found = [split for claim, answer in asked if (split := self._found(claim, answer)) is not None]
+            found = {
+                split.document: (claim, split)
+                for claim, answer in asked
+                if (split := self._found(claim, answer)) is not None
+            }
             if self._insert(found) < len(found):
                 self._let_go(claims)
         return len(claims)
@@ -93,15 +99,30 @@ class Splitter:
             raise TooManyPages(f"{len(numbers)} pages are selected", limit=self.limits.max_pages, actual=len(numbers))
         return Split(document.id, claim.attempt, count, numbers)
 
-    def _insert(self, found: Sequence[Split]) -> int:
+    def _insert(self, found: Mapping[str, tuple[ClaimedDocument, Split]]) -> int:
         """Small documents together, each larger one in pieces of its own. Returns how many were still ours."""
-        sealed = 0
-        small = [split for split in found if len(split.numbers) <= PIECE]
-        if small:
+        small = [split for _, split in found.values() if len(split.numbers) <= PIECE]
+        large = [split for _, split in found.values() if len(split.numbers) > PIECE]
+        ours, refused = self._insert_small(small)
+        for split in large:
             with self.db.write() as session:
-                sealed = len(submitting.insert_and_seal(session, self.worker_id(), small))
-            self.on_split()
-        return sealed + sum(self._insert_large(split) for split in found if len(split.numbers) > PIECE)
+                over = usage.charge(session, self.worker_id(), [split], self.limits.key_pages_per_day)
+            refused |= over
+            if not over:
+                ours += self._insert_large(split)
+        for document, refusal in refused.items():
+            self._fail(found[document][0], quota_exceeded(refusal.limit, refusal.actual))
+        return ours + len(refused)
+
+    def _insert_small(self, splits: Sequence[Split]) -> tuple[int, dict[str, Refusal]]:
+        if not splits:
+            return 0, {}
+        with self.db.write() as session:
+            refused = usage.charge(session, self.worker_id(), splits, self.limits.key_pages_per_day)
+            fitting = [split for split in splits if split.document not in refused]
+            sealed = submitting.insert_and_seal(session, self.worker_id(), fitting) if fitting else []
+        self.on_split()
+        return len(sealed), refused
 
     def _insert_large(self, split: Split) -> bool:
         """A transaction a piece: the first pages are being read while the last are still being inserted."""

@@ -13,7 +13,7 @@ from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
 from jobs.errors import DatabaseUnavailable
 from jobs.queue import Doorbell
-from jobs.settings import TimerSettings
+from jobs.settings import LimitSettings, TimerSettings
 from jobs.store import leases
 from jobs.store.database import Database
 from workers.chores import Chores
@@ -51,7 +51,7 @@ class Tick:
         timers: TimerSettings,
         rules: RescueRules,
         holder: Callable[[], str],
-        document_timeout: float | None = None,
+        limits: LimitSettings,
     ) -> None:
         self._db, self._bell, self._rules, self._holder = db, bell, rules, holder
         self._pause = timers.scaled("tick_every")
@@ -59,7 +59,7 @@ class Tick:
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
-        self._document_timeout = document_timeout
+        self._limits = limits
         self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
         self._reached_last = 0.0
@@ -112,7 +112,7 @@ class Tick:
             self._rescue_round()
         if self._fold.due(now):
             dispatch.fold(self._db)
-        while dispatch.dispatch(self._db, self._bell) and not self._stop.is_set():
+        while dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight) and not self._stop.is_set():
             if not self._woken.is_set():
                 break
 
@@ -126,7 +126,7 @@ class Tick:
         if self._reached_since is not None and time.monotonic() - self._reached_since >= self._rules.stale:
             dispatch.judge(self._db, self._rules)
         dispatch.take_back(self._db, self._rules)
-        dispatch.end_late(self._db, self._document_timeout)
+        dispatch.end_late(self._db, self._limits.document_timeout)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.forget_workers(self._db)

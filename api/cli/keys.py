@@ -10,14 +10,19 @@ import orjson
 import typer
 
 from jobs import keys
-from jobs.models import KeyPublic, Scope
+from jobs.models import KeyLimits, KeyPublic, Scope
 from jobs.settings import DatabaseSettings, load
 from jobs.store.database import Database, open_database
 
 app = typer.Typer(no_args_is_help=True, help="API keys, in the database of PAGEMILL_DATABASE_URL.")
 
-_HEADS = ("key", "name", "begins", "scopes", "made", "revoked")
+_HEADS = ("key", "name", "begins", "scopes", "made", "revoked", "limits")
 
+Requests = Annotated[int | None, typer.Option("--requests-per-second", help="Requests a second.", min=1)]
+FileBytes = Annotated[int | None, typer.Option("--file-bytes", help="Largest file.", min=1)]
+Backlog = Annotated[int | None, typer.Option("--backlog-pages", help="Pages of jobs that have not ended.", min=1)]
+PerDay = Annotated[int | None, typer.Option("--pages-per-day", help="Pages a day (UTC).", min=1)]
+InFlight = Annotated[int | None, typer.Option("--pages-in-flight", help="Pages read at once.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -38,18 +43,29 @@ def create(
         list[Scope] | None,
         typer.Option("--scope", help="May be given several times; submit and read if absent."),
     ] = None,
+    requests_per_second: Requests = None,
+    file_bytes: FileBytes = None,
+    backlog_pages: Backlog = None,
+    pages_per_day: PerDay = None,
+    pages_in_flight: InFlight = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and print it, this once: it is kept nowhere.
+    """Make a key and print it, this once: it is kept nowhere. Limits that are not given are the server's.
 
     Examples:
 
       pagemill keys create "back office"
 
       pagemill keys create operator --scope admin
+
+      pagemill keys create intern --pages-per-day 5000 --pages-in-flight 16
     """
+    limits = KeyLimits(
+        requests_per_second=requests_per_second, file_bytes=file_bytes, backlog_pages=backlog_pages,
+        pages_per_day=pages_per_day, pages_in_flight=pages_in_flight,
+    )  # fmt: skip
     with _database() as database:
-        key, secret = keys.create(database, name, scope or [Scope.SUBMIT, Scope.READ])
+        key, secret = keys.create(database, name, scope or [Scope.SUBMIT, Scope.READ], limits)
     if as_json:
         typer.echo(orjson.dumps(key.model_dump(mode="json") | {"key": secret}))
         return
@@ -69,6 +85,24 @@ def list_(as_json: Json = False) -> None:
         typer.echo("\t".join(row))
 
 
+@app.command("limit")
+def limit(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")],
+    requests_per_second: Requests = None,
+    file_bytes: FileBytes = None,
+    backlog_pages: Backlog = None,
+    pages_per_day: PerDay = None,
+    pages_in_flight: InFlight = None,
+) -> None:
+    """Replace a key's limits: those that are not given are the server's again. It counts within seconds."""
+    limits = KeyLimits(
+        requests_per_second=requests_per_second, file_bytes=file_bytes, backlog_pages=backlog_pages,
+        pages_per_day=pages_per_day, pages_in_flight=pages_in_flight,
+    )  # fmt: skip
+    with _database() as database:
+        typer.echo("\t".join(_row(keys.limit(database, key, limits))))
+
+
 @app.command("revoke")
 def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")]) -> None:
     """Let a key open nothing any more. Its jobs go on; servers hear of it within three seconds."""
@@ -78,7 +112,8 @@ def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_�
 
 def _row(key: KeyPublic) -> tuple[str, ...]:
     made, revoked = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at))
-    return key.id, key.name, key.hint + "…", _scopes(key), made, revoked
+    limits = " ".join(f"{name}={value}" for name, value in key.limits if value is not None)
+    return key.id, key.name, key.hint + "…", _scopes(key), made, revoked, limits
 
 
 def _scopes(key: KeyPublic) -> str:

@@ -15,7 +15,7 @@ from api.paging import Cursor, Limit, cut, id_cursor
 from api.problems import documented
 from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
-from jobs import lifecycle
+from jobs import admission, lifecycle
 from jobs.errors import RequestError
 from jobs.models import JobPublic, State
 from jobs.options import TextSource
@@ -78,7 +78,8 @@ _BODY: dict[str, Any] = {
 )
 async def submit(api: ApiDep, principal: PrincipalDep, request: Request, response: Response) -> JobPublic:
     """Submit documents. The answer comes when the job is safe; the reading begins behind it."""
-    reception = Reception(api, request)
+    await anyio.to_thread.run_sync(admission.check, api.database, principal.owner, principal.limits)
+    reception = Reception(api, request, principal.limits)
     submission = await reception.receive()
     job = await _enter(api, submission, reception.intake, principal.owner)
     response.headers["Location"] = f"/v1/jobs/{job.id}"

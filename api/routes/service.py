@@ -8,19 +8,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from api.broker import broker_state
-from api.deps import Api, ApiDep, WorkerId, administration
+from api.deps import Api, ApiDep, PrincipalDep, WorkerId, administration
 from api.problems import documented, problem_response
-from api.shapes import Check, Health, LimitsPublic, PauseList, ServiceInfo, Signpost, WorkerList
+from api.shapes import Check, Health, KeyUsage, LimitsPublic, PauseList, ServiceInfo, Signpost, WorkerList
 from api.version import VERSION
 from jobs import lifecycle
 from jobs.errors import ServiceError
-from jobs.models import PausePublic, WorkerPublic
-from jobs.store import reading
+from jobs.models import PausePublic, Scope, WorkerPublic
+from jobs.store import keys, reading, usage
 
 router = APIRouter(tags=["service"])
 root = APIRouter(tags=["service"])
 """What stands before every version."""
-operation = APIRouter(tags=["service"], dependencies=[Depends(administration)], responses=documented(401, 403))
+operation = APIRouter(tags=["service"], dependencies=[Depends(administration)], responses=documented(401, 403, 429))
 """What concerns everybody's jobs."""
 
 Owner = Annotated[str, Path(description="An API key's id or an inbox; `-`: jobs that nobody owns")]
@@ -42,6 +42,21 @@ def service_info(api: ApiDep) -> ServiceInfo:
         passwords=api.vault is not None,
         limits=LimitsPublic.of(api.limits),
     )
+
+
+@router.get("/key", responses=documented(401, 403, 429))
+def key(api: ApiDep, principal: PrincipalDep) -> KeyUsage:
+    """The key that asks: what it may do, and what it has used up of its limits."""
+    with api.database.read() as session:
+        known = keys.get(session, principal.owner)
+        return KeyUsage(
+            id=principal.owner or None,
+            name=None if known is None else known.name,
+            scopes=tuple(scope for scope in Scope if scope in principal.scopes),
+            limits=principal.limits,
+            backlog_pages=usage.backlog(session, principal.owner),
+            pages_today=usage.used_today(session, principal.owner),
+        )
 
 
 @router.get("/health/live")

@@ -7,19 +7,31 @@ from collections.abc import Sequence
 import orjson
 from sqlmodel import Session, col, select
 
-from jobs.models import ApiKey, Job, KeyPublic, Scope
+from jobs.models import ApiKey, Job, KeyLimits, KeyPublic, Scope
 from jobs.store.sql import Sql
 
 _INSERT = Sql(
-    """INSERT INTO api_key (id, name, digest, hint, scopes, created_at)
-       VALUES (:id, :name, :digest, :hint, {json::scopes}, {now})"""
+    """INSERT INTO api_key (id, name, digest, hint, scopes, limits, created_at)
+       VALUES (:id, :name, :digest, :hint, {json::scopes}, {json::limits}, {now})"""
 )
+_LIMIT = Sql("UPDATE api_key SET limits = {json::limits} WHERE id = :id")
 _REVOKE = Sql("UPDATE api_key SET revoked_at = COALESCE(revoked_at, {now}) WHERE id = :id")
 
 
-def insert(session: Session, *, key_id: str, name: str, digest: str, hint: str, scopes: Sequence[Scope]) -> None:
-    values = [scope.value for scope in scopes]
-    _INSERT.run(session, id=key_id, name=name, digest=digest, hint=hint, scopes=orjson.dumps(values).decode())
+def insert(
+    session: Session, *, key_id: str, name: str, digest: str, hint: str, scopes: Sequence[Scope], limits: KeyLimits
+) -> None:
+    values = orjson.dumps([scope.value for scope in scopes]).decode()
+    _INSERT.run(session, id=key_id, name=name, digest=digest, hint=hint, scopes=values, limits=_stored(limits))
+
+
+def set_limits(session: Session, key_id: str, limits: KeyLimits) -> bool:
+    """False where there is no such key."""
+    return _LIMIT.run(session, id=key_id, limits=_stored(limits)).rowcount == 1
+
+
+def _stored(limits: KeyLimits) -> str:
+    return limits.model_dump_json(exclude_none=True)
 
 
 def get(session: Session, key_id: str) -> KeyPublic | None:
@@ -59,6 +71,7 @@ def _public(row: ApiKey) -> KeyPublic:
         name=row.name,
         hint=row.hint,
         scopes=tuple(Scope(scope) for scope in row.scopes),
+        limits=KeyLimits.model_validate(row.limits),
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

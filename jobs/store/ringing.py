@@ -9,6 +9,7 @@ wait for nobody: a row that is locked is changing hands just now and is left for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
-from jobs.fairness import Turn, fill
+from jobs.fairness import Caps, Turn, fill
 from jobs.store import waiting
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.sql import Sql, is_sqlite
@@ -121,6 +122,22 @@ def dispatch_lock(session: Session) -> bool:
     if is_sqlite(session):
         return True  # BEGIN IMMEDIATE is the lock
     return bool(session.connection().execute(text(f"SELECT pg_try_advisory_xact_lock({_DISPATCH_LOCK})")).scalar())
+
+
+def stamp_windows(session: Session, windows: Mapping[str, int], cap: int | None = None) -> dict[str, list[Rung]]:
+    """Stamp pages of each engine until so many are rung. `cap`: how many an API key may have in flight, over all
+    engines, where it names no number of its own."""
+    flights = waiting.pages_in_flight(session)
+    free = {engine: size - flights.setdefault(engine, Window()).rung for engine, size in windows.items()}
+    free = {engine: slots for engine, slots in free.items() if slots > 0}
+    caps = waiting.caps(session, cap) if free else Caps()
+    rung = {}
+    for engine, slots in free.items():
+        flight = flights[engine]
+        flight.caps = caps
+        flight.elsewhere = sum((other.owners for other in flights.values() if other is not flight), Counter[str]())
+        rung[engine] = stamp_pages(session, engine, slots, flight)
+    return rung
 
 
 def stamp_pages(session: Session, engine: str, free: int, window: Window | None = None) -> list[Rung]:

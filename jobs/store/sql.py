@@ -5,6 +5,7 @@ a list from one JSON parameter, so the text of a statement is constant whatever 
 compiled per call. Fragments in braces are filled per database:
 
     {now}            the database's time
+    {today}          the database's day (UTC), as text: 2026-01-31
     {later:x}        `x` seconds from now, x an SQL expression
     {json:x}         the text x as a JSON value
     {text_of:x.key}  what the JSON column x has under this key, as text; NULL where there is nothing
@@ -31,6 +32,7 @@ _TEXT_OF = re.compile(r"\{text_of:([\w.]+)\.(\w+)\}")
 _TIME = r"%Y-%m-%d %H\:%M\:%f"  # colons escaped: text() would take `:M` for a parameter
 _POSTGRESQL = {
     "{now}": "statement_timestamp()",
+    "{today}": "to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
     "{share}": "FOR SHARE",
     "{update}": "FOR UPDATE",
     "{update_of_d}": "FOR UPDATE OF d",
@@ -39,6 +41,7 @@ _POSTGRESQL = {
 }
 _SQLITE = {
     "{now}": f"strftime('{_TIME}', 'now')",
+    "{today}": "strftime('%Y-%m-%d', 'now')",
     "{share}": "",
     "{update}": "",
     "{update_of_d}": "",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sqlmodel import Session
 
-from jobs.fairness import Flight, Turn
+from jobs.fairness import Caps, Flight, Turn
 from jobs.store.sql import Sql
 
 # The conditions of ix_document_pending and ix_document_split, word for word.
@@ -108,6 +108,14 @@ def documents_in_flight(session: Session) -> tuple[Window, Window]:
 def _count(window: Window, turn: Turn, count: int, rung: int) -> None:
     window.add(turn, int(count))
     window.rung += int(rung)
+
+
+_CAPS = Sql("SELECT id, {text_of:api_key.limits.pages_in_flight} FROM api_key")
+
+
+def caps(session: Session, default: int | None) -> Caps:
+    """How many pages keys may have in flight, `default` where they say nothing of their own."""
+    return Caps({key: int(cap) for key, cap in _CAPS.run(session) if cap is not None}, default)
 
 
 def pages_waiting(session: Session, engine: str, free: int, flying: Iterable[str]) -> list[Turn]:

@@ -11,7 +11,7 @@ from jobs.dispatch import RescueRules
 from jobs.ids import new_worker_id
 from jobs.poison import ALONE, GROUPED, Company, last_crash
 from jobs.queue import Doorbell, make_app
-from jobs.settings import BrokerSettings, TimerSettings
+from jobs.settings import BrokerSettings, LimitSettings, TimerSettings
 from jobs.store import claiming, leases, reading, workers
 from jobs.store.workers import Registration
 from tests.processes import wait_until
@@ -195,7 +195,7 @@ def tick_of(db, blobs, bell):
 
     def make(holder, **values):
         chosen = timers(**values)
-        made.append(Tick(db, blobs, bell, chosen, rescue_rules(chosen, 3), lambda: holder))
+        made.append(Tick(db, blobs, bell, chosen, rescue_rules(chosen, 3), lambda: holder, LimitSettings()))
         return made[-1]
 
     yield make

@@ -8,7 +8,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.fairness import BATCH, BATCH_SHARE, INTERACTIVE, Flight, Turn, fill, quotas, reserved
+from jobs.fairness import BATCH, BATCH_SHARE, INTERACTIVE, Caps, Flight, Turn, fill, quotas, reserved
 
 
 def batch(job, owner=""):
@@ -170,3 +170,63 @@ def test_within_a_class_the_lowest_that_waits_is_never_passed_over(scene):
     for turn, other in product(set(taken), backlog.turns()):
         assert flight.owners[turn.owner] <= flight.owners[other.owner] + 1
         assert turn.owner != other.owner or flight.jobs[turn.job] <= flight.jobs[other.job] + 1
+
+
+# --- caps
+
+KEY, OTHER = "key_" + "1" * 32, "key_" + "2" * 32
+
+
+def capped(own=None, default=None, elsewhere=None, **owners):
+    flight = Flight(caps=Caps(own or {}, default), elsewhere=Counter(elsewhere or {}))
+    flight.owners.update(owners)
+    return flight
+
+
+def test_an_owner_gets_what_its_cap_leaves_and_others_the_rest():
+    found = quotas(16, [batch("a", KEY), batch("b", KEY), batch("c", OTHER)], capped({KEY: 3}))
+    assert found == {batch("a", KEY): 2, batch("b", KEY): 1, batch("c", OTHER): 13}
+
+
+def test_what_is_in_flight_here_and_elsewhere_counts_against_the_cap():
+    flight = capped({KEY: 8}, elsewhere={KEY: 5}, **{KEY: 1})
+    assert flight.left(KEY) == 2
+    assert quotas(16, [batch("a", KEY)], flight) == {batch("a", KEY): 2}
+    assert quotas(16, [batch("a", KEY)], capped({KEY: 8}, **{KEY: 9})) == {}
+
+
+def test_the_default_cap_is_for_keys_alone():
+    flight = capped({OTHER: 9}, default=2)
+    assert [flight.left(owner) for owner in (KEY, OTHER, "", "scans")] == [2, 9, None, None]
+
+
+def test_slots_of_a_capped_class_go_to_the_other():
+    waiting = [urgent("a", KEY), batch("b", OTHER)]
+    taken = fill(
+        16, waiting, capped({KEY: 2}), lambda told: [(turn, turn) for turn, n in told.items() for _ in range(n)]
+    )
+    assert Counter(turn.job for turn in taken) == {"a": 2, "b": 14}
+
+
+def test_nobody_who_waits_may_have_more():
+    asked = []
+    assert fill(16, [batch("a", KEY)], capped({KEY: 1}, **{KEY: 1}), lambda told: asked.append(told) or []) == []
+    assert asked == []
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([INTERACTIVE, BATCH]), st.sampled_from([KEY, OTHER, ""])), max_size=12),
+    st.integers(0, 40),
+    st.integers(1, 10),
+    st.integers(1, 10),
+)
+def test_no_cap_is_passed_and_no_slot_is_wasted(turns, free, one, two):
+    waiting = [Turn(priority, owner, f"{n:02}") for n, (priority, owner) in enumerate(turns)]
+    flight = capped({KEY: one, OTHER: two})
+    taken = fill(free, waiting, flight, lambda told: [(turn, turn) for turn, n in told.items() for _ in range(n)])
+    counts = Counter(turn.owner for turn in taken)
+    assert counts[KEY] <= one
+    assert counts[OTHER] <= two
+    owners = {turn.owner for turn in waiting}
+    possible = free if "" in owners else min(free, one * (KEY in owners) + two * (OTHER in owners))
+    assert len(taken) == possible
