@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from jobs import keys
 from jobs.errors import Forbidden, InvalidRequest, Unauthorized
@@ -70,16 +69,20 @@ class Doorkeeper:
         self._limits = limits
         self._database = database
         self._mode = mode
-        self._loopback = is_loopback(host)
+        self._loopback = is_loopback(host) and not host.lower().endswith(".localhost")  # which may be bound elsewhere
         self._found: _Recent[Principal | None] = _Recent(clock)
         self._any: _Recent[bool] = _Recent(clock)
 
     def check_start(self) -> None:
-        """Raises InvalidRequest where this server would serve strangers or nobody."""
-        if self._mode == "auto" and not self._loopback and not self._keys_were_made():
+        """Raises InvalidRequest where this server would serve strangers or nobody, DatabaseUnavailable."""
+        if self._mode != "auto" or self._loopback:
+            return
+        if not self._database.has_schema():
+            raise InvalidRequest("the database has no schema yet: pagemill db upgrade", where="PAGEMILL_DATABASE_URL")
+        if not self._keys_were_made():
             raise InvalidRequest(
-                "nobody could use this server: it listens on more than this machine and there is no API key. Make one"
-                " (pagemill keys create NAME), or let everybody in (PAGEMILL_AUTH=open)",
+                "nobody could use this server: it listens on more than this machine and there is no API key. Make one:"
+                " pagemill keys create NAME (--data DIR for a pagemill up). Or let everybody in: PAGEMILL_AUTH=open",
                 where="PAGEMILL_API_HOST",
             )
 
@@ -148,10 +151,8 @@ def _check_nearby(host: str | None) -> None:
 
 
 def _check_same_site(host: str | None, origin: str | None, site: str | None) -> None:
-    strange = site in ("cross-site", "same-site")
-    if origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
-        strange = True
-    if strange:
+    own = {f"{scheme}://{(host or '').lower()}" for scheme in ("http", "https")}
+    if site in ("cross-site", "same-site") or (origin is not None and origin.lower() not in own):
         raise Forbidden("without API keys, pages of other sites may not use this server", where="Origin")
 
 

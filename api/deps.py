@@ -51,7 +51,9 @@ def get_api(request: Request) -> Api:
 ApiDep = Annotated[Api, Depends(get_api)]
 
 
-def _principal(api: ApiDep, request: Request) -> Principal:
+def identify(api: Api, request: Request) -> Principal:
+    """Whose request it is. To be asked again before a request that took long has its effect. Raises Unauthorized and
+    Forbidden."""
     headers = request.headers
     token: str | None = None
     if (authorization := headers.get("authorization")) is not None:
@@ -59,7 +61,11 @@ def _principal(api: ApiDep, request: Request) -> Principal:
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("only bearer keys are known here: Authorization: Bearer pm_…", where="Authorization")
     site = headers.get("sec-fetch-site")
-    principal = api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
+    return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
+
+
+def _principal(api: ApiDep, request: Request) -> Principal:
+    principal = identify(api, request)
     api.rates.take(principal.owner, principal.limits.requests_per_second)
     return principal
 

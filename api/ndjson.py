@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -35,8 +35,11 @@ class _Progress:
             self.sent.discard(self.floor)
 
 
-async def page_lines(api: Api, job: str, document: str, after: int, follow: bool) -> AsyncIterator[bytes]:
-    """An empty piece once the document is found, then a line a finished page. Raises NotFound, Gone, ServiceError."""
+async def page_lines(
+    api: Api, job: str, document: str, after: int, follow: bool, admitted: Callable[[], object]
+) -> AsyncIterator[bytes]:
+    """An empty piece once the document is found, then a line a finished page. Raises NotFound, Gone, ServiceError, and
+    whatever `admitted` raises, which is asked before every further look."""
     progress = _Progress(after)
     seen = -1
     final, finished = await anyio.to_thread.run_sync(_look, api, job, document)
@@ -49,6 +52,7 @@ async def page_lines(api: Api, job: str, document: str, after: int, follow: bool
         if final or not follow:
             return
         await anyio.sleep(POLL)
+        await anyio.to_thread.run_sync(admitted)
         final, finished = await anyio.to_thread.run_sync(_look, api, job, document)
 
 

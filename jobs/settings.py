@@ -270,6 +270,15 @@ class ClientSettings(_Group):
     url: str = "http://127.0.0.1:8470"
     api_key: SecretStr | None = None
 
+    @field_validator("api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """As it is pasted: with white space around, or empty. The complaint must not tell it."""
+        text = "" if value is None else value.get_secret_value().strip()
+        if not all("!" <= character <= "~" for character in text):
+            raise ValueError("this is no API key: pm_ and letters, digits, _ and - are expected")
+        return SecretStr(text) if text else None
+
 
 GROUPS: tuple[type[_Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 from sqlmodel import Session, select
 
 from jobs import lifecycle
@@ -74,6 +75,10 @@ class ApiServer(Service):
     def objects(self, prefix: str = "") -> list[str]:
         """All keys in the store."""
         return [stat.key for stat in self.blobs().list(prefix)]
+
+    def memory(self) -> int:
+        """Resident bytes of the process."""
+        return psutil.Process(self.pid).memory_info().rss
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from api.cli.embedded import sqlite_url
 from jobs import keys
+from jobs.errors import InvalidRequest
 from jobs.models import KeyLimits, KeyPublic, Scope
 from jobs.settings import DatabaseSettings, load
 from jobs.store.database import Database, open_database
 
-app = typer.Typer(no_args_is_help=True, help="API keys, in the database of PAGEMILL_DATABASE_URL.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="API keys, in the database of PAGEMILL_DATABASE_URL, or of the `pagemill up` whose folder --data names.",
+)
 
 _HEADS = ("key", "name", "begins", "scopes", "made", "revoked", "limits")
 
@@ -26,9 +32,26 @@ InFlight = Annotated[int | None, typer.Option("--pages-in-flight", help="Pages r
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of a pagemill up, instead of PAGEMILL_DATABASE_URL."),
+]
+
+
 @contextmanager
-def _database() -> Iterator[Database]:
-    database = open_database(load(DatabaseSettings))
+def _database(data: Path | None) -> Iterator[Database]:
+    """Raises InvalidRequest where there is no database: a key made in a new one would open no server."""
+    settings = load(DatabaseSettings)
+    if data is not None:
+        settings = settings.model_copy(update={"database_url": sqlite_url(data / "pagemill.db")})
+    file = settings.database_url.removeprefix("sqlite:///")
+    if file != settings.database_url and not Path(file).is_file():
+        raise InvalidRequest(
+            f"there is no database {file}; say --data DIR of a pagemill up that has run, or PAGEMILL_DATABASE_URL"
+            " (and pagemill db upgrade makes one)",
+            where="PAGEMILL_DATABASE_URL",
+        )
+    database = open_database(settings)
     try:
         database.migrate()
         yield database
@@ -48,6 +71,7 @@ def create(
     backlog_pages: Backlog = None,
     pages_per_day: PerDay = None,
     pages_in_flight: InFlight = None,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and print it, this once: it is kept nowhere. Limits that are not given are the server's.
@@ -64,7 +88,7 @@ def create(
         requests_per_second=requests_per_second, file_bytes=file_bytes, backlog_pages=backlog_pages,
         pages_per_day=pages_per_day, pages_in_flight=pages_in_flight,
     )  # fmt: skip
-    with _database() as database:
+    with _database(data) as database:
         key, secret = keys.create(database, name, scope or [Scope.SUBMIT, Scope.READ], limits)
     if as_json:
         typer.echo(orjson.dumps(key.model_dump(mode="json") | {"key": secret}))
@@ -74,9 +98,9 @@ def create(
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(data: Data = None, as_json: Json = False) -> None:
     """All keys ever made, with how each begins. What they say is not kept."""
-    with _database() as database:
+    with _database(data) as database:
         found = keys.listed(database)
     if as_json:
         typer.echo(orjson.dumps([key.model_dump(mode="json") for key in found]))
@@ -93,20 +117,24 @@ def limit(
     backlog_pages: Backlog = None,
     pages_per_day: PerDay = None,
     pages_in_flight: InFlight = None,
+    data: Data = None,
 ) -> None:
     """Replace a key's limits: those that are not given are the server's again. It counts within seconds."""
     limits = KeyLimits(
         requests_per_second=requests_per_second, file_bytes=file_bytes, backlog_pages=backlog_pages,
         pages_per_day=pages_per_day, pages_in_flight=pages_in_flight,
     )  # fmt: skip
-    with _database() as database:
+    with _database(data) as database:
         typer.echo("\t".join(_row(keys.limit(database, key, limits))))
 
 
 @app.command("revoke")
-def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")]) -> None:
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")],
+    data: Data = None,
+) -> None:
     """Let a key open nothing any more. Its jobs go on; servers hear of it within three seconds."""
-    with _database() as database:
+    with _database(data) as database:
         typer.echo(f"{keys.revoke(database, key).id} is revoked")
 
 

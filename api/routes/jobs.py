@@ -9,7 +9,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from api import examples
-from api.deps import Api, ApiDep, FailureCode, JobId, PrincipalDep
+from api.bodies import JsonBody, json_body
+from api.deps import Api, ApiDep, FailureCode, JobId, PrincipalDep, identify
 from api.intake import Intake
 from api.paging import Cursor, Limit, cut, id_cursor
 from api.problems import documented
@@ -81,14 +82,16 @@ async def submit(api: ApiDep, principal: PrincipalDep, request: Request, respons
     await anyio.to_thread.run_sync(admission.check, api.database, principal.owner, principal.limits)
     reception = Reception(api, request, principal.limits)
     submission = await reception.receive()
-    job = await _enter(api, submission, reception.intake, principal.owner)
+    job = await _enter(api, request, submission, reception.intake, principal.owner)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 
 
-async def _enter(api: Api, submission: Submission, intake: Intake, owner: str) -> JobPublic:
-    """The job, in one transaction. Where the database did not answer, the job may exist: its files stay, and the
-    sweeper takes them if it does not."""
+async def _enter(api: Api, request: Request, submission: Submission, intake: Intake, owner: str) -> JobPublic:
+    """The job, in one transaction, where its key still counts: an upload may take hours.
+
+    Where the database did not answer, the job may exist: its files stay, and the sweeper takes them if it does not.
+    """
     enter = partial(
         lifecycle.submit,
         api.database,
@@ -101,6 +104,7 @@ async def _enter(api: Api, submission: Submission, intake: Intake, owner: str) -
         timeout=api.limits.job_timeout,
     )
     try:
+        await anyio.to_thread.run_sync(identify, api, request)
         return await anyio.to_thread.run_sync(enter)
     except RequestError as error:
         await intake.discard(error)
@@ -132,10 +136,18 @@ def get_job(api: ApiDep, job: JobId) -> JobPublic:
         return reading.get_job(session, job)
 
 
-@router.patch("/{job}", responses=documented(400, 404, 410))
-def change(api: ApiDep, job: JobId, change: JobChange) -> JobPublic:
+_read_change = JsonBody(JobChange)
+
+
+@router.patch(
+    "/{job}",
+    responses=documented(400, 404, 410, 422),
+    openapi_extra=json_body(JobChange, {"priority": "interactive"}),
+)
+async def change(api: ApiDep, request: Request, job: JobId) -> JobPublic:
     """Change a job's priority. Pages in flight stay in their place; a job that has ended keeps it for a retry."""
-    return lifecycle.prioritize(api.database, job, change.priority)
+    change = await _read_change(request)
+    return await anyio.to_thread.run_sync(lifecycle.prioritize, api.database, job, change.priority)
 
 
 @router.post("/{job}/cancel", responses=documented(404, 410))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import examples, results
-from api.deps import Api, ApiDep, DocumentId, JobId
+from api.deps import Api, ApiDep, DocumentId, JobId, identify
 from api.images import PageAddress
 from api.ndjson import page_lines
 from api.paging import Cursor, Limit, cut, number_cursor
@@ -145,6 +146,7 @@ def _address(api: Api, job: str, document: str, number: int, dpi: int | None) ->
 )
 async def stream_pages(
     api: ApiDep,
+    request: Request,
     job: JobId,
     document: DocumentId,
     after: Annotated[int, Query(ge=0, description="Only pages with a higher number.")] = 0,
@@ -155,6 +157,6 @@ async def stream_pages(
     Without `follow`: what is finished now, by number. With it, further pages as they finish, which is not always in
     order. To resume, pass as `after` the number before the first page you miss; pages you have may come again.
     """
-    lines = page_lines(api, job, document, after, follow)
+    lines = page_lines(api, job, document, after, follow, partial(identify, api, request))
     await anext(lines)  # the empty first piece: errors become an answer, not a broken stream
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})

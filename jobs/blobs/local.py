@@ -49,7 +49,8 @@ class LocalStore:
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count()
         with disk_errors(_DISK):
-            self._temporary.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # other people's documents
+            self._temporary.mkdir(exist_ok=True)
             self._sweep()
 
     def _sweep(self) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -57,6 +57,11 @@ class Database:
         with self.read() as session:
             session.connection().execute(text("SELECT 1"))
 
+    def has_schema(self) -> bool:
+        """Whether it was ever migrated."""
+        with self.read() as session:
+            return inspect(session.connection()).has_table("alembic_version")
+
     def migrate(self) -> None:
         """Bring the schema to this version. Safe to run twice and by several processes at once."""
         from jobs.migrations import upgrade
@@ -83,7 +88,7 @@ def open_database(settings: DatabaseSettings) -> Database:
 
 def _sqlite(url: URL, settings: DatabaseSettings) -> Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url,
         pool_size=settings.database_pool,

@@ -10,6 +10,9 @@ from api.main import create_app
 from jobs import keys
 from jobs.errors import InvalidRequest, NotFound
 from jobs.models import Scope
+from jobs.settings import DatabaseSettings
+from jobs.store.database import open_database
+from tests.acceptance.command import Place
 from tests.api_server import PDF, ApiServer, files
 
 MISSING_JOB, MISSING_DOCUMENT = "job_" + "0" * 32, "doc_" + "0" * 32
@@ -146,6 +149,55 @@ def test_revoking_twice_keeps_the_first_time_and_nothing_is_not_found(database, 
         keys.revoke(database, "key_" + "0" * 32)
 
 
+def endless(size):
+    """A body in pieces, without Content-Length."""
+    return (b"x" * 65_536 for _ in range(size // 65_536))
+
+
+def test_no_body_is_read_before_the_key_is_asked_for(servers, make):
+    with httpx.Client(base_url=f"{servers[0].url}/v1/", timeout=30) as http:
+        for body in (b"{bad", b"{}" * 10_000_000, endless(50_000_000)):
+            try:
+                response = http.patch(f"jobs/{MISSING_JOB}", content=body, headers={"Content-Type": "application/json"})
+            except httpx.WriteError:  # refused, and the connection closed, while we were still sending
+                continue
+            assert code(response) == (401, "unauthorized")
+
+
+def test_a_body_is_read_no_further_than_it_may_be_long(servers, make):
+    _, secret = make()
+    before = servers[0].memory()
+    with as_(secret, servers[0]) as http:
+        job = submitted(http)
+        for body in (b" " * 70_000, endless(200_000_000)):
+            try:
+                response = http.patch(f"jobs/{job}", content=body)
+            except httpx.WriteError:
+                continue
+            assert code(response) == (400, "invalid_request")
+            assert response.json()["limit"] == 65_536
+        assert code(http.patch(f"jobs/{job}", content=b"{bad")) == (400, "invalid_request")
+        assert http.patch(f"jobs/{job}", json={"priority": "urgent"}).json()["where"] == "body.priority"
+        assert http.patch(f"jobs/{job}", json={"priority": "interactive"}).json()["priority"] == "interactive"
+    assert servers[0].memory() - before < 50_000_000
+
+
+def test_a_key_that_is_revoked_during_an_upload_submits_nothing(servers, database, make):
+    key, secret = make()
+    before = servers[0].objects("uploads/")
+
+    def body():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n' + PDF
+        keys.revoke(database, key.id)
+        time.sleep(FRESH + 0.5)
+        yield b"\r\n--x--\r\n"
+
+    with as_(secret, servers[0]) as http:
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert code(http.post("jobs", content=body(), headers=headers)) == (401, "unauthorized")
+    assert [k for k in servers[0].objects("uploads/") if k not in before] == []
+
+
 # --- whose jobs
 
 
@@ -222,3 +274,23 @@ def test_a_key_needs_a_name_that_can_be_read(database, name):
         keys.create(database, name, [Scope.READ])
     with pytest.raises(InvalidRequest):
         keys.create(database, "somebody", [])
+
+
+# --- the command
+
+
+def test_keys_are_not_made_in_a_database_that_is_not_there(tmp_path):
+    place = Place(tmp_path)
+    refused = place.run("keys", "create", "somebody", PAGEMILL_DATABASE_URL=f"sqlite:///{tmp_path / 'none' / 'a.db'}")
+    assert refused.returncode != 0
+    assert "there is no database" in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_keys_of_the_folder_of_an_up(tmp_path):
+    made = open_database(DatabaseSettings(database_url=f"sqlite:///{tmp_path / 'data' / 'pagemill.db'}"))
+    made.migrate()
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    done = Place(tmp_path).run("keys", "create", "intern", "--pages-per-day", "5", "--data", "data")
+    assert keys.find(made, done.stdout.strip()).limits.pages_per_day == 5, done
+    made.dispose()

@@ -3,10 +3,11 @@
 import pytest
 
 from api.auth import ANYBODY, FRESH, Doorkeeper, is_loopback
+from api.main import check_door
 from jobs import keys
 from jobs.errors import Forbidden, InvalidRequest, Unauthorized
 from jobs.models import Scope
-from jobs.settings import DatabaseSettings
+from jobs.settings import ApiSettings, DatabaseSettings
 from jobs.store.database import open_database
 
 HERE = {"host": "127.0.0.1:8470", "origin": None, "site": None}
@@ -69,6 +70,26 @@ def test_on_other_addresses_a_server_without_keys_does_not_start(database):
     Doorkeeper(database, "open", "0.0.0.0").check_start()
 
 
+def test_a_name_that_may_be_bound_elsewhere_is_not_loopback_to_listen_on(database):
+    with pytest.raises(InvalidRequest, match="no API key"):
+        Doorkeeper(database, "auto", "pagemill.localhost").check_start()
+
+
+def test_a_database_without_a_schema_is_told_and_no_server_starts(tmp_path):
+    empty = open_database(DatabaseSettings(database_url=f"sqlite:///{tmp_path / 'empty.db'}"))
+    try:
+        with pytest.raises(InvalidRequest, match="db upgrade"):
+            check_door(ApiSettings(api_host="0.0.0.0"), empty)
+        check_door(ApiSettings(api_host="127.0.0.1"), empty)
+    finally:
+        empty.dispose()
+
+
+def test_a_database_that_is_away_does_not_keep_a_server_from_starting():
+    away = open_database(DatabaseSettings(database_url="postgresql://127.0.0.1:1/x"))
+    check_door(ApiSettings(api_host="0.0.0.0"), away)
+
+
 def test_open_means_open_and_a_wrong_key_is_still_wrong(database):
     keys.create(database, "first", [Scope.READ])
     door = Doorkeeper(database, "open", "0.0.0.0")
@@ -90,6 +111,8 @@ def test_names_that_are_bound_to_this_address_elsewhere_are_refused(database, ho
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:9000"},
+        {"origin": "http://[::1"},
+        {"origin": ""},
         {"site": "cross-site"},
         {"site": "same-site"},
     ],

@@ -12,6 +12,7 @@ from jobs.errors import InvalidRequest
 from jobs.settings import (
     GROUPS,
     BlobSettings,
+    ClientSettings,
     DatabaseSettings,
     EngineSettings,
     LimitSettings,
@@ -91,6 +92,26 @@ def test_secrets_are_not_shown(monkeypatch):
     settings = load(SecretSettings)
     assert "geheim" not in repr(settings)
     assert settings.secret_key.get_secret_value() == "geheim-geheim-geheim"
+
+
+@pytest.mark.parametrize("pasted", ["pm_abc \n", "  pm_abc", "pm_abc"])
+def test_a_key_is_taken_as_it_is_pasted(monkeypatch, pasted):
+    monkeypatch.setenv("PAGEMILL_API_KEY", pasted)
+    assert load(ClientSettings).api_key.get_secret_value() == "pm_abc"
+
+
+def test_an_empty_key_is_none(monkeypatch):
+    monkeypatch.setenv("PAGEMILL_API_KEY", " ")
+    assert load(ClientSettings).api_key is None
+
+
+@pytest.mark.parametrize("wrong", ["pm_abc\ndef", "pm_äbc", "pm_a c"])
+def test_a_key_that_no_header_can_carry_is_told_without_it(monkeypatch, wrong):
+    monkeypatch.setenv("PAGEMILL_API_KEY", wrong)
+    with pytest.raises(InvalidRequest, match="no API key") as refused:
+        load(ClientSettings)
+    assert refused.value.where == "PAGEMILL_API_KEY"
+    assert wrong not in str(refused.value.problem())
 
 
 def test_groups_are_values():
