@@ -14,12 +14,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
 from jobs import keys
 from jobs.errors import Forbidden, InvalidRequest, Unauthorized
-from jobs.models import KeyLimits, Scope
+from jobs.models import KeyGrants, KeyLimits, Scope
 from jobs.store.database import Database
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Principal:
     """Id of the key, empty without one: the owner of what is submitted."""
     scopes: frozenset[Scope]
     limits: KeyLimits = keys.NO_LIMITS
+    grants: KeyGrants = keys.NO_GRANTS
 
     @property
     def sees(self) -> str | None:
@@ -62,11 +63,14 @@ class Doorkeeper:
         mode: Mode,
         host: str,
         limits: KeyLimits = keys.NO_LIMITS,
+        grants: KeyGrants = keys.NO_GRANTS,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`host`: the address that is listened on; `limits`: of keys that have none of their own."""
-        self._limits = limits
+        """`host`: the address that is listened on; `limits`, `grants`: of keys that have none of their own; the grants
+        are those of whoever comes without a key, too."""
+        self._limits, self._grants = limits, grants
+        self._anybody = replace(ANYBODY, grants=grants)
         self._database = database
         self._mode = mode
         self._loopback = is_loopback(host) and not host.lower().endswith(".localhost")  # which may be bound elsewhere
@@ -101,11 +105,13 @@ class Doorkeeper:
         if self._mode == "auto":
             _check_nearby(host)
         _check_same_site(host, origin, site)
-        return ANYBODY
+        return self._anybody
 
     def _look_up(self, token: str) -> Principal | None:
         key = keys.find(self._database, token)
-        return None if key is None else Principal(key.id, frozenset(key.scopes), key.limits.over(self._limits))
+        if key is None:
+            return None
+        return Principal(key.id, frozenset(key.scopes), key.limits.over(self._limits), key.grants.over(self._grants))
 
     def _keys_were_made(self) -> bool:
         return self._any.get("", lambda: keys.were_made(self._database))

@@ -13,6 +13,7 @@ from api.auth import Doorkeeper, Principal, require
 from api.images import PageImages
 from api.rates import Rates
 from jobs.blobs import BlobStore
+from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
 from jobs.ids import is_id
 from jobs.models import Scope
@@ -33,6 +34,10 @@ class Api:
     vault: Vault | None
     """None without PAGEMILL_SECRET_KEY: passwords are then refused."""
     limits: LimitSettings
+    own_places: tuple[Location, ...]
+    """Where the store lies: neither source nor output."""
+    web_sources: bool
+    """Whether https:// sources are served."""
     engine: str
     """Of jobs that name none."""
     engines: tuple[str, ...]

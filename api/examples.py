@@ -6,6 +6,12 @@ from typing import Any
 
 OPTIONS: dict[str, Any] = {"pages": "1-3,8-", "dpi": 200, "metadata": {"case": "2024-117"}}
 
+SOURCES: dict[str, Any] = {
+    "sources": [{"url": "https://example.org/a.pdf"}, {"url": "s3://scans/2026/"}],
+    "options": {"priority": "interactive"},
+}
+MANIFEST = '{"options": {"dpi": 150}}\n{"url": "s3://scans/a.pdf"}\n{"url": "https://example.org/b.pdf", "name": "B"}\n'
+
 _COUNTS = {"total": 2, "unfinished": 1, "succeeded": 1, "partial": 0, "failed": 0, "canceled": 0}
 _PAGES = {"total": 14, "pending": 4, "running": 8, "succeeded": 2, "failed": 0, "canceled": 0}
 
@@ -23,6 +29,7 @@ JOB: dict[str, Any] = {
     "created_at": "2026-01-31T09:30:00.120000Z",
     "started_at": "2026-01-31T09:30:00.480000Z",
     "finished_at": None,
+    "expires_at": None,
 }
 
 DOCUMENT: dict[str, Any] = {
@@ -30,6 +37,7 @@ DOCUMENT: dict[str, Any] = {
     "job_id": JOB["id"],
     "position": 0,
     "name": "contract.pdf",
+    "origin": None,
     "media_type": "application/pdf",
     "bytes": 48213,
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

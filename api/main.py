@@ -19,12 +19,14 @@ from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.rates import Rates
-from api.routes import documents, jobs, pages, results, service
+from api.routes import documents, jobs, pages, results, service, uploads
 from api.version import VERSION
 from jobs.blobs import open_store
+from jobs.blobs.buckets import own_places
 from jobs.errors import DatabaseUnavailable
-from jobs.models import KeyLimits
+from jobs.models import KeyGrants, KeyLimits
 from jobs.settings import (
+    AccessSettings,
     ApiSettings,
     BlobSettings,
     BrokerSettings,
@@ -54,6 +56,7 @@ class Settings:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -65,6 +68,7 @@ class Settings:
             broker=load(BrokerSettings),
             secrets=load(SecretSettings),
             limits=load(LimitSettings),
+            access=load(AccessSettings),
         )
 
 
@@ -91,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.root)
     for router in (service.router, service.operation):
         app.include_router(router, prefix="/v1")
-    for module in (jobs, documents, pages, results):
+    for module in (jobs, documents, pages, results, uploads):
         app.include_router(
             module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403, 429)
         )
@@ -109,8 +113,14 @@ def _opened(settings: Settings) -> Iterator[Api]:
         yield Api(
             database=database,
             doorkeeper=Doorkeeper(
-                database, settings.api.auth, settings.api.api_host, KeyLimits.model_validate(settings.limits.of_keys())
+                database,
+                settings.api.auth,
+                settings.api.api_host,
+                KeyLimits.model_validate(settings.limits.of_keys()),
+                KeyGrants.model_validate(settings.access.listed),
             ),
+            own_places=own_places(settings.blobs),
+            web_sources=settings.access.web_sources,
             rates=Rates(settings.broker),
             blobs=blobs,
             vault=open_vault(settings.secrets),

@@ -15,14 +15,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemBody
-from api.shapes import JobChange
+from api.shapes import JobChange, NewUpload
+from api.uploads import JsonSubmission
 from jobs.options import JobOptions
 from jobs.results import DocumentResult, PageEntry
 
 PATH = Path(__file__).with_name("openapi.json")
 
 # Bodies that are read or written as streams, so that FastAPI does not see their models.
-_STREAMED: tuple[type[BaseModel], ...] = (ProblemBody, JobOptions, JobChange, DocumentResult, PageEntry)
+_STREAMED: tuple[type[BaseModel], ...] = (
+    ProblemBody, JobOptions, JsonSubmission, NewUpload, JobChange, DocumentResult, PageEntry,
+)  # fmt: skip
 _REF = "#/components/schemas/{model}"
 _SCHEME = {
     "type": "http",

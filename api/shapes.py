@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.models import DocumentPublic, JobPublic, KeyLimits, PagePublic, PausePublic, Scope, WorkerPublic
 from jobs.options import Priority
@@ -50,11 +51,35 @@ class JobChange(BaseModel):
     priority: Priority
 
 
+class NewUpload(BaseModel):
+    """A file that is to be put by a link."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bytes: int = Field(ge=1)
+    """Exactly so many."""
+    name: str = Field(default="document", max_length=1000)
+
+
+class UploadPlace(BaseModel):
+    """Where to put the file: `method` to `url`, with `headers`. Then submit it by `id`."""
+
+    id: str
+    name: str
+    method: Literal["PUT"] = "PUT"
+    url: str
+    """Of the object store, good without a key; or a path of this server, which wants the key."""
+    headers: dict[str, str]
+    expires_at: datetime
+
+
 class LimitsPublic(BaseModel):
     """Bytes, counts, pixels and seconds."""
 
     max_file_bytes: int
     max_files_per_job: int
+    max_documents: int
+    """Of a job whose documents come from prefixes and manifests."""
     max_pages: int
     max_page_pixels: int
     page_timeout: float
@@ -62,6 +87,10 @@ class LimitsPublic(BaseModel):
     document_timeout: float | None
     job_timeout: float | None
     """Of jobs that name no `deadline_seconds`."""
+    retention: float | None
+    """Of jobs that name no `retention_seconds`."""
+    source_retention: float | None
+    source_timeout: float
     key: KeyLimits
     """Of API keys that have no such limit of their own; `GET /v1/key` tells the asking key's."""
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
+from api.auth import Principal
+from api.bodies import read_body
 from api.deps import Api
 from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
-from api.names import display_name
 from api.problems import invalid
-from jobs.errors import FileTooLarge, InvalidRequest, UnsupportedType, UploadIncomplete
-from jobs.ids import new_job_id
-from jobs.lifecycle import NewDocument
+from jobs.blobs import BlobStore, BlobWriter, upload_key
+from jobs.blobs.buckets import Location
+from jobs.errors import FileTooLarge, InvalidRequest, NotFound, UnsupportedType, UploadIncomplete
+from jobs.ids import day_of, is_id, new_document_id, new_job_id
+from jobs.lifecycle import UNKNOWN_TYPE, NewDocument, NewListing
 from jobs.models import KeyLimits
+from jobs.names import display_name
 from jobs.options import JobOptions
 from jobs.settings import LimitSettings
+from jobs.sources import Grants, Source, check_source, grants_of, location_of, remote_document
+from jobs.store import uploads
 
 MAX_OPTIONS_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
+MAX_JSON_BYTES = 1024 * 1024
+"""Of a submission that names its sources; more go into a manifest."""
+MAX_MANIFEST_BYTES = 256 * 1024 * 1024
+MANIFESTS = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
 QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
@@ -39,17 +51,42 @@ class Submission:
     options: JobOptions
     engine: str
     documents: list[NewDocument]
+    listings: list[NewListing]
+    fingerprint: str
+    """SHA-256 of what was sent: the same for a request that is sent again."""
+
+
+class JsonSubmission(BaseModel):
+    """Documents by where they lie. A prefix (`s3://…/`) is listed in the background; a bad source is the error of its
+    document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[Source] = Field(min_length=1)
+    options: JobOptions = JobOptions()
+
+
+class _OptionsLine(BaseModel):
+    """The first line of a manifest, where it has options."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    options: JobOptions
 
 
 class Reception:
     """One request. `receive` gives a Submission or leaves nothing behind."""
 
-    def __init__(self, api: Api, request: Request, key: KeyLimits) -> None:
+    def __init__(self, api: Api, request: Request, principal: Principal) -> None:
+        """Raises InvalidRequest where the key was granted what is no bucket."""
         self._api = api
-        self._limits = limits_of(api, key)
+        self._principal = principal
+        self._limits = limits_of(api, principal.limits)
         self._request = request
         self._job_id = new_job_id()
-        self._day = datetime.now(UTC).date()
+        self._day = day_of(self._job_id)
+        self._hash = hashlib.sha256()
+        self._listings: list[NewListing] = []
         self.intake = Intake(api.blobs, self._limits, api.upload_threads)
         self._options: bytearray | None = None
         self._part = ""
@@ -73,22 +110,113 @@ class Reception:
             options = self._query_options()
             _accept_options(options, self._api)
             await self._read_raw(self._request.stream(), announced=bool(kind))
+        elif kind == "application/json":
+            options = await self._read_json()
+        elif kind in MANIFESTS:
+            options = await self._read_manifest()
         else:
             raise UnsupportedType(
-                f"a body of type {kind} is no upload; send multipart/form-data, application/pdf, image/* or "
-                "application/octet-stream",
+                f"a body of type {kind} is no submission; send multipart/form-data, application/json, "
+                "application/x-ndjson, application/pdf, image/* or application/octet-stream",
                 where="Content-Type",
             )
-        return self._submission(options)
+        return self._submission(kind, options)
 
-    def _submission(self, options: JobOptions) -> Submission:
+    def _submission(self, kind: str, options: JobOptions) -> Submission:
         documents = self.intake.documents
-        if not documents:
+        if not documents and not self._listings:
             raise InvalidRequest("no file was sent: there is no `file` part", where="file")
         errors = [document.error for document in documents]
-        if errors[0] is not None and all(errors):
+        if errors and errors[0] is not None and all(errors) and not self._listings:
             raise errors[0]
-        return Submission(self._job_id, options, options.engine or self._api.engine, documents)
+        engine = options.engine or self._api.engine
+        return Submission(self._job_id, options, engine, documents, self._listings, self._fingerprint(kind, options))
+
+    def _fingerprint(self, kind: str, options: JobOptions) -> str:
+        """Of options and files, or of a body that names sources, as it came."""
+        if kind not in MANIFESTS and kind != "application/json":
+            self._hash.update(options.model_dump_json().encode())
+            for document in self.intake.documents:
+                self._hash.update(f"\0{document.name}\0{document.sha256}".encode("utf-8", "surrogatepass"))
+        return self._hash.hexdigest()
+
+    # --- sources elsewhere
+
+    async def _read_json(self) -> JobOptions:
+        body = await read_body(self._request, MAX_JSON_BYTES)
+        self._hash.update(body)
+        try:
+            sent = JsonSubmission.model_validate_json(body)
+        except ValidationError as error:
+            raise invalid(error, "body") from None
+        _accept_options(check_metadata(sent.options), self._api)
+        if len(sent.sources) > (limit := self._limits.max_files_per_job):
+            raise InvalidRequest(
+                f"more than {limit} sources; send a manifest (application/x-ndjson)",
+                where="body.sources", limit=limit, actual=len(sent.sources),
+            )  # fmt: skip
+        await anyio.to_thread.run_sync(self._resolve, sent.sources)
+        return sent.options
+
+    def _resolve(self, sources: Sequence[Source]) -> None:
+        """Documents and listings of these sources. Raises NotFound and UploadIncomplete for uploads, SourceForbidden
+        for a prefix that is not granted."""
+        grants = grants_of(self._principal.grants, own=self._api.own_places)
+        for number, source in enumerate(sources):
+            where = f"body.sources.{number}"
+            if source.upload is not None:
+                self.intake.documents.append(self._uploaded(source, where))
+            elif (location := _prefix(source, where)) is not None:
+                check_source(location, grants)
+                self._listings.append(NewListing("prefix", str(location)))
+            else:
+                self.intake.documents.append(self._remote(source, where, grants))
+
+    def _remote(self, source: Source, where: str, grants: Grants) -> NewDocument:
+        document = new_document_id()
+        key = upload_key(self._day, self._job_id, document)
+        return remote_document(
+            source, document_id=document, source_key=key, where=where, grants=grants, web=self._api.web_sources
+        )
+
+    def _uploaded(self, source: Source, where: str) -> NewDocument:
+        assert source.upload is not None
+        if not is_id(source.upload, "upl"):
+            raise NotFound(f"there is no upload {source.upload[:80]!r}", where=f"{where}.upload")
+        with self._api.database.read() as session:
+            place = uploads.get(session, source.upload, self._principal.owner)
+        found = self._api.blobs.stat(place.key)
+        if found is None:
+            raise UploadIncomplete("nothing was put there yet", where=f"{where}.upload")
+        document = new_document_id()
+        return NewDocument(
+            id=document,
+            name=display_name(source.name or place.name, "document"),
+            source_key=upload_key(self._day, self._job_id, document),
+            media_type=UNKNOWN_TYPE,
+            bytes=0,
+            sha256="",
+            source_url=f"upload:{place.key}",
+            source_etag=found.etag,
+        )
+
+    async def _read_manifest(self) -> JobOptions:
+        """Into the store, to be entered in the background: what a line says is known when it is its turn."""
+        key = upload_key(self._day, self._job_id, new_document_id())
+        manifest = _Manifest(self._api.blobs, key, self._api.limits.max_documents)
+        try:
+            async for chunk in self._request.stream():
+                self._hash.update(chunk)
+                await anyio.to_thread.run_sync(manifest.write, chunk, limiter=self._api.upload_threads)
+            options = manifest.options()
+            _accept_options(options, self._api)
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(manifest.abort, error)
+            raise
+        await anyio.to_thread.run_sync(manifest.close, limiter=self._api.upload_threads)
+        self._listings.append(NewListing("manifest", key))
+        return options
 
     # --- multipart
 
@@ -184,6 +312,64 @@ class Reception:
             raise invalid(error, "query") from None
 
 
+class _Manifest:
+    """A manifest on its way into the store. Blocking; used by one thread at a time."""
+
+    def __init__(self, blobs: BlobStore, key: str, max_lines: int) -> None:
+        self._writer = blobs.writer(key, "application/x-ndjson")
+        self._opened: BlobWriter | None = None
+        self._max_lines = max_lines
+        self._head = b""
+        self._size = 0
+        self._lines = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Raises InvalidRequest, ServiceError."""
+        self._size += len(chunk)
+        self._lines += chunk.count(b"\n")
+        if self._size > MAX_MANIFEST_BYTES:
+            raise InvalidRequest("the manifest is too long", where="body", limit=MAX_MANIFEST_BYTES)
+        if self._lines > self._max_lines + 1:
+            raise InvalidRequest(f"more than {self._max_lines} lines", where="body", limit=self._max_lines)
+        if len(self._head) <= MAX_OPTIONS_BYTES:
+            self._head += chunk[: MAX_OPTIONS_BYTES + 1]
+        if self._opened is None:
+            self._opened = self._writer.__enter__()
+        self._opened.write(chunk)
+
+    def options(self) -> JobOptions:
+        """Of the first line, where it is `{"options": …}`. Raises InvalidRequest, also for a manifest without lines."""
+        if not self._head.strip():
+            raise InvalidRequest("the manifest is empty", where="body")
+        first = self._head.partition(b"\n")[0]
+        if not first.lstrip().startswith(b'{"options"'):
+            return JobOptions()
+        if len(first) > MAX_OPTIONS_BYTES:
+            raise InvalidRequest("the line of the options is too long", where="line 1", limit=MAX_OPTIONS_BYTES)
+        try:
+            return check_metadata(_OptionsLine.model_validate_json(first).options)
+        except ValidationError as error:
+            raise invalid(error, "line 1") from None
+
+    def close(self) -> None:
+        self._opened = None
+        self._writer.__exit__(None, None, None)
+
+    def abort(self, reason: BaseException) -> None:
+        if self._opened is not None:
+            self._writer.__exit__(type(reason), reason, None)
+
+
+def _prefix(source: Source, where: str) -> Location | None:
+    """The location, where the source is all that lies beneath it. Raises nothing: what is wrong with a URL is the error
+    of its document."""
+    try:
+        location = location_of(source, where)
+    except InvalidRequest:
+        return None
+    return location if location is not None and location.is_prefix else None
+
+
 def limits_of(api: Api, key: KeyLimits) -> LimitSettings:
     """The server's limits, with the key's own for the size of files where that is smaller."""
     if key.file_bytes is None or key.file_bytes >= api.limits.max_file_bytes:
@@ -197,6 +383,11 @@ def parse_options(raw: bytes) -> JobOptions:
         options = JobOptions.model_validate_json(raw)
     except ValidationError as error:
         raise invalid(error, "options") from None
+    return check_metadata(options)
+
+
+def check_metadata(options: JobOptions) -> JobOptions:
+    """The options. Raises InvalidRequest for metadata that cannot be kept."""
     try:
         size = len(json.dumps(options.metadata, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode())
     except ValueError:

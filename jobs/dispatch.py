@@ -19,7 +19,7 @@ from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
-from jobs.store.ringing import Rung
+from jobs.store.ringing import Chore, Rung
 from jobs.store.workers import Capacity
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,9 @@ T = TypeVar("T")
 WINDOW = 2
 """Rung pages per page of living capacity: enough that no worker waits for the next tick, too few to be a backlog."""
 MAX_CHUNK = 16
+FETCH_CHUNK = 4
+FETCH_WINDOW = 64
+"""Files being fetched at once, rung ones included: other people's servers are slow, and ours must not be rude."""
 SPLIT_CHUNK = 16
 SPLIT_WINDOW = 64
 ASSEMBLE_CHUNK = 4
@@ -44,12 +47,17 @@ class Choice:
 
     pages: dict[str, list[list[PageRef]]]
     """Messages by engine."""
+    fetches: list[DocumentRef]
     splits: list[DocumentRef]
     assemblies: list[DocumentRef]
 
     def __len__(self) -> int:
         messages = [m for chunks in self.pages.values() for m in chunks]
-        return sum(len(m) for m in messages) + len(self.splits) + len(self.assemblies)
+        return sum(len(m) for m in messages) + len(self.documents)
+
+    @property
+    def documents(self) -> list[DocumentRef]:
+        return self.fetches + self.splits + self.assemblies
 
 
 def chunk_size(capacity: int) -> int:
@@ -83,10 +91,11 @@ def choose(db: Database, cap: int | None = None) -> Choice | None:
         windows = {engine: WINDOW * capacity.total for engine, capacity in capacities.items()}
         rung = ringing.stamp_windows(session, windows, cap)
         pages = {engine: _messages(found, capacities[engine]) for engine, found in rung.items()}
-        splitting, assembling = waiting.documents_in_flight(session)
-        splits = ringing.stamp_splits(session, SPLIT_WINDOW - splitting.rung, splitting)
-        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - assembling.rung))
-    return Choice(pages, splits, assemblies)
+        windows_of = waiting.documents_in_flight(session)
+        fetches = ringing.stamp_fetches(session, FETCH_WINDOW - windows_of.fetches.total, windows_of.fetches)
+        splits = ringing.stamp_splits(session, SPLIT_WINDOW - windows_of.splits.rung, windows_of.splits)
+        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - windows_of.assemblies.rung))
+    return Choice(pages, fetches, splits, assemblies)
 
 
 def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:
@@ -105,6 +114,8 @@ def _send(bell: Doorbell, choice: Choice) -> None:
     for engine, messages in choice.pages.items():
         for message in messages:
             bell.ring_pages(engine, message)
+    for fetches in _chunks(choice.fetches, FETCH_CHUNK):
+        bell.ring_fetches(fetches)
     for splits in _chunks(choice.splits, SPLIT_CHUNK):
         bell.ring_splits(splits)
     for assemblies in _chunks(choice.assemblies, ASSEMBLE_CHUNK):
@@ -117,8 +128,8 @@ def _unring(db: Database, choice: Choice) -> None:
     with db.write() as session:
         if pages:
             ringing.unring_pages(session, pages)
-        if choice.splits or choice.assemblies:
-            ringing.unring_documents(session, choice.splits + choice.assemblies)
+        if choice.documents:
+            ringing.unring_documents(session, choice.documents)
 
 
 # --- rescue ----------------------------------------------------------------------------------------------------------
@@ -180,7 +191,7 @@ def clear_stamps(db: Database, bell: Doorbell, rules: RescueRules) -> int:
     """Forget the rings that were lost: the old ones, and all where Redis has nothing waiting."""
     with db.read() as session:
         engines = list(workers.capacities(session))
-    empty = _empty_queues(bell, [*map(recognize_queue, engines), "split", "assemble"])
+    empty = _empty_queues(bell, [*map(recognize_queue, engines), *_QUEUES.values()])
     with db.write() as session:
         if not ringing.dispatch_lock(session):
             return 0
@@ -189,10 +200,13 @@ def clear_stamps(db: Database, bell: Doorbell, rules: RescueRules) -> int:
         for engine in engines:
             if recognize_queue(engine) in empty:
                 cleared += ringing.clear_page_stamps(session, rules.settled, engine)
-        for queue, sealed in (("split", False), ("assemble", True)):
+        for chore, queue in _QUEUES.items():
             if queue in empty:
-                cleared += ringing.clear_document_stamps(session, rules.settled, sealed)
+                cleared += ringing.clear_document_stamps(session, rules.settled, chore)
     return cleared
+
+
+_QUEUES: dict[Chore, str] = {"fetch": "deliver", "split": "split", "assemble": "assemble"}
 
 
 def _empty_queues(bell: Doorbell, queues: list[str]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime
 
 from uuid_utils import uuid7
 
@@ -35,6 +36,12 @@ def new_upload_id() -> str:
 
 def new_event_id() -> str:
     return _new("evt")
+
+
+def day_of(id_: str) -> date:
+    """The day (UTC) on which an id was made: the first 48 bits of a UUIDv7 are milliseconds since 1970."""
+    milliseconds = int(id_.partition("_")[2][:12], 16)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
 
 
 def is_id(text: str, prefix: str) -> bool:

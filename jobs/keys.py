@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from jobs.errors import InvalidRequest, NotFound
 from jobs.ids import new_key_id
-from jobs.models import KeyLimits, KeyPublic, Scope
+from jobs.models import KeyGrants, KeyLimits, KeyPublic, Scope
 from jobs.store import keys
 from jobs.store.database import Database
 
@@ -25,9 +25,16 @@ MAX_SECRET = 200
 """Longer texts are no keys: whoever asks need not look them up, nor remember them."""
 
 NO_LIMITS = KeyLimits()
+NO_GRANTS = KeyGrants()
 
 
-def create(db: Database, name: str, scopes: Sequence[Scope], limits: KeyLimits = NO_LIMITS) -> tuple[KeyPublic, str]:
+def create(
+    db: Database,
+    name: str,
+    scopes: Sequence[Scope],
+    limits: KeyLimits = NO_LIMITS,
+    grants: KeyGrants = NO_GRANTS,
+) -> tuple[KeyPublic, str]:
     """A new key and what it says, which is told this once. Raises InvalidRequest for a name that nobody can read."""
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidRequest("a key needs a name of printable characters", where="name", limit=MAX_NAME)
@@ -39,7 +46,7 @@ def create(db: Database, name: str, scopes: Sequence[Scope], limits: KeyLimits =
     with db.write() as session:
         keys.insert(
             session, key_id=key_id, name=name, digest=_digest(secret), hint=secret[:_HINT], scopes=ordered,
-            limits=limits,
+            limits=limits, grants=grants,
         )  # fmt: skip
         made = keys.get(session, key_id)
     assert made is not None
@@ -56,6 +63,17 @@ def limit(db: Database, key_id: str, limits: KeyLimits) -> KeyPublic:
     """Give a key other limits; servers and workers hear of it within seconds. Raises NotFound."""
     with db.write() as session:
         if not keys.set_limits(session, key_id, limits):
+            raise _no_key(key_id)
+        session.expire_all()
+        key = keys.get(session, key_id)
+    assert key is not None
+    return key
+
+
+def grant(db: Database, key_id: str, grants: KeyGrants) -> KeyPublic:
+    """Let a key reach other buckets; servers hear of it within seconds. Raises NotFound."""
+    with db.write() as session:
+        if not keys.set_grants(session, key_id, grants):
             raise _no_key(key_id)
         session.expire_all()
         key = keys.get(session, key_id)

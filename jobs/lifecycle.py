@@ -6,21 +6,46 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import orjson
 
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
-from jobs.errors import Gone, InvalidRequest, NotFound, PagemillError, Problem, failure_codes
+from jobs.errors import (
+    Gone,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    PagemillError,
+    Problem,
+    SourceUnreachable,
+    failure_codes,
+)
 from jobs.fairness import BATCH, INTERACTIVE
+from jobs.ids import day_of, new_document_id
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
+from jobs.names import display_name
 from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
-from jobs.store import closing, deadlines, ending, pausing, priorities, reading, submitting, workers
+from jobs.store import (
+    closing,
+    ending,
+    entering,
+    idempotency,
+    pausing,
+    priorities,
+    reading,
+    retention,
+    submitting,
+    workers,
+)
 from jobs.store.database import Database
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
+UNKNOWN_TYPE = "application/octet-stream"
+"""Of a file that nobody has looked at."""
 NOBODY = "-"
 """How an empty owner is written where people name it: a path cannot end in nothing."""
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
@@ -38,6 +63,38 @@ class NewDocument:
     bytes: int
     sha256: str
     error: PagemillError | None = None
+    source_url: str | None = None
+    """Where its file is still to be fetched from, to lie under `source_key` then (workers/fetch.py)."""
+    source_etag: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewListing:
+    """Further documents of a job that are entered in the background: a prefix of a bucket, or a stored manifest."""
+
+    kind: Literal["prefix", "manifest"]
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the server says where a job's options say nothing. Seconds; None: never."""
+
+    deadline: float | None = None
+    retention: float | None = None
+    source_retention: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """An Idempotency-Key, and the SHA-256 of what was sent with it."""
+
+    key: str
+    fingerprint: str
+
+
+NO_TERMS = Terms()
 
 
 def submit(
@@ -49,34 +106,81 @@ def submit(
     documents: Sequence[NewDocument],
     vault: Vault | None,
     owner: str = "",
-    timeout: float | None = None,
+    terms: Terms = NO_TERMS,
+    listings: Sequence[NewListing] = (),
 ) -> JobPublic:
     """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
-    turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later, `timeout` where it names none,
-    fails (jobs/store/deadlines.py).
+    turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later fails
+    (jobs/store/deadlines.py). With listings the job is not sealed: more documents come (workers/listing.py).
 
     Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
     """
-    if not documents:
+    job = _new_job(job_id, options, engine, owner, vault, terms, sealed=not listings)
+    _check_documents(documents, listings)
+    with db.write() as session:
+        entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+        return reading.get_job(session, job_id)
+
+
+def submit_once(
+    db: Database,
+    request: RequestKey,
+    *,
+    job_id: str,
+    options: JobOptions,
+    engine: str,
+    documents: Sequence[NewDocument],
+    vault: Vault | None,
+    owner: str = "",
+    terms: Terms = NO_TERMS,
+    listings: Sequence[NewListing] = (),
+) -> JobPublic:
+    """The same for a request that may come twice: of those with one key, one makes its job, in whose transaction the
+    key is noted (rule 11), and all others get that job: its id is then another than `job_id`.
+
+    Raises IdempotencyMismatch where the key came with another request, Gone where its job was deleted.
+    """
+    job = _new_job(job_id, options, engine, owner, vault, terms, sealed=not listings)
+    _check_documents(documents, listings)
+    with db.write() as session:
+        if idempotency.note(session, owner, request.key, request.fingerprint, job_id):
+            entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+            return reading.get_job(session, job_id)
+        winner, fingerprint = idempotency.winner(session, owner, request.key)
+        if fingerprint != request.fingerprint:
+            raise IdempotencyMismatch(
+                f"{request.key!r} came with another request before", where="Idempotency-Key", actual=request.key
+            )
+        return reading.get_job(session, winner)
+
+
+def _listings(new: Sequence[NewListing]) -> list[tuple[str, str]]:
+    return [(listing.kind, listing.location) for listing in new]
+
+
+def _check_documents(documents: Sequence[NewDocument], listings: Sequence[NewListing]) -> None:
+    if not documents and not listings:
         raise InvalidRequest("a job needs at least one document", where="file", limit=1, actual=0)
-    job = {
+
+
+def _new_job(
+    job_id: str, options: JobOptions, engine: str, owner: str, vault: Vault | None, terms: Terms, *, sealed: bool
+) -> dict[str, Any]:
+    return {
         "id": job_id,
         "state": State.QUEUED.value,
-        "sealed": True,
+        "sealed": sealed,
         "engine": engine,
         "priority": _CLASSES[options.priority],
         "owner": owner,
         "options": options.stored(),
         "metadata": _checked_metadata(options),
         "password": _sealed_password(options, vault),
+        "deadline_seconds": options.deadline_seconds or terms.deadline,
+        "retention_seconds": options.retention_seconds or terms.retention,
+        "source_retention_seconds": terms.source_retention,
     }
-    with db.write() as session:
-        submitting.insert_job(session, job, [_row(document) for document in documents])
-        if (seconds := options.deadline_seconds or timeout) is not None:
-            deadlines.set_deadline(session, job_id, seconds)
-        closing.fold_totals(session, [job_id])
-        return reading.get_job(session, job_id)
 
 
 def _checked_metadata(options: JobOptions) -> dict[str, object]:
@@ -97,9 +201,39 @@ def _sealed_password(options: JobOptions, vault: Vault | None) -> str | None:
     return vault.seal(options.password)
 
 
+def enter_listed(
+    db: Database, step: entering.Step, documents: Sequence[NewDocument], *, limit: int
+) -> entering.Progress:
+    """Enter the next documents of a listing in one transaction with its progress: whoever runs it at the same time
+    enters none of them. `limit`: documents that the job may have; beyond, a failed one says so and nothing more is
+    entered. A job that has none when all its listings have ended gets one that says that there are none."""
+    too_many = _refused_listing(step, InvalidRequest(f"more than {limit} documents", limit=limit))
+    nothing = _refused_listing(step, SourceUnreachable("no document lies there"))
+    with db.write() as session:
+        return entering.advance(
+            session, step, list(map(_row, documents)), limit=limit, too_many=_row(too_many), nothing=_row(nothing)
+        )
+
+
+def _refused_listing(step: entering.Step, error: PagemillError) -> NewDocument:
+    """What goes wrong with a listing as a document that failed: the job then ends as any other."""
+    return NewDocument(
+        id=new_document_id(), name=display_name(step.location, "listing"), source_key="", media_type=UNKNOWN_TYPE,
+        bytes=0, sha256="", error=error.at(step.location), origin=step.location,
+    )  # fmt: skip
+
+
+def refuse_listing(db: Database, step: entering.Step, error: PagemillError, *, limit: int) -> entering.Progress:
+    """End a listing that cannot go on with a failed document that says why."""
+    return enter_listed(db, replace(step, ended=True), [_refused_listing(step, error)], limit=limit)
+
+
 def _row(new: NewDocument) -> submitting.NewRow:
     error = None if new.error is None else new.error.problem().model_dump(exclude_none=True)
-    return submitting.NewRow(new.id, new.name, new.source_key, new.media_type, new.bytes, new.sha256, error)
+    return submitting.NewRow(
+        new.id, new.name, new.source_key, new.media_type, new.bytes, new.sha256, error,
+        new.source_url, new.source_etag, new.origin,
+    )  # fmt: skip
 
 
 def cancel(db: Database, job_id: str) -> JobPublic:
@@ -237,6 +371,31 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
     purge(db, blobs, job_id)
 
 
+def expire(db: Database, limit: int = 100) -> int:
+    """Delete jobs whose time is over, as `delete` does; their purge is rung by rescue. Returns how many."""
+    with db.read() as session:
+        found = retention.expired_jobs(session, limit)
+    expired = 0
+    for job_id in found:
+        with db.write() as session:
+            expired += retention.expire(session, job_id)
+    return expired
+
+
+def drop_sources(db: Database, blobs: BlobStore, limit: int = 20) -> int:
+    """Delete the files of jobs whose sources' time is over. Their results stay; a retry has nothing to read any more.
+    Returns of how many jobs."""
+    with db.read() as session:
+        found = retention.stale_sources(session, limit)
+    for job_id in found:
+        # The rows first: a retry must not begin to read what is about to go. Dying in between leaves objects that
+        # nothing names, which `pagemill reconcile` finds.
+        with db.write() as session:
+            sources = retention.forget_sources(session, job_id)
+        blobs.delete(sources)
+    return len(found)
+
+
 def pause(db: Database, owner: str) -> PausePublic:
     """Ring nothing more of this owner's jobs, present and future ones, until resumed; survives restarts. Twice is as
     good as once, and keeps the first time. Raises InvalidRequest for what can name no owner."""
@@ -288,7 +447,10 @@ def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:
         held = ending.is_held(session, job_id)
         sources = ending.source_keys(session, job_id)
     blobs.delete_prefix(job_prefix(job_id))
-    blobs.delete(sources)
+    # With what was fetched and not taken, and with a manifest.
+    folders = {source.rpartition("/")[0] for source in sources} | {f"uploads/{day_of(job_id):%Y-%m-%d}/{job_id}"}
+    for folder in sorted(folders):
+        blobs.delete_prefix(f"{folder}/")
     if held:
         return False
     with db.write() as session:

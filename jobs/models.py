@@ -147,11 +147,59 @@ class ApiKey(SQLModel, table=True):
         default_factory=dict, sa_column=Column(JSON, nullable=False, server_default=text("'{}'"))
     )
     """Its own `KeyLimits`; what it does not say is the server's default."""
+    grants: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default=text("'{}'"))
+    )
+    """Its own `KeyGrants`; where it has none, the server's."""
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     revoked_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
 
     __tablename__ = "api_key"
     __table_args__ = (Index("ix_api_key_digest", "digest", unique=True),)
+
+
+class Idempotency(SQLModel, table=True):
+    """An Idempotency-Key and the job that its request made (rule 11)."""
+
+    owner: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    """SHA-256 of what was sent."""
+    job_id: str
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+
+    __table_args__ = (Index("ix_idempotency_created", "created_at"),)
+
+
+class Upload(SQLModel, table=True):
+    """A place where one file may be put, to be submitted by its id."""
+
+    id: str = Field(primary_key=True)
+    owner: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    key: str
+    """Of the object in the store."""
+    name: str
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    expires_at: datetime = Field(sa_column=Column(Timestamp, nullable=False))
+
+    __table_args__ = (Index("ix_upload_expires", "expires_at"),)
+
+
+class Listing(SQLModel, table=True):
+    """Documents of a job that are still to be entered, from a prefix or a manifest. Gone when all are."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
+    kind: str
+    """`prefix` or `manifest`."""
+    location: str
+    """`s3://bucket/prefix/`, or the key of the manifest in the store."""
+    cursor: str = ""
+    """Where to go on: the last key entered, or the number of lines that were."""
+    errors: int = 0
+    ready_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+
+    __table_args__ = (Index("ix_listing_job", "job_id"),)
 
 
 class Job(SQLModel, table=True):
@@ -189,9 +237,21 @@ class Job(SQLModel, table=True):
     deleted_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     purged_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """Objects and rows of a deleted job are gone; nobody can write more."""
+    deadline_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """That of its documents, those still to come included."""
+    retention_seconds: float | None = None
+    """How long it is kept after its end; for good where absent."""
+    source_retention_seconds: float | None = None
+    """How long its files are; as long as the job where absent."""
+    expires_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """When it is deleted; set when it ends."""
+    sources_expire_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """When its files are deleted; set when it ends, NULL once they are."""
 
     __table_args__ = (
         Index("ix_job_open", "id", **_where("state IN ('queued','running')")),
+        Index("ix_job_expires", "expires_at", **_where("expires_at IS NOT NULL AND deleted_at IS NULL")),
+        Index("ix_job_sources", "sources_expire_at", **_where("sources_expire_at IS NOT NULL")),
         Index("ix_job_to_purge", "id", **_where("deleted_at IS NOT NULL AND purged_at IS NULL")),
         Index("ix_job_manifest", "id", **_where("NOT manifest")),
         Index("ix_job_owner", "owner", "id"),
@@ -208,6 +268,12 @@ class Document(SQLModel, table=True):
     """0-based place in the job."""
     name: str
     source_key: str
+    source_url: str | None = None
+    """Where its file is still to be fetched from; None once it lies under `source_key`."""
+    source_etag: str | None = None
+    """What is to be found there, where that is known."""
+    origin: str | None = None
+    """Where its file came from, as it may be shown: without a query."""
     media_type: str
     bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     sha256: str
@@ -248,7 +314,9 @@ class Document(SQLModel, table=True):
         Index("ix_document_job", "job_id", "position"),
         Index("ix_document_unfinished", "job_id", **_where("state IN ('queued','running')")),
         Index("ix_document_split", "priority", "owner", "job_id", "id",
-              **_where("state IN ('queued','running') AND NOT sealed AND worker IS NULL")),
+              **_where("state IN ('queued','running') AND NOT sealed AND worker IS NULL AND source_url IS NULL")),
+        Index("ix_document_fetch", "priority", "owner", "job_id", "id",
+              **_where("state IN ('queued','running') AND NOT sealed AND worker IS NULL AND source_url IS NOT NULL")),
         Index("ix_document_pending", "engine", "priority", "owner", "job_id", "id",
               **_where("state = 'running' AND pending > 0")),
         Index("ix_document_assemble", "priority", "id",
@@ -333,6 +401,8 @@ class JobPublic(_Public):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None
+    """When it and its results are deleted; None before its end, and where they are kept."""
 
 
 class DocumentPublic(_Public):
@@ -340,8 +410,11 @@ class DocumentPublic(_Public):
     job_id: str
     position: int
     name: str
+    origin: str | None
+    """Where its file was or is fetched from, without a query; None where it was sent."""
     media_type: str
     bytes: int
+    """0 until it was fetched; so with `sha256`, then empty."""
     sha256: str
     state: State
     sealed: bool
@@ -395,6 +468,21 @@ class KeyLimits(_Public):
         return defaults.model_copy(update=self.model_dump(exclude_none=True))
 
 
+class KeyGrants(_Public):
+    """Buckets and prefixes that one API key may use, as `s3://bucket/prefix/`; absent: the server's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[str, ...] | None = None
+    """Where its documents may lie."""
+    outputs: tuple[str, ...] | None = None
+    """Where its results may be put."""
+
+    def over(self, defaults: KeyGrants) -> KeyGrants:
+        """These where they say something, `defaults` elsewhere."""
+        return defaults.model_copy(update=self.model_dump(exclude_none=True))
+
+
 class KeyPublic(_Public):
     """An API key as its administrator sees it. What it says is shown once, when it is made."""
 
@@ -404,6 +492,7 @@ class KeyPublic(_Public):
     scopes: tuple[Scope, ...]
     limits: KeyLimits
     """Its own; the server's defaults hold for the rest."""
+    grants: KeyGrants
     created_at: datetime
     revoked_at: datetime | None
 

@@ -131,6 +131,10 @@ class JobOptions(PageOptions):
     deadline_seconds: float | None = Field(
         default=None, gt=0, le=90 * 86_400, description="What has not ended by then fails; counted from the submission."
     )
+    retention_seconds: float | None = Field(
+        default=None, gt=0, le=10 * 366 * 86_400,
+        description="The job and its results are deleted so long after its end; the server's setting where absent.",
+    )  # fmt: skip
     metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")
 
     @field_validator("pages")

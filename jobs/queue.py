@@ -24,10 +24,11 @@ from jobs.store.sql import grouped
 RECOGNIZE = "pagemill.recognize"
 SPLIT = "pagemill.split"
 ASSEMBLE = "pagemill.assemble"
+FETCH = "pagemill.fetch"
 PURGE = "pagemill.purge"
 
 PURPOSES = ("recognize", "split", "assemble", "deliver")
-"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: today, purging."""
+"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: fetching files, purging."""
 
 BROKER_ERRORS = (KombuError, RedisError, OSError)
 """What a broker that is away, frozen or flushed raises."""
@@ -98,6 +99,9 @@ class Doorbell:
 
     def ring_assemblies(self, refs: Sequence[DocumentRef]) -> None:
         self._send(ASSEMBLE, "assemble", {"documents": dict(refs)})
+
+    def ring_fetches(self, refs: Sequence[DocumentRef]) -> None:
+        self._send(FETCH, "deliver", {"documents": dict(refs)})
 
     def ring_purge(self, job: str) -> None:
         self._send(PURGE, "deliver", {"job": job})

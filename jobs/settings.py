@@ -79,6 +79,16 @@ class LimitSettings(_Group):
     job_timeout: float | None = Field(
         default=None, gt=0, description="Seconds from submission to the last page, of jobs that name no deadline."
     )
+    max_documents: int = Field(
+        default=100_000, ge=1, description="Documents per job that come from prefixes and manifests."
+    )
+    retention: float | None = Field(
+        default=None, gt=0, description="Seconds after its end when a job that names none is deleted. Absent: never."
+    )
+    source_retention: float | None = Field(
+        default=None, gt=0, description="Seconds after its end when the files of a job are. Absent: with the job."
+    )
+    source_timeout: float = Field(default=600.0, gt=0, description="Deadline of fetching one file from its URL.")
     render_memory: int = Field(default=1536 * MIB, ge=64 * MIB, description="Bytes a page may add to its process.")
     key_requests_per_second: int | None = Field(
         default=None, ge=1, le=100_000, description="Of each API key that names no limit of its own; so for all key_…"
@@ -286,6 +296,19 @@ class OutboundSettings(_Group):
         return AllowList.parse(self.outbound_allow)
 
 
+class AccessSettings(_Group):
+    """What may be reached in the name of users. Keys that have a list of their own go by that."""
+
+    sources: str = Field(default="", description="Buckets and prefixes that may be read: s3://…/, by commas.")
+    outputs: str = Field(default="", description="Buckets and prefixes that may be written: s3://…/, by commas.")
+    web_sources: bool = Field(default=True, description="Whether documents may be named by https:// addresses.")
+
+    @property
+    def listed(self) -> dict[str, tuple[str, ...]]:
+        """As jobs.models.KeyGrants has them."""
+        return {"sources": _names(self.sources), "outputs": _names(self.outputs)}
+
+
 class ClientSettings(_Group):
     """Where the command finds the server."""
 
@@ -304,7 +327,7 @@ class ClientSettings(_Group):
 
 GROUPS: tuple[type[_Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
-    WorkerSettings, ApiSettings, OutboundSettings, ClientSettings,
+    WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, ClientSettings,
 )  # fmt: skip
 
 # Read by tests and tools, not by a group.

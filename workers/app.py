@@ -20,8 +20,10 @@ from typing import Self
 
 from jobs import dispatch
 from jobs.blobs import open_store
+from jobs.blobs.buckets import Places, own_places
 from jobs.errors import EngineUnavailable
 from jobs.ids import new_worker_id
+from jobs.models import KeyGrants
 from jobs.queue import Doorbell, make_app
 from jobs.store import workers as worker_rows
 from jobs.store.database import open_database
@@ -32,9 +34,12 @@ from workers.config import Settings
 from workers.deliver import Purger
 from workers.engines import build_engine
 from workers.engines.base import Engine
+from workers.fetch import Fetcher
 from workers.hands import Hands
 from workers.incarnation import Incarnation
+from workers.listing import Lister, Listings, Reach
 from workers.loop import EngineLoop
+from workers.outbound import Outbound
 from workers.pages import RecentResults, ResultWriter
 from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
@@ -140,6 +145,7 @@ class WorkerProcess:
             rescue_rules(settings.timers, settings.worker.max_crashes),
             lambda: self.worker_id,
             settings.limits,
+            self._start_listings,
         )
         self.stages = self._build_stages(pool)
         stack.callback(self.incarnation.stop)
@@ -240,8 +246,10 @@ class WorkerProcess:
             lambda: self.worker_id,
         )  # fmt: skip
         self.recognizer = self._build_recognizer(self.engine, pool, writer, assembler) if self.engine else None
+        self.listings = self._build_listings(assembler)
         return Stages(
             recognize=self.recognizer.run if self.recognizer else _refuse,
+            fetch=self._build_fetcher(assembler).run,
             split=self._build_splitter(assembler).run,
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
@@ -255,6 +263,32 @@ class WorkerProcess:
         threads = ThreadPoolExecutor(STORE_THREADS, name)
         self._stack.callback(threads.shutdown)
         return threads
+
+    def _start_listings(self) -> None:
+        self.listings.start()
+
+    def _build_fetcher(self, assembler: Assembler) -> Fetcher:
+        settings = self.settings
+        return Fetcher(
+            self.db, self.blobs, self._places, Outbound(settings.outbound), settings.limits, self._backoff, self.hands,
+            self._threads("fetch"), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
+            on_ended=assembler.close,
+        )  # fmt: skip
+
+    def _build_listings(self, assembler: Assembler) -> Listings:
+        settings = self.settings
+        self._places = Places(settings.blobs)
+        self._stack.callback(self._places.close)
+        reach = Reach(
+            KeyGrants.model_validate(settings.access.listed), own_places(settings.blobs), settings.access.web_sources
+        )
+        lister = Lister(
+            self.db, self.blobs, self._places, settings.limits, reach, self._backoff, on_entered=self.tick.wake,
+            on_sealed=assembler.close, stopping=self.stopping,
+        )  # fmt: skip
+        listings = Listings(lister)
+        self._stack.callback(listings.stop)
+        return listings
 
     def _build_splitter(self, assembler: Assembler) -> Splitter:
         self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)

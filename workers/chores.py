@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 
-from jobs import dispatch
+from jobs import dispatch, lifecycle
 from jobs.blobs import BlobStore
 from jobs.errors import PagemillError
 from jobs.ids import new_worker_id
-from jobs.store import leases, usage
+from jobs.store import idempotency, leases, uploads, usage
 from jobs.store.database import Database
 from jobs.sweep import sweep_uploads
 
@@ -39,10 +39,13 @@ class Chores:
     def _run(self) -> None:
         try:
             dispatch.close_ended(self._db, self._blobs)
+            lifecycle.drop_sources(self._db, self._blobs)
             if self._sweep_is_due():
                 sweep_uploads(self._db, self._blobs)
                 with self._db.write() as session:
                     usage.forget(session)
+                    idempotency.forget(session)
+                    uploads.forget(session)
         except PagemillError as error:
             log.warning("chores put off: %s", error, extra={"action": "chores_failed", "code": error.code})
         except Exception:

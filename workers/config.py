@@ -8,11 +8,13 @@ from hashlib import sha256
 from jobs.errors import InvalidRequest
 from jobs.queue import PURPOSES
 from jobs.settings import (
+    AccessSettings,
     BlobSettings,
     BrokerSettings,
     DatabaseSettings,
     EngineSettings,
     LimitSettings,
+    OutboundSettings,
     SecretSettings,
     TimerSettings,
     WorkerSettings,
@@ -30,6 +32,8 @@ class Settings:
     timers: TimerSettings
     engine: EngineSettings
     worker: WorkerSettings
+    outbound: OutboundSettings
+    access: AccessSettings
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -58,4 +62,6 @@ def load_settings() -> Settings:
         timers=load(TimerSettings),
         engine=load(EngineSettings),
         worker=load(WorkerSettings),
+        outbound=load(OutboundSettings),
+        access=load(AccessSettings),
     )

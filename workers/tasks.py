@@ -22,6 +22,7 @@ class Stages:
     """What this worker does with messages."""
 
     recognize: Callable[[list[PageRef]], int]
+    fetch: Callable[[list[DocumentRef]], int]
     split: Callable[[list[DocumentRef]], int]
     assemble: Callable[[list[DocumentRef]], int]
     purge: Callable[[str], bool]
@@ -50,6 +51,10 @@ def add_tasks(app: Celery, stages: Stages) -> None:
     @app.task(name=queue.RECOGNIZE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def recognize(pages: dict[str, list[list[int]]]) -> None:
         _guarded(queue.RECOGNIZE, lambda: stages.recognize(queue.page_refs(pages)))
+
+    @app.task(name=queue.FETCH, base=Rung, shared=False)  # type: ignore[untyped-decorator]
+    def fetch(documents: dict[str, int]) -> None:
+        _guarded(queue.FETCH, lambda: stages.fetch([DocumentRef(d, int(a)) for d, a in documents.items()]))
 
     @app.task(name=queue.SPLIT, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def split(documents: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from jobs import dispatch
+from jobs import dispatch, lifecycle
 from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
 from jobs.errors import DatabaseUnavailable
@@ -52,13 +52,17 @@ class Tick:
         rules: RescueRules,
         holder: Callable[[], str],
         limits: LimitSettings,
+        start_listings: Callable[[], None] = lambda: None,
     ) -> None:
+        """`start_listings`: called about once a second while we act; raises DatabaseUnavailable."""
         self._db, self._bell, self._rules, self._holder = db, bell, rules, holder
         self._pause = timers.scaled("tick_every")
         self._lease_seconds = LEASE_SECONDS / timers.time_factor
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
+        self._list = _Every(timers.scaled("fold_every"))
+        self._start_listings = start_listings
         self._limits = limits
         self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
@@ -112,6 +116,8 @@ class Tick:
             self._rescue_round()
         if self._fold.due(now):
             dispatch.fold(self._db)
+        if self._list.due(now):
+            self._start_listings()
         while dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight) and not self._stop.is_set():
             if not self._woken.is_set():
                 break
@@ -128,6 +134,7 @@ class Tick:
         dispatch.take_back(self._db, self._rules)
         dispatch.end_late(self._db, self._limits.document_timeout)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
+        lifecycle.expire(self._db)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.forget_workers(self._db)
         self._chores.start()

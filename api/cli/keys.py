@@ -13,8 +13,9 @@ import typer
 from api.cli.embedded import sqlite_url
 from jobs import keys
 from jobs.errors import InvalidRequest
-from jobs.models import KeyLimits, KeyPublic, Scope
+from jobs.models import KeyGrants, KeyLimits, KeyPublic, Scope
 from jobs.settings import DatabaseSettings, load
+from jobs.sources import parse_prefix
 from jobs.store.database import Database, open_database
 
 app = typer.Typer(
@@ -32,6 +33,12 @@ InFlight = Annotated[int | None, typer.Option("--pages-in-flight", help="Pages r
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+SourcePlaces = Annotated[
+    list[str] | None, typer.Option("--source", metavar="S3", help="s3://bucket/prefix/ it may read; several times.")
+]
+OutputPlaces = Annotated[
+    list[str] | None, typer.Option("--output", metavar="S3", help="s3://bucket/prefix/ it may write; several times.")
+]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of a pagemill up, instead of PAGEMILL_DATABASE_URL."),
@@ -71,6 +78,8 @@ def create(
     backlog_pages: Backlog = None,
     pages_per_day: PerDay = None,
     pages_in_flight: InFlight = None,
+    source: SourcePlaces = None,
+    output: OutputPlaces = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -88,8 +97,9 @@ def create(
         requests_per_second=requests_per_second, file_bytes=file_bytes, backlog_pages=backlog_pages,
         pages_per_day=pages_per_day, pages_in_flight=pages_in_flight,
     )  # fmt: skip
+    grants = _grants(source, output)
     with _database(data) as database:
-        key, secret = keys.create(database, name, scope or [Scope.SUBMIT, Scope.READ], limits)
+        key, secret = keys.create(database, name, scope or [Scope.SUBMIT, Scope.READ], limits, grants)
     if as_json:
         typer.echo(orjson.dumps(key.model_dump(mode="json") | {"key": secret}))
         return
@@ -128,6 +138,28 @@ def limit(
         typer.echo("\t".join(_row(keys.limit(database, key, limits))))
 
 
+@app.command("grant")
+def grant(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")],
+    source: SourcePlaces = None,
+    output: OutputPlaces = None,
+    data: Data = None,
+) -> None:
+    """Replace the buckets that a key may reach: those that are not given are the server's again. It counts within
+    seconds."""
+    grants = _grants(source, output)
+    with _database(data) as database:
+        typer.echo("\t".join(_row(keys.grant(database, key, grants))))
+
+
+def _grants(source: list[str] | None, output: list[str] | None) -> KeyGrants:
+    """Raises InvalidRequest for what names no bucket."""
+    return KeyGrants(
+        sources=tuple(str(parse_prefix(text, "--source")) for text in source) if source else None,
+        outputs=tuple(str(parse_prefix(text, "--output")) for text in output) if output else None,
+    )
+
+
 @app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Its id: key_…")],
@@ -140,7 +172,10 @@ def revoke(
 
 def _row(key: KeyPublic) -> tuple[str, ...]:
     made, revoked = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at))
-    limits = " ".join(f"{name}={value}" for name, value in key.limits if value is not None)
+    own = [*key.limits, *key.grants]
+    limits = " ".join(
+        f"{name}={','.join(value) if isinstance(value, tuple) else value}" for name, value in own if value is not None
+    )
     return key.id, key.name, key.hint + "…", _scopes(key), made, revoked, limits
 
 

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Annotated, Any, get_args
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from api import examples
+from api.auth import Principal
 from api.bodies import JsonBody, json_body
 from api.deps import Api, ApiDep, FailureCode, JobId, PrincipalDep, identify
 from api.intake import Intake
@@ -18,20 +19,31 @@ from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
 from jobs import admission, lifecycle
 from jobs.errors import RequestError
+from jobs.lifecycle import RequestKey, Terms
 from jobs.models import JobPublic, State
 from jobs.options import TextSource
-from jobs.store import reading
+from jobs.store import idempotency, reading
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, pattern="^[!-~]+$",
+        description="A request that comes again with it makes no second job, and is answered with the first one's.",
+    ),
+]  # fmt: skip
 
 _FILE = {"type": "string", "format": "binary"}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "Several files as multipart/form-data, or one file as the raw body. Its first bytes decide what "
-        "a file is, never its name. A bad file becomes the error of its document while its neighbours go on; when all "
-        "are bad, the request is refused with the first one's problem.",
+        "description": "Several files as multipart/form-data, or one file as the raw body; or where they lie: as JSON, "
+        'or as a manifest with a JSON object a line (`Source`; the first line may be `{"options": …}`), whose documents '
+        "are entered in the background. Its first bytes decide what a file is, never its name. A bad file or source "
+        "becomes the error of its document while its neighbours go on; when all are bad, the request is refused with "
+        "the first one's problem.",
         "content": {
             "multipart/form-data": {
                 "schema": {
@@ -45,6 +57,11 @@ _BODY: dict[str, Any] = {
                 "encoding": {"options": {"contentType": "application/json"}},
                 "example": {"file": ["(binary)"], "options": examples.OPTIONS},
             },
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/JsonSubmission"},
+                "example": examples.SOURCES,
+            },
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": examples.MANIFEST},
             **{kind: {"schema": _FILE} for kind in ("application/pdf", "image/*", "application/octet-stream")},
         },
     },
@@ -71,37 +88,68 @@ _BODY: dict[str, Any] = {
     responses={
         202: {
             "description": "Everything is stored and will be read.",
-            "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": "The job."},
+                "Idempotency-Replayed": {
+                    "schema": {"type": "string", "enum": ["true"]},
+                    "description": "Where the request came before: this is the job that it made then.",
+                },
+            },
             "content": {"application/json": {"example": examples.JOB}},
         },
-        **documented(400, 413, 415, 422, 429),
+        **documented(400, 404, 410, 413, 415, 422, 429),
     },
 )
-async def submit(api: ApiDep, principal: PrincipalDep, request: Request, response: Response) -> JobPublic:
+async def submit(
+    api: ApiDep, principal: PrincipalDep, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobPublic:
     """Submit documents. The answer comes when the job is safe; the reading begins behind it."""
-    await anyio.to_thread.run_sync(admission.check, api.database, principal.owner, principal.limits)
-    reception = Reception(api, request, principal.limits)
+    await anyio.to_thread.run_sync(_admit, api, principal, idempotency_key)
+    reception = Reception(api, request, principal)
     submission = await reception.receive()
-    job = await _enter(api, request, submission, reception.intake, principal.owner)
+    job = await _enter(api, request, submission, reception.intake, principal.owner, idempotency_key)
+    if job.id != submission.job_id:
+        response.headers["Idempotency-Replayed"] = "true"
+        await reception.intake.discard(_Replayed())
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job
 
 
-async def _enter(api: Api, request: Request, submission: Submission, intake: Intake, owner: str) -> JobPublic:
+class _Replayed(Exception):
+    """Why the files of a request that came before are not kept."""
+
+
+def _admit(api: Api, principal: Principal, key: str | None) -> None:
+    """Raises QueueFull, QuotaExceeded; not for a request that came before, which costs nothing."""
+    if key is not None:
+        with api.database.read() as session:
+            if idempotency.is_noted(session, principal.owner, key):
+                return
+    admission.check(api.database, principal.owner, principal.limits)
+
+
+async def _enter(
+    api: Api, request: Request, submission: Submission, intake: Intake, owner: str, key: str | None
+) -> JobPublic:
     """The job, in one transaction, where its key still counts: an upload may take hours.
 
     Where the database did not answer, the job may exist: its files stay, and the sweeper takes them if it does not.
     """
+    submit = (
+        partial(lifecycle.submit, api.database)
+        if key is None
+        else partial(lifecycle.submit_once, api.database, RequestKey(key, submission.fingerprint))
+    )
     enter = partial(
-        lifecycle.submit,
-        api.database,
+        submit,
         job_id=submission.job_id,
         options=submission.options,
         engine=submission.engine,
         documents=submission.documents,
         vault=api.vault,
         owner=owner,
-        timeout=api.limits.job_timeout,
+        terms=Terms(api.limits.job_timeout, api.limits.retention, api.limits.source_retention),
+        listings=submission.listings,
     )
     try:
         await anyio.to_thread.run_sync(identify, api, request)

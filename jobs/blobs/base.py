@@ -70,6 +70,9 @@ class BlobStore(Protocol):
     def presign(self, key: str, seconds: int, filename: str | None = None) -> str | None:
         """A link that anybody may GET for so long; None where the store has none (local directory)."""
 
+    def presign_put(self, key: str, seconds: int, size: int) -> str | None:
+        """A link that anybody may PUT exactly so many bytes to for so long; None where the store has none."""
+
     def check(self) -> None:
         """Raise StorageUnavailable or StorageFull when an object cannot be written now."""
 

@@ -88,6 +88,16 @@ def _check_path(text: str, path: str, where: str) -> None:
         raise InvalidRequest(f"{ascii(text)[:200]} has a segment . or .. or a control character", where=where)
 
 
+def own_places(settings: BlobSettings) -> tuple[Location, ...]:
+    """Where pagemill's own store lies: the whole of its prefix."""
+    location = (
+        parse_location(settings.store_url, where="PAGEMILL_STORE_URL") if settings.store_url[:3] == "s3:" else None
+    )
+    if location is None:
+        return ()
+    return (location if location.is_prefix else Location("s3", location.bucket, location.path + "/"),)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectStat:
     """An object as it was seen."""

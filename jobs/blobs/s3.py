@@ -184,13 +184,19 @@ class S3Store:
 
     def presign(self, key: str, seconds: int, filename: str | None = None) -> str | None:
         """Raises InvalidRequest for more than a week."""
-        if not 1 <= seconds <= MAX_LINK_SECONDS:
-            raise InvalidRequest("a link must last between a second and a week", limit=MAX_LINK_SECONDS, actual=seconds)
+        _check_link(seconds)
         given = {"Bucket": self._bucket, "Key": self._name(key)}
         if filename is not None:
             given["ResponseContentDisposition"] = content_disposition(filename)
         with _mapped():
             return self._public.generate_presigned_url("get_object", Params=given, ExpiresIn=seconds)
+
+    def presign_put(self, key: str, seconds: int, size: int) -> str | None:
+        """Raises InvalidRequest for more than a week. The length is signed: another one is refused by the store."""
+        _check_link(seconds)
+        given = {"Bucket": self._bucket, "Key": self._name(key), "ContentLength": size}
+        with _mapped():
+            return self._public.generate_presigned_url("put_object", Params=given, ExpiresIn=seconds)
 
     def check(self) -> None:
         probe = f"{self._prefix}{RESERVED}check"
@@ -204,6 +210,11 @@ class S3Store:
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
+
+
+def _check_link(seconds: int) -> None:
+    if not 1 <= seconds <= MAX_LINK_SECONDS:
+        raise InvalidRequest("a link must last between a second and a week", limit=MAX_LINK_SECONDS, actual=seconds)
 
 
 class S3Writer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobs.engines import ENGINE_NAMES
-from jobs.queue import ASSEMBLE, BROKER_ERRORS, PURGE, RECOGNIZE, SPLIT, Waiting, page_refs, recognize_queue
+from jobs.queue import ASSEMBLE, BROKER_ERRORS, FETCH, PURGE, RECOGNIZE, SPLIT, Waiting, page_refs, recognize_queue
 from jobs.reconcile.differences import Difference
 from jobs.reconcile.parts import Parts
 from jobs.store import watching
@@ -58,7 +58,7 @@ def _ended(parts: Parts, messages: Sequence[Waiting]) -> list[Waiting]:
         open_ones: set[object] = {*watching.open_pages(session, pages)} if pages else set()
         open_ones |= watching.open_documents(session, documents)
         open_ones |= watching.unpurged_jobs(session, jobs)
-    known = (RECOGNIZE, SPLIT, ASSEMBLE, PURGE)
+    known = (RECOGNIZE, FETCH, SPLIT, ASSEMBLE, PURGE)
     return [m for m in messages if m.task in known and not open_ones.intersection(_names_of(m))]
 
 
@@ -78,7 +78,7 @@ def _pages(message: Waiting) -> list[tuple[str, int]]:
 
 
 def _documents(message: Waiting) -> list[str]:
-    documents = message.arguments.get("documents") if message.task in (SPLIT, ASSEMBLE) else None
+    documents = message.arguments.get("documents") if message.task in (FETCH, SPLIT, ASSEMBLE) else None
     return [str(document) for document in documents] if isinstance(documents, dict) else []
 
 

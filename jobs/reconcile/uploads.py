@@ -19,8 +19,9 @@ PIECE = 1000
 
 
 def upload_differences(parts: Parts, orphans: Orphans) -> Iterator[Difference]:
-    """Everything under `uploads/`: `uploads/<day>/<job>/<document>`."""
-    found = parts.blobs.list(PREFIX)
+    """Everything under `uploads/`: `uploads/<day>/<job>/<document>`, with `.<attempt>` where it was fetched."""
+    # What was put by a link is no document's yet, and swept when it becomes none.
+    found = (stat for stat in parts.blobs.list(PREFIX) if not is_id((stat.key.split("/") + [""] * 2)[2], "upl"))
     while piece := list(islice(found, PIECE)):
         ours = [stat for stat in piece if _ids(stat.key) is not None]
         yield from orphans.foreign(stat for stat in piece if _ids(stat.key) is None)
@@ -38,9 +39,12 @@ def upload_differences(parts: Parts, orphans: Orphans) -> Iterator[Difference]:
 def _ids(key: str) -> tuple[str, str] | None:
     """The job's and the document's id; None where the key is not one of ours."""
     parts = key.split("/")
-    if len(parts) != 4 or not is_id(parts[2], "job") or not is_id(parts[3], "doc"):
+    if len(parts) != 4 or not is_id(parts[2], "job"):
         return None
-    return parts[2], parts[3]
+    document, dot, attempt = parts[3].partition(".")
+    if not is_id(document, "doc") or (dot and not attempt.isdecimal()):
+        return None
+    return parts[2], document
 
 
 def _job(stat: BlobStat) -> str:
@@ -48,7 +52,7 @@ def _job(stat: BlobStat) -> str:
 
 
 def _document(stat: BlobStat) -> str:
-    return stat.key.split("/")[3]
+    return stat.key.split("/")[3].partition(".")[0]
 
 
 def _unnamed(row: NamingDocument | None, stat: BlobStat) -> bool:

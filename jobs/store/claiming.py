@@ -137,14 +137,21 @@ _LOCK_CLAIMABLE = Sql(
     """SELECT d.id FROM document d JOIN {list:refs(d text, a int)} ON d.id = refs.d
        WHERE d.attempt = refs.a ORDER BY d.id {update_of_d}"""
 )
-_CLAIM_SPLITS = Sql(
-    """UPDATE document SET state = 'running', worker = :worker, attempt = attempt + 1, rung_at = NULL,
-              started_at = coalesce(started_at, {now})
-       FROM {list:refs(d text, a int)}
-       WHERE document.id = refs.d AND document.attempt = refs.a AND NOT sealed AND worker IS NULL
-         AND state IN ('queued', 'running') AND ready_at <= {now}
-       RETURNING id, attempt, errors, crashes"""
-)
+
+
+def _claim_unsealed(kind: str) -> Sql:
+    return Sql(
+        f"""UPDATE document SET state = 'running', worker = :worker, attempt = attempt + 1, rung_at = NULL,
+                  started_at = coalesce(started_at, {{now}})
+           FROM {{list:refs(d text, a int)}}
+           WHERE document.id = refs.d AND document.attempt = refs.a AND NOT sealed AND worker IS NULL
+             AND state IN ('queued', 'running') AND ready_at <= {{now}} AND {kind}
+           RETURNING id, attempt, errors, crashes"""
+    )
+
+
+_CLAIM_SPLITS = _claim_unsealed("source_url IS NULL")
+_CLAIM_FETCHES = _claim_unsealed("source_url IS NOT NULL")
 _CLAIM_ASSEMBLIES = Sql(
     """UPDATE document SET worker = :worker, attempt = attempt + 1, rung_at = NULL
        FROM {list:refs(d text, a int)}
@@ -156,12 +163,23 @@ _CLAIM_ASSEMBLIES = Sql(
 
 def claim_splits(session: Session, worker: str, refs: Sequence[DocumentRef]) -> list[ClaimedDocument]:
     """Make the splitting of these documents ours; their jobs run from now on."""
+    return _claim_unsealed_documents(session, _CLAIM_SPLITS, worker, refs)
+
+
+def claim_fetches(session: Session, worker: str, refs: Sequence[DocumentRef]) -> list[ClaimedDocument]:
+    """Make the fetching of these documents' files ours; their jobs run from now on."""
+    return _claim_unsealed_documents(session, _CLAIM_FETCHES, worker, refs)
+
+
+def _claim_unsealed_documents(
+    session: Session, claim: Sql, worker: str, refs: Sequence[DocumentRef]
+) -> list[ClaimedDocument]:
     if not refs or not share_worker(session, worker):
         return []
     queued = [row[0] for row in _QUEUED_JOBS.run(session, ids=[{"id": r.document} for r in refs])]
     if queued:
         _START_JOBS.run(session, ids=[{"id": job} for job in lock_jobs(session, queued)])
-    return _claim_documents(session, _CLAIM_SPLITS, worker, refs)
+    return _claim_documents(session, claim, worker, refs)
 
 
 def claim_assemblies(session: Session, worker: str, refs: Sequence[DocumentRef]) -> list[ClaimedDocument]:

@@ -120,6 +120,9 @@ _DOCUMENTS = Sql(
 )
 _CLOSE = Sql(
     """UPDATE job SET state = :state, manifest = true,
+              expires_at = CASE WHEN retention_seconds IS NULL THEN NULL ELSE {later:retention_seconds} END,
+              sources_expire_at =
+                CASE WHEN source_retention_seconds IS NULL THEN NULL ELSE {later:source_retention_seconds} END,
               password = CASE WHEN :keep_password THEN password ELSE NULL END WHERE id = :job"""
 )
 

@@ -15,7 +15,6 @@ from jobs.store.submitting import json_text
 BATCH = 100
 """Documents ended in one transaction; one may have 20,000 pages."""
 
-_SET = Sql("UPDATE document SET deadline_at = {later::seconds} WHERE job_id = :job AND state = 'queued'")
 _UNFINISHED = "(NOT sealed OR pending + running > 0)"
 """What is only to be put together yet is let be: it ends by itself."""
 _PAST_DEADLINE = Sql(
@@ -42,11 +41,6 @@ _END_DOCUMENTS = Sql(
               error = CASE WHEN sealed THEN document.error ELSE {json:late.error} END
        FROM {list:late(id text, error text)} WHERE document.id = late.id"""
 )
-
-
-def set_deadline(session: Session, job: str, seconds: float) -> None:
-    """What of this new job has not ended by then, from now on, fails."""
-    _SET.run(session, job=job, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ _REOPEN_DOCUMENTS = Sql(
 )
 """They had ended: what is pending of them now is what was reopened."""
 _REOPEN_JOB = Sql(
-    """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL
+    """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL,
+              expires_at = NULL, sources_expire_at = NULL
        WHERE id = :job"""
 )
 _FORGET_MANIFEST = Sql("UPDATE job SET manifest = false WHERE id = :job AND manifest")

@@ -7,22 +7,40 @@ from collections.abc import Sequence
 import orjson
 from sqlmodel import Session, col, select
 
-from jobs.models import ApiKey, Job, KeyLimits, KeyPublic, Scope
+from jobs.models import ApiKey, Job, KeyGrants, KeyLimits, KeyPublic, Scope
 from jobs.store.sql import Sql
 
 _INSERT = Sql(
-    """INSERT INTO api_key (id, name, digest, hint, scopes, limits, created_at)
-       VALUES (:id, :name, :digest, :hint, {json::scopes}, {json::limits}, {now})"""
+    """INSERT INTO api_key (id, name, digest, hint, scopes, limits, grants, created_at)
+       VALUES (:id, :name, :digest, :hint, {json::scopes}, {json::limits}, {json::grants}, {now})"""
 )
 _LIMIT = Sql("UPDATE api_key SET limits = {json::limits} WHERE id = :id")
+_GRANT = Sql("UPDATE api_key SET grants = {json::grants} WHERE id = :id")
 _REVOKE = Sql("UPDATE api_key SET revoked_at = COALESCE(revoked_at, {now}) WHERE id = :id")
 
 
 def insert(
-    session: Session, *, key_id: str, name: str, digest: str, hint: str, scopes: Sequence[Scope], limits: KeyLimits
+    session: Session,
+    *,
+    key_id: str,
+    name: str,
+    digest: str,
+    hint: str,
+    scopes: Sequence[Scope],
+    limits: KeyLimits,
+    grants: KeyGrants,
 ) -> None:
     values = orjson.dumps([scope.value for scope in scopes]).decode()
-    _INSERT.run(session, id=key_id, name=name, digest=digest, hint=hint, scopes=values, limits=_stored(limits))
+    _INSERT.run(
+        session,
+        id=key_id,
+        name=name,
+        digest=digest,
+        hint=hint,
+        scopes=values,
+        limits=_stored(limits),
+        grants=_stored(grants),
+    )
 
 
 def set_limits(session: Session, key_id: str, limits: KeyLimits) -> bool:
@@ -30,8 +48,13 @@ def set_limits(session: Session, key_id: str, limits: KeyLimits) -> bool:
     return _LIMIT.run(session, id=key_id, limits=_stored(limits)).rowcount == 1
 
 
-def _stored(limits: KeyLimits) -> str:
-    return limits.model_dump_json(exclude_none=True)
+def set_grants(session: Session, key_id: str, grants: KeyGrants) -> bool:
+    """False where there is no such key."""
+    return _GRANT.run(session, id=key_id, grants=_stored(grants)).rowcount == 1
+
+
+def _stored(value: KeyLimits | KeyGrants) -> str:
+    return value.model_dump_json(exclude_none=True)
 
 
 def get(session: Session, key_id: str) -> KeyPublic | None:
@@ -72,6 +95,7 @@ def _public(row: ApiKey) -> KeyPublic:
         hint=row.hint,
         scopes=tuple(Scope(scope) for scope in row.scopes),
         limits=KeyLimits.model_validate(row.limits),
+        grants=KeyGrants.model_validate(row.grants),
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

@@ -127,7 +127,8 @@ _REOPEN_DOCUMENT = Sql(
        WHERE id = :document AND worker IS NULL"""
 )
 _REOPEN_JOB = Sql(
-    """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL
+    """UPDATE job SET state = 'running', started_at = coalesce(started_at, {now}), finished_at = NULL,
+              expires_at = NULL, sources_expire_at = NULL
        WHERE id = :job"""
 )
 

@@ -39,7 +39,7 @@ class NamingDocument:
     results: int
     """Pages whose result is stored, or may be at any moment, as counted."""
     needs_source: bool
-    """It is still to be opened, or pages of it are still to be read."""
+    """Its file is here, and it is still to be opened, or pages of it are still to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ _NEXT_JOBS = Sql(f"SELECT {_JOB} FROM job WHERE id > :after ORDER BY id LIMIT :l
 _JOBS = Sql(f"SELECT {_JOB} FROM job WHERE id IN (SELECT id FROM {{list:ids(id text)}}) ORDER BY id")
 _DOCUMENT = """d.id, d.job_id, d.state, d.attempt, d.worker, d.result_attempt, d.source_key, d.bytes, d.sha256,
               d.succeeded + d.running,
-              d.state IN ('queued', 'running') AND (NOT d.sealed OR d.pending > 0 OR d.running > 0)"""
+              d.state IN ('queued', 'running') AND d.source_url IS NULL
+                AND (NOT d.sealed OR d.pending > 0 OR d.running > 0)"""
 _NEXT_DOCUMENTS = Sql(
     f"SELECT {_DOCUMENT} FROM document d WHERE d.job_id = :job AND d.id > :after ORDER BY d.id LIMIT :limit"
 )

@@ -168,6 +168,8 @@ def get_source(session: Session, document_id: str) -> Source:
     row = session.exec(query).first()
     if row is None:
         raise NotFound(f"there is no document {document_id}", where=document_id)
+    if not row[0]:
+        raise Gone(f"the file of document {document_id} is not kept", where=document_id)
     return Source(*row)
 
 
@@ -176,7 +178,8 @@ def _live_job(session: Session, job_id: str) -> Job:
     if row is None:
         raise NotFound(f"there is no job {job_id}", where=job_id)
     if row.deleted_at is not None:
-        raise Gone(f"job {job_id} was deleted", where=job_id)
+        expired = row.expires_at is not None and row.deleted_at >= row.expires_at
+        raise Gone(f"job {job_id} {'was kept for its time and is deleted' if expired else 'was deleted'}", where=job_id)
     return row
 
 
@@ -223,6 +226,7 @@ def _job(row: Job) -> JobPublic:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        expires_at=row.expires_at,
     )
 
 
@@ -232,6 +236,7 @@ def _document(row: Document) -> DocumentPublic:
         job_id=row.job_id,
         position=row.position,
         name=row.name,
+        origin=row.origin,
         media_type=row.media_type,
         bytes=row.bytes,
         sha256=row.sha256,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -21,7 +21,10 @@ from jobs.fairness import Caps, Turn, fill
 from jobs.store import waiting
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.sql import Sql, is_sqlite
-from jobs.store.waiting import PAGES_WAIT, SPLITS_WAIT, Window
+from jobs.store.waiting import FETCHES_WAIT, PAGES_WAIT, SPLITS_WAIT, Window
+
+Chore = Literal["fetch", "split", "assemble"]
+"""What is done with documents as a whole."""
 
 _DISPATCH_LOCK = 0x70616765_6D696C6C  # "pagemill"
 
@@ -42,17 +45,32 @@ _STAMP_PAGES = Sql(
        WHERE page.document_id = chosen.d AND page.number = chosen.n
        RETURNING chosen.priority, chosen.owner, chosen.job, document_id, number, attempt, crashes"""
 )
-_STAMP_SPLITS = Sql(
-    f"""WITH chosen AS MATERIALIZED (
-         SELECT quotas.priority, quotas.owner, quotas.job, c.id
-         FROM {{list:quotas(priority int, owner text, job text, n int)}} CROSS JOIN LATERAL (
-           SELECT id FROM document d WHERE {SPLITS_WAIT} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
-             AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
-           ORDER BY id LIMIT quotas.n {{skip_locked}}) AS c
-         LIMIT :total)
-       UPDATE document SET rung_at = {{now}} FROM chosen WHERE document.id = chosen.id
-       RETURNING chosen.priority, chosen.owner, chosen.job, document.id, attempt"""
-)
+
+
+def _stamp_documents(wait: str) -> Sql:
+    return Sql(
+        f"""WITH chosen AS MATERIALIZED (
+             SELECT quotas.priority, quotas.owner, quotas.job, c.id
+             FROM {{list:quotas(priority int, owner text, job text, n int)}} CROSS JOIN LATERAL (
+               SELECT id FROM document d WHERE {wait} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
+                 AND d.priority = quotas.priority AND d.owner = quotas.owner AND d.job_id = quotas.job
+               ORDER BY id LIMIT quotas.n {{skip_locked}}) AS c
+             LIMIT :total)
+           UPDATE document SET rung_at = {{now}} FROM chosen WHERE document.id = chosen.id
+           RETURNING chosen.priority, chosen.owner, chosen.job, document.id, attempt"""
+    )
+
+
+def _stamp_documents_of(wait: str) -> Sql:
+    return Sql(
+        f"""UPDATE document SET rung_at = {{now}} WHERE id IN (
+             SELECT id FROM document d WHERE {wait} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
+               AND d.priority = :priority AND d.owner = :owner AND d.job_id = :job ORDER BY id LIMIT :n)
+           RETURNING :priority, :owner, :job, id, attempt"""
+    )
+
+
+_STAMP_SPLITS, _STAMP_FETCHES = _stamp_documents(SPLITS_WAIT), _stamp_documents(FETCHES_WAIT)
 # SQLite has no LATERAL and names no other table in RETURNING: there it is one statement per job. The index gives pages
 # in order of number; told to sort by it, SQLite 3.40 would read all pages of the document first.
 _STAMP_PAGES_OF = Sql(
@@ -65,12 +83,7 @@ _STAMP_PAGES_OF = Sql(
        WHERE page.document_id = chosen.d AND page.number = chosen.n
        RETURNING :priority, :owner, :job, document_id, number, attempt, crashes"""
 )
-_STAMP_SPLITS_OF = Sql(
-    f"""UPDATE document SET rung_at = {{now}} WHERE id IN (
-         SELECT id FROM document d WHERE {SPLITS_WAIT} AND d.rung_at IS NULL AND d.ready_at <= {{now}}
-           AND d.priority = :priority AND d.owner = :owner AND d.job_id = :job ORDER BY id LIMIT :n)
-       RETURNING :priority, :owner, :job, id, attempt"""
-)
+_STAMP_SPLITS_OF, _STAMP_FETCHES_OF = _stamp_documents_of(SPLITS_WAIT), _stamp_documents_of(FETCHES_WAIT)
 _STAMP_ASSEMBLIES = Sql(
     """WITH chosen AS MATERIALIZED (
          SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0
@@ -90,7 +103,8 @@ _CLEAR_PAGES = Sql(
 _CLEAR_DOCUMENTS = Sql(
     """WITH old AS MATERIALIZED (
          SELECT id FROM document WHERE rung_at IS NOT NULL AND worker IS NULL AND rung_at < {later:-:age}
-           AND (CAST(:sealed AS boolean) IS NULL OR sealed = CAST(:sealed AS boolean)) {skip_locked})
+           AND :chore IN ('', CASE WHEN sealed THEN 'assemble' WHEN source_url IS NULL THEN 'split' ELSE 'fetch' END)
+         {skip_locked})
        UPDATE document SET rung_at = NULL FROM old WHERE document.id = old.id RETURNING document.id"""
 )
 _UNRING_PAGES = Sql(
@@ -161,12 +175,25 @@ def stamp_splits(session: Session, free: int, window: Window | None = None) -> l
     """Choose up to `free` documents to be split, by the same rule; interactive ones first, then by age."""
     if free <= 0:
         return []
-    if window is None:
-        window, _ = waiting.documents_in_flight(session)
+    window = window or waiting.documents_in_flight(session).splits
     turns = waiting.splits_waiting(session, free, window.jobs)
+    return _stamp_turns(session, _STAMP_SPLITS, _STAMP_SPLITS_OF, free, turns, window)
 
+
+def stamp_fetches(session: Session, free: int, window: Window | None = None) -> list[DocumentRef]:
+    """The same of documents whose files are to be fetched."""
+    if free <= 0:
+        return []
+    window = window or waiting.documents_in_flight(session).fetches
+    turns = waiting.fetches_waiting(session, free, window.jobs)
+    return _stamp_turns(session, _STAMP_FETCHES, _STAMP_FETCHES_OF, free, turns, window)
+
+
+def _stamp_turns(
+    session: Session, at_once: Sql, one_job: Sql, free: int, turns: list[Turn], window: Window
+) -> list[DocumentRef]:
     def stamp(quotas: Mapping[Turn, int]) -> list[tuple[Turn, tuple[int, DocumentRef]]]:
-        rows = _stamped(session, _STAMP_SPLITS, _STAMP_SPLITS_OF, quotas)
+        rows = _stamped(session, at_once, one_job, quotas)
         return [(turn, (turn.priority, DocumentRef(d, a))) for turn, (d, a) in rows]
 
     return [ref for _, ref in sorted(fill(free, turns, window, stamp))]
@@ -193,9 +220,9 @@ def clear_page_stamps(session: Session, age: float, engine: str = "") -> int:
     return len(_CLEAR_PAGES.run(session, age=age, engine=engine).all())
 
 
-def clear_document_stamps(session: Session, age: float, sealed: bool | None = None) -> int:
-    """Forget rings of documents older than `age` seconds: of splits (False), assemblies (True) or both (None)."""
-    return len(_CLEAR_DOCUMENTS.run(session, age=age, sealed=sealed).all())
+def clear_document_stamps(session: Session, age: float, chore: Chore | None = None) -> int:
+    """Forget rings of documents older than `age` seconds, of one chore where given. Returns how many."""
+    return len(_CLEAR_DOCUMENTS.run(session, age=age, chore=chore or "").all())
 
 
 def unring_pages(session: Session, refs: list[PageRef]) -> None:

@@ -31,12 +31,14 @@ _SEAL = Sql(
        WHERE id = :document"""
 )
 
-_END_REFUSED = Sql("UPDATE document SET finished_at = {now} WHERE job_id = :job AND state = 'failed'")
+_END_REFUSED = Sql(
+    "UPDATE document SET finished_at = {now} WHERE job_id = :job AND state = 'failed' AND finished_at IS NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A document to be inserted with its job. `error` is a problem as JSON: the document is then born failed."""
+    """A document to be inserted. `error` is a problem as JSON: the document is then born failed."""
 
     id: str
     name: str
@@ -45,12 +47,20 @@ class NewRow:
     bytes: int
     sha256: str
     error: dict[str, Any] | None = None
+    source_url: str | None = None
+    source_etag: str | None = None
+    origin: str | None = None
 
 
 def insert_job(session: Session, job: dict[str, Any], documents: Sequence[NewRow]) -> None:
-    """Insert a job (values by column) and its documents, sealed: nothing more will come."""
+    """Insert a job (values by column) and its documents."""
     session.connection().execute(insert(Job.__table__), [job])  # type: ignore[attr-defined]
-    rows = [_document(job, position, document) for position, document in enumerate(documents)]
+    insert_documents(session, job, documents)
+
+
+def insert_documents(session: Session, job: dict[str, Any], documents: Sequence[NewRow], first: int = 0) -> None:
+    """Insert documents of a job whose row is locked or new; `first` is the position of the first."""
+    rows = [_document(job, position, document) for position, document in enumerate(documents, first)]
     for start in range(0, len(rows), PIECE):
         session.connection().execute(insert(Document.__table__), rows[start : start + PIECE])  # type: ignore[attr-defined]
     if any(document.error for document in documents):

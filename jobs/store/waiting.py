@@ -7,20 +7,23 @@ each, whatever documents and pages they have. What is in flight is read from par
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from sqlmodel import Session
 
 from jobs.fairness import Caps, Flight, Turn
 from jobs.store.sql import Sql
 
-# The conditions of ix_document_pending and ix_document_split, word for word.
+# The conditions of ix_document_pending, ix_document_split and ix_document_fetch, word for word.
 PAGES_WAIT = "d.engine = :engine AND d.state = 'running' AND d.pending > 0"
-SPLITS_WAIT = "d.state IN ('queued','running') AND NOT d.sealed AND d.worker IS NULL"
+_UNSEALED = "d.state IN ('queued','running') AND NOT d.sealed AND d.worker IS NULL"
+SPLITS_WAIT = f"{_UNSEALED} AND d.source_url IS NULL"
+FETCHES_WAIT = f"{_UNSEALED} AND d.source_url IS NOT NULL"
 
 # A subquery as a value, not EXISTS: PostgreSQL would turn that into a join and, without statistics, read all pages.
 _PAGE_READY = """(SELECT p.number FROM page p WHERE p.document_id = d.id AND p.state = 'pending' AND p.rung_at IS NULL
                  AND p.ready_at <= {now} LIMIT 1) IS NOT NULL"""
-_SPLIT_READY = "d.rung_at IS NULL AND d.ready_at <= {now}"
+_DOCUMENT_READY = "d.rung_at IS NULL AND d.ready_at <= {now}"
 
 
 def _turns(wait: str, ready: str) -> Sql:
@@ -63,7 +66,8 @@ def _turns(wait: str, ready: str) -> Sql:
 
 
 _PAGE_TURNS = _turns(PAGES_WAIT, _PAGE_READY)
-_SPLIT_TURNS = _turns(SPLITS_WAIT, _SPLIT_READY)
+_SPLIT_TURNS = _turns(SPLITS_WAIT, _DOCUMENT_READY)
+_FETCH_TURNS = _turns(FETCHES_WAIT, _DOCUMENT_READY)
 _PAGES_IN_FLIGHT = Sql(
     """SELECT d.engine, d.priority, d.owner, d.job_id, count(*), sum(p.rung)
        FROM (SELECT document_id, 1 AS rung FROM page WHERE state = 'pending' AND rung_at IS NOT NULL
@@ -71,11 +75,15 @@ _PAGES_IN_FLIGHT = Sql(
        JOIN document d ON d.id = p.document_id GROUP BY d.engine, d.priority, d.owner, d.job_id"""
 )
 _DOCUMENTS_IN_FLIGHT = Sql(
-    """SELECT sealed, priority, owner, job_id, count(*), sum(rung)
-       FROM (SELECT sealed, priority, owner, job_id, 1 AS rung FROM document
-             WHERE rung_at IS NOT NULL AND worker IS NULL
-             UNION ALL SELECT sealed, priority, owner, job_id, 0 FROM document WHERE worker IS NOT NULL) AS d
-       GROUP BY sealed, priority, owner, job_id"""
+    """SELECT chore, priority, owner, job_id, count(*), sum(rung)
+       FROM (SELECT CASE WHEN sealed THEN 'assemble' WHEN source_url IS NULL THEN 'split' ELSE 'fetch' END AS chore,
+                    priority, owner, job_id, 1 AS rung
+             FROM document WHERE rung_at IS NOT NULL AND worker IS NULL
+             UNION ALL
+             SELECT CASE WHEN sealed THEN 'assemble' WHEN source_url IS NULL THEN 'split' ELSE 'fetch' END,
+                    priority, owner, job_id, 0
+             FROM document WHERE worker IS NOT NULL) AS d
+       GROUP BY chore, priority, owner, job_id"""
 )
 
 
@@ -97,12 +105,19 @@ def pages_in_flight(session: Session) -> dict[str, Window]:
     return windows
 
 
-def documents_in_flight(session: Session) -> tuple[Window, Window]:
-    """Documents to be split, documents to be assembled."""
-    splits, assemblies = Window(), Window()
-    for sealed, priority, owner, job, count, rung in _DOCUMENTS_IN_FLIGHT.run(session):
-        _count(assemblies if sealed else splits, Turn(priority, owner, job), count, rung)
-    return splits, assemblies
+class DocumentWindows(NamedTuple):
+    """Documents in flight, by what is done with them."""
+
+    fetches: Window
+    splits: Window
+    assemblies: Window
+
+
+def documents_in_flight(session: Session) -> DocumentWindows:
+    windows = {"fetch": Window(), "split": Window(), "assemble": Window()}
+    for chore, priority, owner, job, count, rung in _DOCUMENTS_IN_FLIGHT.run(session):
+        _count(windows[chore], Turn(priority, owner, job), count, rung)
+    return DocumentWindows(windows["fetch"], windows["split"], windows["assemble"])
 
 
 def _count(window: Window, turn: Turn, count: int, rung: int) -> None:
@@ -126,5 +141,13 @@ def pages_waiting(session: Session, engine: str, free: int, flying: Iterable[str
 
 def splits_waiting(session: Session, free: int, flying: Iterable[str]) -> list[Turn]:
     """The same of documents to be split."""
-    rows = _SPLIT_TURNS.run(session, free=free, flying=[{"job": job} for job in flying])
-    return [Turn(*row) for row in rows]
+    return _documents_waiting(session, _SPLIT_TURNS, free, flying)
+
+
+def fetches_waiting(session: Session, free: int, flying: Iterable[str]) -> list[Turn]:
+    """The same of documents whose files are to be fetched."""
+    return _documents_waiting(session, _FETCH_TURNS, free, flying)
+
+
+def _documents_waiting(session: Session, turns: Sql, free: int, flying: Iterable[str]) -> list[Turn]:
+    return [Turn(*row) for row in turns.run(session, free=free, flying=[{"job": job} for job in flying])]

@@ -7,6 +7,7 @@ import pytest
 from jobs import dispatch, lifecycle
 from jobs.blobs import manifest_key
 from jobs.ids import new_job_id, new_worker_id
+from jobs.lifecycle import Terms
 from jobs.models import State
 from jobs.options import JobOptions
 from jobs.store import reading, submitting
@@ -60,7 +61,9 @@ def errors(db, document):
 def test_a_job_has_the_deadline_that_it_asked_for_or_the_servers(db):
     def seconds(options, timeout):
         job, new = new_job_id(), new_document()
-        lifecycle.submit(db, job_id=job, options=options, engine="echo", documents=[new], vault=None, timeout=timeout)
+        lifecycle.submit(
+            db, job_id=job, options=options, engine="echo", documents=[new], vault=None, terms=Terms(deadline=timeout)
+        )
         with db.read() as session:
             row = session.get_one(submitting.Document, new.id)
             return row.deadline_at and round((row.deadline_at - row.created_at).total_seconds())

@@ -143,8 +143,15 @@ INDEXES = {
         "ix_page_rung"
     ),
     "SELECT 1 FROM document WHERE job_id = 'j' AND state IN ('queued', 'running') LIMIT 1": "ix_document_unfinished",
-    "SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL AND rung_at IS NULL"
-    " AND priority = 1 AND owner = '' AND job_id > 'j' ORDER BY job_id LIMIT 1": "ix_document_split",
+    "SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL"
+    " AND source_url IS NULL AND rung_at IS NULL AND priority = 1 AND owner = '' AND job_id > 'j'"
+    " ORDER BY job_id LIMIT 1": "ix_document_split",
+    "SELECT id FROM document WHERE state IN ('queued','running') AND NOT sealed AND worker IS NULL"
+    " AND source_url IS NOT NULL AND rung_at IS NULL AND priority = 1 AND owner = '' AND job_id > 'j'"
+    " ORDER BY job_id LIMIT 1": "ix_document_fetch",
+    "SELECT id FROM job WHERE expires_at IS NOT NULL AND deleted_at IS NULL AND expires_at < '2000-01-01'"
+    " ORDER BY expires_at LIMIT 5": "ix_job_expires",
+    "SELECT sum(pages_total) FROM job WHERE owner = 'o' AND state IN ('queued','running')": "ix_job_backlog",
     "SELECT owner FROM document WHERE engine = 'e' AND state = 'running' AND pending > 0 AND priority = 1"
     " AND owner > '' ORDER BY owner LIMIT 1": "ix_document_pending",
     "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"

@@ -42,7 +42,8 @@ def window(db):
 
 
 def documents_rung(session):
-    return tuple(found.rung for found in waiting.documents_in_flight(session))
+    windows = waiting.documents_in_flight(session)
+    return windows.splits.rung, windows.assemblies.rung
 
 
 def refs(rung):
@@ -160,8 +161,8 @@ def test_old_stamps_are_forgotten_young_ones_stay(db, worker):
     with db.write() as session:
         assert ringing.clear_page_stamps(session, 60.0, "other") == 0
         assert ringing.clear_page_stamps(session, 60.0, "echo") == 1
-        assert ringing.clear_document_stamps(session, 60.0, True) == 0
-        assert ringing.clear_document_stamps(session, 60.0, False) == 1
+        assert ringing.clear_document_stamps(session, 60.0, "assemble") == 0
+        assert ringing.clear_document_stamps(session, 60.0, "split") == 1
     assert window(db) == {"echo": 1}
     assert refs(stamp(db)) == page_refs(db, documents[0], [1])
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.names import MAX_NAME, UniqueNames, archive_name, content_disposition, display_name
+from api.names import UniqueNames, archive_name, content_disposition
+from jobs.names import MAX_NAME, display_name
 
 
 @pytest.mark.parametrize(

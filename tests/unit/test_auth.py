@@ -45,7 +45,7 @@ def test_on_loopback_everybody_gets_in_until_there_is_a_key(database):
     clock = Clock()
     door = Doorkeeper(database, "auto", "127.0.0.1", clock=clock)
     door.check_start()
-    assert door.admit(None, **HERE) is ANYBODY
+    assert door.admit(None, **HERE) == ANYBODY
     key, secret = keys.create(database, "first", [Scope.READ])
     clock.now += FRESH
     with pytest.raises(Unauthorized):
@@ -93,7 +93,7 @@ def test_a_database_that_is_away_does_not_keep_a_server_from_starting():
 def test_open_means_open_and_a_wrong_key_is_still_wrong(database):
     keys.create(database, "first", [Scope.READ])
     door = Doorkeeper(database, "open", "0.0.0.0")
-    assert door.admit(None, host="pagemill.example", origin=None, site=None) is ANYBODY
+    assert door.admit(None, host="pagemill.example", origin=None, site=None) == ANYBODY
     with pytest.raises(Unauthorized):
         door.admit("pm_wrong", **HERE)
 
@@ -125,7 +125,7 @@ def test_pages_of_other_sites_are_refused(database, mode, said):
 
 def test_a_page_of_the_server_itself_is_not(database):
     own = HERE | {"origin": "http://127.0.0.1:8470", "site": "same-origin"}
-    assert Doorkeeper(database, "auto", "127.0.0.1").admit(None, **own) is ANYBODY
+    assert Doorkeeper(database, "auto", "127.0.0.1").admit(None, **own) == ANYBODY
 
 
 def test_what_is_remembered_is_bounded(database):

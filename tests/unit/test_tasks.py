@@ -14,6 +14,7 @@ from workers.tasks import Stages, add_tasks
 CALLS = {
     queue.RECOGNIZE: {"pages": {"doc_b": [[1, 0], [2, 5]], "doc_a": [[7, 1]]}},
     queue.SPLIT: {"documents": {"doc_a": 0, "doc_b": 3}},
+    queue.FETCH: {"documents": {"doc_a": 4}},
     queue.ASSEMBLE: {"documents": {"doc_a": 2}},
     queue.PURGE: {"job": "job_a"},
 }
@@ -31,7 +32,7 @@ def app(calls):
     def stage(name):
         return lambda argument: calls.append((name, argument))
 
-    add_tasks(app, Stages(stage("recognize"), stage("split"), stage("assemble"), stage("purge")))
+    add_tasks(app, Stages(stage("recognize"), stage("fetch"), stage("split"), stage("assemble"), stage("purge")))
     yield app
     app.close()
 
@@ -42,6 +43,7 @@ def test_each_message_calls_its_stage(app, calls):
     assert calls == [
         ("recognize", [PageRef("doc_b", 1, 0), PageRef("doc_b", 2, 5), PageRef("doc_a", 7, 1)]),
         ("split", [DocumentRef("doc_a", 0), DocumentRef("doc_b", 3)]),
+        ("fetch", [DocumentRef("doc_a", 4)]),
         ("assemble", [DocumentRef("doc_a", 2)]),
         ("purge", "job_a"),
     ]
@@ -52,7 +54,7 @@ def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
-    add_tasks(app, Stages(away, away, away, away))
+    add_tasks(app, Stages(away, away, away, away, away))
     app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
     [record] = caplog.records
