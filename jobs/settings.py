@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.addresses import AllowList
 from jobs.engines import ENGINE_NAMES
 from jobs.errors import InvalidRequest
 
@@ -252,6 +253,27 @@ class ApiSettings(_Group):
         return value
 
 
+def _allow_list(value: str) -> str:
+    AllowList.parse(value)
+    return value
+
+
+class OutboundSettings(_Group):
+    """What goes to addresses that users named: sources and webhooks. Public addresses only, but for the allow-list."""
+
+    outbound_allow: Annotated[str, AfterValidator(_allow_list)] = Field(
+        default="",
+        description="Internal hosts that may be asked too: names, name:port, addresses, networks; separated by commas.",
+    )
+    outbound_http: bool = Field(default=False, description="Whether public hosts may be asked without TLS.")
+    outbound_connect_timeout: float = Field(default=5.0, gt=0)
+    outbound_read_timeout: float = Field(default=10.0, gt=0, description="Of one read; each request has a total too.")
+
+    @property
+    def allowed(self) -> AllowList:
+        return AllowList.parse(self.outbound_allow)
+
+
 class ClientSettings(_Group):
     """Where the command finds the server."""
 
@@ -261,7 +283,7 @@ class ClientSettings(_Group):
 
 GROUPS: tuple[type[_Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
-    WorkerSettings, ApiSettings, ClientSettings,
+    WorkerSettings, ApiSettings, OutboundSettings, ClientSettings,
 )  # fmt: skip
 
 # Read by tests and tools, not by a group.
