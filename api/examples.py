@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-OPTIONS: dict[str, Any] = {"pages": "1-3,8-", "dpi": 200, "metadata": {"case": "2024-117"}}
+OPTIONS: dict[str, Any] = {
+    "pages": "1-3,8-",
+    "dpi": 200,
+    "metadata": {"case": "2024-117"},
+    "webhook": {"url": "https://example.org/hooks/pagemill"},
+}
+EVENT = "evt_0198c1f0a1b47c3d8e4f5a6b7c8d9e0f"
 
 _COUNTS = {"total": 2, "unfinished": 1, "succeeded": 1, "partial": 0, "failed": 0, "canceled": 0}
 _PAGES = {"total": 14, "pending": 4, "running": 8, "succeeded": 2, "failed": 0, "canceled": 0}

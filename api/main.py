@@ -18,7 +18,7 @@ from api.auth import Doorkeeper
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
-from api.routes import documents, jobs, pages, results, service
+from api.routes import documents, jobs, pages, results, service, webhooks
 from api.version import VERSION
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable
@@ -89,7 +89,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.root)
     for router in (service.router, service.operation):
         app.include_router(router, prefix="/v1")
-    for module in (jobs, documents, pages, results):
+    app.include_router(webhooks.secrets, prefix="/v1")
+    webhooks.describe(app)
+    for module in (jobs, documents, pages, results, webhooks):
         app.include_router(
             module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403)
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from jobs import webhooks
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
 from jobs.errors import Gone, InvalidRequest, NotFound, PagemillError, Problem, failure_codes
 from jobs.fairness import BATCH, INTERACTIVE
@@ -55,7 +56,7 @@ def submit(
     turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later, `timeout` where it names none,
     fails (jobs/store/deadlines.py).
 
-    Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
+    Raises InvalidRequest (no documents, metadata too large, a password or webhook without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
     """
     if not documents:
@@ -71,6 +72,8 @@ def submit(
         "metadata": _checked_metadata(options),
         "password": _sealed_password(options, vault),
     }
+    if options.webhook is not None:
+        webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         submitting.insert_job(session, job, [_row(document) for document in documents])
         if (seconds := options.deadline_seconds or timeout) is not None:

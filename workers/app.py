@@ -35,6 +35,7 @@ from workers.engines.base import Engine
 from workers.hands import Hands
 from workers.incarnation import Incarnation
 from workers.loop import EngineLoop
+from workers.outbound import Outbound
 from workers.pages import RecentResults, ResultWriter
 from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
@@ -46,6 +47,7 @@ from workers.split import Splitter
 from workers.tasks import Stages
 from workers.tick import Tick, rescue_rules
 from workers.watchdog import Watchdog
+from workers.webhooks import Courier
 
 log = logging.getLogger(__name__)
 
@@ -245,6 +247,7 @@ class WorkerProcess:
             split=self._build_splitter(assembler).run,
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
+            webhook=self._build_courier().run,
         )
 
     @property
@@ -255,6 +258,15 @@ class WorkerProcess:
         threads = ThreadPoolExecutor(STORE_THREADS, name)
         self._stack.callback(threads.shutdown)
         return threads
+
+    def _build_courier(self) -> Courier:
+        timers = self.settings.timers
+        courier = Courier(
+            self.db, self._vault, Outbound(self.settings.outbound),
+            timeout=timers.scaled("webhook_timeout"), time_factor=timers.time_factor,
+        )  # fmt: skip
+        self._stack.callback(courier.close)
+        return courier
 
     def _build_splitter(self, assembler: Assembler) -> Splitter:
         self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)

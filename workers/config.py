@@ -13,6 +13,7 @@ from jobs.settings import (
     DatabaseSettings,
     EngineSettings,
     LimitSettings,
+    OutboundSettings,
     SecretSettings,
     TimerSettings,
     WorkerSettings,
@@ -30,6 +31,7 @@ class Settings:
     timers: TimerSettings
     engine: EngineSettings
     worker: WorkerSettings
+    outbound: OutboundSettings
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -58,4 +60,5 @@ def load_settings() -> Settings:
         timers=load(TimerSettings),
         engine=load(EngineSettings),
         worker=load(WorkerSettings),
+        outbound=load(OutboundSettings),
     )

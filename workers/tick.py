@@ -59,6 +59,7 @@ class Tick:
         self._renew = _Every(self._lease_seconds / 3)
         self._rescue = _Every(timers.scaled("rescue_every"))
         self._fold = _Every(timers.scaled("fold_every"))
+        self._webhooks = _Every(timers.scaled("webhook_every"))
         self._document_timeout = document_timeout
         self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
@@ -112,6 +113,8 @@ class Tick:
             self._rescue_round()
         if self._fold.due(now):
             dispatch.fold(self._db)
+        if self._webhooks.due(now):
+            dispatch.ring_webhooks(self._db, self._bell, self._rules)
         while dispatch.dispatch(self._db, self._bell) and not self._stop.is_set():
             if not self._woken.is_set():
                 break

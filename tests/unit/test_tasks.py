@@ -9,6 +9,7 @@ from jobs.errors import StorageUnavailable
 from jobs.queue import make_app
 from jobs.settings import BrokerSettings
 from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.webhooks import DeliveryRef
 from workers.tasks import Stages, add_tasks
 
 CALLS = {
@@ -16,6 +17,7 @@ CALLS = {
     queue.SPLIT: {"documents": {"doc_a": 0, "doc_b": 3}},
     queue.ASSEMBLE: {"documents": {"doc_a": 2}},
     queue.PURGE: {"job": "job_a"},
+    queue.WEBHOOK: {"deliveries": {"evt_a": 0, "evt_b": 4}},
 }
 
 
@@ -31,7 +33,7 @@ def app(calls):
     def stage(name):
         return lambda argument: calls.append((name, argument))
 
-    add_tasks(app, Stages(stage("recognize"), stage("split"), stage("assemble"), stage("purge")))
+    add_tasks(app, Stages(stage("recognize"), stage("split"), stage("assemble"), stage("purge"), stage("webhook")))
     yield app
     app.close()
 
@@ -44,6 +46,7 @@ def test_each_message_calls_its_stage(app, calls):
         ("split", [DocumentRef("doc_a", 0), DocumentRef("doc_b", 3)]),
         ("assemble", [DocumentRef("doc_a", 2)]),
         ("purge", "job_a"),
+        ("webhook", [DeliveryRef("evt_a", 0), DeliveryRef("evt_b", 4)]),
     ]
 
 
@@ -52,7 +55,7 @@ def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
-    add_tasks(app, Stages(away, away, away, away))
+    add_tasks(app, Stages(away, away, away, away, away))
     app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
     [record] = caplog.records
