@@ -159,7 +159,7 @@ _CLAIM = Sql(
 _RECORD = Sql(
     """UPDATE webhook_delivery
        SET state = :state, failures = :failures, attempts = {json::attempts}, rung_at = NULL,
-           next_at = {later::delay}, finished_at = CASE WHEN :state = 'pending' THEN NULL ELSE {now} END
+           next_at = {later::delay}, finished_at = CASE WHEN :ended THEN {now} ELSE NULL END
        WHERE id = :id AND attempt = :attempt AND state = 'pending'"""
 )
 _LOCK_RECEIVERS = Sql(
@@ -216,6 +216,7 @@ def record(
         id=claimed.ref.id,
         attempt=claimed.ref.attempt,
         state=state.value,
+        ended=state is not WebhookState.PENDING,
         failures=failures,
         attempts=orjson.dumps(log).decode(),
         delay=delay,
