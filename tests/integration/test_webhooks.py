@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -26,6 +28,7 @@ from workers.webhooks import AT_ONCE_TO_OWNER, AT_ONCE_TO_RECEIVER, SCHEDULE, Co
 
 VAULT = open_vault(SecretSettings(secret_key="a long secret for tests only"))
 EXPIRES = 60.0
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -176,6 +179,27 @@ def test_without_a_key_for_secrets_no_webhook_is_accepted(db, receiver):
         submit(db, receiver.url(), vault=None)
     assert raised.value.where == "options.webhook"
     assert one(db, "SELECT count(*) FROM job") == 0
+
+
+def test_the_receiver_of_the_documentation_takes_each_event_once(db, courier, receiver):
+    page = (ROOT / "docs/webhooks.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert '"whsec_…"' in code
+    taken, known = [], set()
+    names = {"seen": known.__contains__, "remember": known.add, "enqueue": taken.append}
+    exec(code.replace("whsec_…", secrets(db)[0]), names)
+    receiver.answer = lambda request: Answer(names["on_request"](request.body, dict(request.headers)))
+    job = canceled(db, receiver.url())
+    deliver(db, courier)
+    webhooks.replay(db, job, only(db, job).id)
+    deliver(db, courier)
+    assert [attempt.status for attempt in only(db, job).attempts] == [204, 204]
+    assert [event["data"]["id"] for event in taken] == [job]
+    webhooks.rotate_secret(db, VAULT, "")
+    change(db, "UPDATE webhook_secret SET expires_at = created_at WHERE expires_at IS NOT NULL")
+    job = canceled(db, receiver.url())
+    deliver(db, courier)
+    assert [attempt.status for attempt in only(db, job).attempts] == [401]
 
 
 # --- attempts
