@@ -37,8 +37,9 @@ ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
 PURGE_BATCH = 4
-WEBHOOK_WINDOW = 64
-"""Deliveries of one owner that are rung and not yet sent."""
+WEBHOOK_WINDOW = 1024
+"""Deliveries that are rung and not yet sent, shared among their owners."""
+WEBHOOK_OWNER_WINDOW = 64
 WEBHOOK_CHUNK = 16
 
 
@@ -242,7 +243,7 @@ def ring_purges(db: Database, bell: Doorbell) -> None:
 def ring_webhooks(db: Database, bell: Doorbell, rules: RescueRules) -> int:
     """Ring the deliveries that are due, the lost ones again. Returns how many."""
     with db.read() as session:
-        due = webhooks.due(session, WEBHOOK_WINDOW, rules.ring_expires)
+        due = webhooks.due(session, WEBHOOK_WINDOW, WEBHOOK_OWNER_WINDOW, rules.ring_expires)
     if not due:
         return 0
     with db.write() as session:

@@ -44,7 +44,7 @@ AT_ONCE = 32
 AT_ONCE_TO_OWNER = 12
 AT_ONCE_TO_RECEIVER = 4
 """Of one owner to one host."""
-WAITING = 2000
+WAITING = 4 * 1024
 """Accepted and not yet begun; the rings of what comes beyond are lost, and ring again."""
 CLOSING = 5.0
 """Seconds that attempts under way may take when the worker ends. What is not recorded by then is sent again."""
@@ -137,16 +137,17 @@ class Courier:
                 threading.Thread(target=self._deliver, args=(errand,), name="webhook", daemon=True).start()
 
     def _next(self) -> _Errand | None:
-        """The first that may begin now."""
+        """Of those that may begin now, the first of whoever has the fewest under way."""
         if self._closed or len(self._running) >= AT_ONCE:
             return None
         owners = Counter(errand.owner for errand in self._running)
         receivers = Counter((errand.owner, errand.host) for errand in self._running)
-        for errand in self._waiting:
-            busy = receivers[errand.owner, errand.host] >= AT_ONCE_TO_RECEIVER
-            if not busy and owners[errand.owner] < AT_ONCE_TO_OWNER:
-                return errand
-        return None
+        free = [
+            errand
+            for errand in self._waiting
+            if owners[errand.owner] < AT_ONCE_TO_OWNER and receivers[errand.owner, errand.host] < AT_ONCE_TO_RECEIVER
+        ]
+        return min(free, key=lambda errand: owners[errand.owner], default=None)
 
     def _deliver(self, errand: _Errand) -> None:
         try:

@@ -6,6 +6,7 @@ sends it die. Where several rows are locked, it is by ascending id.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,10 @@ from jobs.store.sql import Sql, json_value
 KEPT_ATTEMPTS = 10
 LISTED = 100
 """Events of one job that are listed: an event comes with every end, and a job ends again with every retry."""
+
+
+OWNERS_A_ROUND = 200
+"""Owners that one round of ringing looks at, by lot: each costs a query."""
 
 
 class DeliveryRef(NamedTuple):
@@ -99,8 +104,8 @@ _OWNERS = Sql(
 )
 """One index probe an owner, however many deliveries each of them has."""
 _IN_FLIGHT = Sql(
-    """SELECT count(*) FROM webhook_delivery
-       WHERE owner = :owner AND rung_at IS NOT NULL AND rung_at > {later:-:expires}"""
+    """SELECT owner, count(*) FROM webhook_delivery
+       WHERE rung_at IS NOT NULL AND rung_at > {later:-:expires} GROUP BY owner"""
 )
 _DUE = Sql(
     """SELECT id FROM webhook_delivery
@@ -121,12 +126,15 @@ _UNRING = Sql(
 )
 
 
-def due(session: Session, window: int, expires: float) -> list[str]:
-    """Deliveries to ring, of every owner as many as its window leaves free: whoever has many, or slow receivers, is in
-    nobody else's way. Rings older than `expires` seconds were lost."""
+def due(session: Session, total: int, window: int, expires: float) -> list[str]:
+    """Deliveries to ring: about `total` in flight, shared among the owners that have some, `window` for each at most.
+    Whoever has many, or slow receivers, is in nobody else's way. Rings older than `expires` seconds were lost."""
+    owners = [row[0] for row in _OWNERS.run(session)]
+    in_flight = {row[0]: row[1] for row in _IN_FLIGHT.run(session, expires=expires)}
+    share = max(1, min(window, total // max(1, len(owners))))
     found: list[str] = []
-    for (owner,) in _OWNERS.run(session).all():
-        free = window - _IN_FLIGHT.run(session, owner=owner, expires=expires).scalar_one()
+    for owner in random.sample(owners, min(len(owners), OWNERS_A_ROUND)):
+        free = share - in_flight.get(owner, 0)
         if free > 0:
             found += [row[0] for row in _DUE.run(session, owner=owner, expires=expires, limit=free)]
     return found

@@ -24,7 +24,7 @@ from jobs.vault import open_vault
 from tests.protocol import change, is_sqlite, job_of, new_document, one, register, rows, through
 from tests.receiver import Answer, Receiver
 from workers.outbound import Outbound
-from workers.webhooks import AT_ONCE_TO_OWNER, AT_ONCE_TO_RECEIVER, SCHEDULE, Courier
+from workers.webhooks import AT_ONCE, AT_ONCE_TO_OWNER, AT_ONCE_TO_RECEIVER, SCHEDULE, Courier
 
 VAULT = open_vault(SecretSettings(secret_key="a long secret for tests only"))
 EXPIRES = 60.0
@@ -60,10 +60,10 @@ def canceled(db, url, **values):
     return job
 
 
-def due(db, window=64):
+def due(db, window=64, total=1024):
     """What a round of ringing sends."""
     with db.read() as session:
-        found = rows_of.due(session, window, EXPIRES)
+        found = rows_of.due(session, total, window, EXPIRES)
     with db.write() as session:
         return rows_of.stamp(session, found, EXPIRES)
 
@@ -254,7 +254,7 @@ def test_a_receiver_that_is_gone_stops_all_that_waits_for_it(db, courier, receiv
     jobs = [canceled(db, receiver.url()) for _ in range(3)]
     others = [canceled(db, receiver.url("/other")), canceled(db, receiver.url(), owner="key_b")]
     for ref in due(db, window=1):
-        if rows_of_owner(db, ref) == "":
+        if owner_of(db, ref.id) == "":
             courier.run([ref])
     assert courier.wait(60)
     assert [only(db, job).state for job in jobs] == [WebhookState.STOPPED] * 3
@@ -263,8 +263,8 @@ def test_a_receiver_that_is_gone_stops_all_that_waits_for_it(db, courier, receiv
     assert len(receiver.received) == 1
 
 
-def rows_of_owner(db, ref):
-    return one(db, "SELECT owner FROM webhook_delivery WHERE id = :i", i=ref.id)
+def owner_of(db, event):
+    return one(db, "SELECT owner FROM webhook_delivery WHERE id = :i", i=event)
 
 
 def test_a_redirect_is_not_followed(db, courier, receiver):
@@ -344,7 +344,7 @@ def test_a_lost_ring_is_rung_again(db, receiver):
     [ref] = due(db)
     assert due(db) == []
     with db.read() as session:
-        assert rows_of.due(session, 64, -1.0) == [ref.id]
+        assert rows_of.due(session, 1024, 64, -1.0) == [ref.id]
 
 
 def test_a_slow_receiver_keeps_nobody_else_waiting(db, courier, receiver):
@@ -381,14 +381,43 @@ def ref_of(db, job):
     return DeliveryRef(only(db, job).id, 0)
 
 
+def test_where_every_thread_is_taken_the_next_one_goes_to_who_has_none(db, courier, receiver):
+    turn = threading.Semaphore(0)
+
+    def slow(_):
+        turn.acquire(timeout=60)
+        return Answer()
+
+    with Receiver(slow) as stuck:
+        for owner in range(AT_ONCE // AT_ONCE_TO_RECEIVER):
+            for _ in range(AT_ONCE_TO_RECEIVER + 3):
+                canceled(db, stuck.url(), owner=f"key_{owner}")
+        courier.run(due(db))
+        stuck.wait(AT_ONCE)
+        canceled(db, receiver.url(), owner="key_other")
+        courier.run(due(db))
+        assert receiver.received == []
+        turn.release()
+        receiver.wait(1)
+        turn.release(1000)
+        assert courier.wait(60)
+
+
 def test_ringing_is_fair_to_owners(db):
     for owner, count in (("key_a", 5), ("key_b", 1), ("", 3)):
         for _ in range(count):
             canceled(db, "https://example.org/", owner=owner)
-    with db.read() as session:
-        found = rows_of.due(session, 2, EXPIRES)
-    owners = [rows_of_owner(db, DeliveryRef(i, 0)) for i in found]
-    assert sorted(owners) == ["", "", "key_a", "key_a", "key_b"]
+
+    def owners(total, window):
+        with db.read() as session:
+            found = rows_of.due(session, total, window, EXPIRES)
+        return sorted(owner_of(db, i) for i in found)
+
+    assert owners(1024, 2) == ["", "", "key_a", "key_a", "key_b"]
+    assert owners(9, 64) == ["", "", "", "key_a", "key_a", "key_a", "key_b"]
+    assert owners(1, 64) == ["", "key_a", "key_b"]
+    due(db, window=1)
+    assert owners(1024, 2) == ["", "key_a"]
 
 
 def test_many_that_are_gone_at_once_do_not_deadlock(pg, receiver):
