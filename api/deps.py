@@ -32,7 +32,7 @@ class Api:
     rates: Rates
     blobs: BlobStore
     vault: Vault | None
-    """None without PAGEMILL_SECRET_KEY: passwords are then refused."""
+    """None without PAGEMILL_SECRET_KEY: passwords and webhooks are then refused."""
     limits: LimitSettings
     own_places: tuple[Location, ...]
     """Where the store lies: neither source nor output."""
@@ -105,6 +105,12 @@ def _document_id(document: Annotated[str, Path(description="`doc_…`")]) -> str
     return document
 
 
+def _event_id(event: Annotated[str, Path(description="`evt_…`")]) -> str:
+    if not is_id(event, "evt"):
+        raise NotFound(f"there is no event {event[:80]!r}", where="event")
+    return event
+
+
 def _worker_id(worker: Annotated[str, Path(description="`wrk_…`")]) -> str:
     if not is_id(worker, "wrk"):
         raise NotFound(f"there is no worker {worker[:80]!r}", where="worker")
@@ -114,5 +120,6 @@ def _worker_id(worker: Annotated[str, Path(description="`wrk_…`")]) -> str:
 # Checked before they reach a query or an object key.
 JobId = Annotated[str, Depends(_job_id)]
 DocumentId = Annotated[str, Depends(_document_id)]
+EventId = Annotated[str, Depends(_event_id)]
 WorkerId = Annotated[str, Depends(_worker_id)]
 FailureCode = Annotated[str | None, Query(max_length=100, description="Only what failed with this code.")]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-OPTIONS: dict[str, Any] = {"pages": "1-3,8-", "dpi": 200, "metadata": {"case": "2024-117"}}
+OPTIONS: dict[str, Any] = {
+    "pages": "1-3,8-",
+    "dpi": 200,
+    "metadata": {"case": "2024-117"},
+    "webhook": {"url": "https://example.org/hooks/pagemill"},
+}
+EVENT = "evt_0198c1f0a1b47c3d8e4f5a6b7c8d9e0f"
 
 SOURCES: dict[str, Any] = {
     "sources": [{"url": "https://example.org/a.pdf"}, {"url": "s3://scans/2026/"}],

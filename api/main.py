@@ -19,7 +19,7 @@ from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.rates import Rates
-from api.routes import documents, jobs, pages, results, service, uploads
+from api.routes import documents, jobs, pages, results, service, uploads, webhooks
 from api.version import VERSION
 from jobs.blobs import open_store
 from jobs.blobs.buckets import own_places
@@ -95,7 +95,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.root)
     for router in (service.router, service.operation):
         app.include_router(router, prefix="/v1")
-    for module in (jobs, documents, pages, results, uploads):
+    app.include_router(webhooks.secrets, prefix="/v1")
+    webhooks.describe(app)
+    for module in (jobs, documents, pages, results, uploads, webhooks):
         app.include_router(
             module.router, prefix="/v1", dependencies=[Depends(own_jobs)], responses=problems.documented(401, 403, 429)
         )

@@ -45,7 +45,13 @@ def install(app: FastAPI) -> None:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        routes=app.routes,
+        webhooks=app.webhooks.routes,
+    )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(_streamed_schemas())
     document["components"]["securitySchemes"] = {"key": _SCHEME}
@@ -57,6 +63,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
                 _without_validation_error(operation["responses"])
                 if "401" in operation["responses"]:
                     operation["security"] = [{"key": []}, {}]
+    for event in document["webhooks"].values():
+        _without_validation_error(event["post"]["responses"])
     return document
 
 

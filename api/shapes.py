@@ -7,7 +7,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.models import DocumentPublic, JobPublic, KeyLimits, PagePublic, PausePublic, Scope, WorkerPublic
+from jobs.models import (
+    DocumentPublic,
+    JobPublic,
+    KeyLimits,
+    PagePublic,
+    PausePublic,
+    Scope,
+    WebhookPublic,
+    WebhookSecretPublic,
+    WorkerPublic,
+)
 from jobs.options import Priority
 from jobs.settings import LimitSettings
 
@@ -41,6 +51,16 @@ class WorkerList(BaseModel):
 
 class PauseList(BaseModel):
     items: list[PausePublic]
+
+
+class WebhookList(BaseModel):
+    items: list[WebhookPublic]
+
+
+class WebhookSecretList(BaseModel):
+    """The current one first; the others sign beside it until they expire."""
+
+    secrets: list[WebhookSecretPublic]
 
 
 class JobChange(BaseModel):
@@ -132,6 +152,8 @@ class ServiceInfo(BaseModel):
     engines: tuple[str, ...]
     passwords: bool
     """Whether encrypted documents may be sent with their password (the server has PAGEMILL_SECRET_KEY)."""
+    webhooks: bool
+    """Whether jobs may name a webhook (the same)."""
     limits: LimitsPublic
 
 

@@ -409,3 +409,7 @@ def _accept_options(options: JobOptions, api: Api) -> None:
         raise InvalidRequest(
             "passwords cannot be kept: the server has no PAGEMILL_SECRET_KEY", where="options.password"
         )
+    if options.webhook is not None and api.vault is None:
+        raise InvalidRequest(
+            "webhooks cannot be signed: the server has no PAGEMILL_SECRET_KEY", where="options.webhook"
+        )

@@ -16,7 +16,7 @@ from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
-from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, workers
+from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, webhooks, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Chore, Rung
@@ -39,6 +39,10 @@ ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
 PURGE_BATCH = 4
+WEBHOOK_WINDOW = 1024
+"""Deliveries that are rung and not yet sent, shared among their owners."""
+WEBHOOK_OWNER_WINDOW = 64
+WEBHOOK_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,25 @@ def ring_purges(db: Database, bell: Doorbell) -> None:
                 bell.ring_purge(job)
     except BROKER_ERRORS as error:
         log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
+
+
+def ring_webhooks(db: Database, bell: Doorbell, rules: RescueRules) -> int:
+    """Ring the deliveries that are due, the lost ones again. Returns how many."""
+    with db.read() as session:
+        due = webhooks.due(session, WEBHOOK_WINDOW, WEBHOOK_OWNER_WINDOW, rules.ring_expires)
+    if not due:
+        return 0
+    with db.write() as session:
+        rung = webhooks.stamp(session, due, rules.ring_expires)
+    try:
+        for refs in _chunks(rung, WEBHOOK_CHUNK):
+            bell.ring_webhooks(refs)
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away, rings are taken back: %s", error, extra={"action": "ring_failed"})
+        with db.write() as session:
+            webhooks.unring(session, rung)
+        return 0
+    return len(rung)
 
 
 def fold(db: Database) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from uuid_utils import uuid7
 
-_ID = re.compile(r"^(job|doc|wrk|key|upl|evt)_[0-9a-f]{32}$")
+_ID = re.compile(r"^(job|doc|wrk|key|upl|evt|whs)_[0-9a-f]{32}$")
 
 
 def _new(prefix: str) -> str:
@@ -36,6 +36,10 @@ def new_upload_id() -> str:
 
 def new_event_id() -> str:
     return _new("evt")
+
+
+def new_webhook_secret_id() -> str:
+    return _new("whs")
 
 
 def day_of(id_: str) -> date:

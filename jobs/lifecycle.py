@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
+from jobs import webhooks
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
 from jobs.errors import (
     Gone,
@@ -113,11 +114,13 @@ def submit(
     turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later fails
     (jobs/store/deadlines.py). With listings the job is not sealed: more documents come (workers/listing.py).
 
-    Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
+    Raises InvalidRequest (no documents, metadata too large, a password or webhook without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
     """
     job = _new_job(job_id, options, engine, owner, vault, terms, sealed=not listings)
     _check_documents(documents, listings)
+    if options.webhook is not None:
+        webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         entering.enter(session, job, list(map(_row, documents)), _listings(listings))
         return reading.get_job(session, job_id)
@@ -143,6 +146,8 @@ def submit_once(
     """
     job = _new_job(job_id, options, engine, owner, vault, terms, sealed=not listings)
     _check_documents(documents, listings)
+    if options.webhook is not None:
+        webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         if idempotency.note(session, owner, request.key, request.fingerprint, job_id):
             entering.enter(session, job, list(map(_row, documents)), _listings(listings))

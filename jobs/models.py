@@ -357,6 +357,63 @@ class Page(SQLModel, table=True):
     )  # fmt: skip
 
 
+class WebhookSecret(SQLModel, table=True):
+    """What an owner's webhooks are signed with. One that was rotated away goes on signing until it expires."""
+
+    id: str = Field(primary_key=True)
+    owner: str
+    sealed: str
+    """Encrypted."""
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    expires_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __tablename__ = "webhook_secret"
+    __table_args__ = (
+        Index("ix_webhook_secret_current", "owner", unique=True, **_where("expires_at IS NULL")),
+        Index("ix_webhook_secret_owner", "owner", "id"),
+    )
+
+
+class WebhookState(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """Refused by the guard, or not delivered by the last attempt of the schedule."""
+    STOPPED = "stopped"
+    """The receiver answered 410 Gone, to this one or to another."""
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """Something that a receiver is to be told. Its id is the message's, whatever attempt brings it."""
+
+    id: str = Field(primary_key=True)
+    job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
+    owner: str
+    url: str
+    event: str
+    body: str
+    """As it is sent and signed, the same with every attempt."""
+    state: str = WebhookState.PENDING
+    attempt: int = 0
+    """The fence, as a page's."""
+    failures: int = 0
+    """Attempts that failed since the beginning or the last replay: the place in the schedule."""
+    attempts: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """The last ones, oldest first."""
+    next_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    """When it is due; while it is being sent, when it is due again should the sender die."""
+    rung_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index("ix_webhook_delivery_job", "job_id", "id"),
+        Index("ix_webhook_delivery_due", "owner", "next_at", **_where("state = 'pending'")),
+        Index("ix_webhook_delivery_rung", "owner", "rung_at", **_where("rung_at IS NOT NULL")),
+    )
+
+
 # --- public shapes -------------------------------------------------------------------------------------------------
 
 
@@ -519,3 +576,63 @@ class WorkerPublic(_Public):
     drain_requested: bool = False
     """It claims nothing more once it has heard of it, and ends when it holds nothing."""
     pages_running: int
+
+
+class WebhookAttempt(_Public):
+    """One try to deliver. `status` is the receiver's, None where it gave none."""
+
+    at: datetime
+    seconds: float
+    status: int | None
+    error: str | None
+    """What was wrong; None where it was delivered."""
+    answer: str | None
+    """How the receiver's answer begins, where it was no success."""
+
+
+class WebhookPublic(_Public):
+    """An event of a job on its way to the job's webhook."""
+
+    id: str
+    """As in the header `webhook-id`; the same with every attempt."""
+    job_id: str
+    type: str
+    url: str
+    state: WebhookState
+    attempts: tuple[WebhookAttempt, ...]
+    """The last ten, oldest first."""
+    next_attempt_at: datetime | None
+    """None where there will be none."""
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class WebhookSecretPublic(_Public):
+    """What deliveries are signed with."""
+
+    secret: str
+    created_at: datetime
+    expires_at: datetime | None
+    """None for the current one; the others go on signing until then."""
+
+
+WebhookEventType = Literal["job.succeeded", "job.partial", "job.failed", "job.canceled"]
+
+
+class WebhookEventData(_Public):
+    """What became of the job. Results are fetched from the API."""
+
+    id: str
+    state: State
+    documents: DocumentCounts
+    pages: PageCounts
+    metadata: dict[str, Any]
+
+
+class WebhookEvent(_Public):
+    """The body of a delivery. A job that is retried ends again, and tells so in an event of its own."""
+
+    type: WebhookEventType
+    timestamp: datetime
+    """When the job ended."""
+    data: WebhookEventData

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from jobs.errors import InvalidPageRange
 from jobs.results import FURNITURE, Label
+from jobs.urls import MAX_URL, parse_http_url
 
 Priority = Literal["interactive", "batch"]
 VlVersion = Literal["1.0", "1.5", "1.6"]
@@ -121,6 +122,24 @@ class PageOptions(BaseModel):
     paddleocr_vl: VlOptions | None = None
 
 
+class WebhookOptions(BaseModel):
+    """Who is told when the job has ended."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(
+        max_length=MAX_URL,
+        description="Gets a signed POST, again and again until it answers 2xx. A public https address, unless the "
+        "server's operator allows another.",
+        examples=["https://example.org/hooks/pagemill"],
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return str(parse_http_url(value))
+
+
 class JobOptions(PageOptions):
     """The `options` part of a submission."""
 
@@ -135,6 +154,7 @@ class JobOptions(PageOptions):
         default=None, gt=0, le=10 * 366 * 86_400,
         description="The job and its results are deleted so long after its end; the server's setting where absent.",
     )  # fmt: skip
+    webhook: WebhookOptions | None = None
     metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")
 
     @field_validator("pages")

@@ -20,15 +20,17 @@ from redis.exceptions import RedisError
 from jobs.settings import BrokerSettings, load
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.sql import grouped
+from jobs.store.webhooks import DeliveryRef
 
 RECOGNIZE = "pagemill.recognize"
 SPLIT = "pagemill.split"
 ASSEMBLE = "pagemill.assemble"
 FETCH = "pagemill.fetch"
 PURGE = "pagemill.purge"
+WEBHOOK = "pagemill.webhook"
 
 PURPOSES = ("recognize", "split", "assemble", "deliver")
-"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: fetching files, purging."""
+"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: files, webhooks, purges."""
 
 BROKER_ERRORS = (KombuError, RedisError, OSError)
 """What a broker that is away, frozen or flushed raises."""
@@ -105,6 +107,9 @@ class Doorbell:
 
     def ring_purge(self, job: str) -> None:
         self._send(PURGE, "deliver", {"job": job})
+
+    def ring_webhooks(self, refs: Sequence[DeliveryRef]) -> None:
+        self._send(WEBHOOK, "deliver", {"deliveries": dict(refs)})
 
     def _send(self, task: str, queue: str, arguments: dict[str, Any]) -> None:
         self._app.send_task(task, kwargs=arguments, queue=queue_named(queue))

@@ -117,6 +117,8 @@ class TimerSettings(_Group):
     grace: float = Field(default=60.0, description="How long a worker may finish what it holds after SIGTERM.")
     backoff_base: float = Field(default=2.0, description="First delay of a retryable error; doubles each time.")
     backoff_max: float = 300.0
+    webhook_every: float = Field(default=1.0, description="How often due webhooks are looked for.")
+    webhook_timeout: float = Field(default=15.0, description="Of one attempt, from the look-up to the answer.")
 
     def scaled(self, name: str) -> float:
         """The timer `name` in seconds, divided by the factor."""

@@ -51,6 +51,7 @@ from workers.split import Splitter
 from workers.tasks import Stages
 from workers.tick import Tick, rescue_rules
 from workers.watchdog import Watchdog
+from workers.webhooks import Courier
 
 log = logging.getLogger(__name__)
 
@@ -253,6 +254,7 @@ class WorkerProcess:
             split=self._build_splitter(assembler).run,
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
+            webhook=self._build_courier().run,
         )
 
     @property
@@ -289,6 +291,15 @@ class WorkerProcess:
         listings = Listings(lister)
         self._stack.callback(listings.stop)
         return listings
+
+    def _build_courier(self) -> Courier:
+        timers = self.settings.timers
+        courier = Courier(
+            self.db, self._vault, Outbound(self.settings.outbound),
+            timeout=timers.scaled("webhook_timeout"), time_factor=timers.time_factor,
+        )  # fmt: skip
+        self._stack.callback(courier.close)
+        return courier
 
     def _build_splitter(self, assembler: Assembler) -> Splitter:
         self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)

@@ -1,4 +1,4 @@
-"""Deliver: whatever reaches out of the queue or takes its time. Today that is purging deleted jobs."""
+"""Deliver: purging deleted jobs, which takes its time. The same queue's webhooks are in workers/webhooks.py."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Outbound:
         for address in addresses:
             if address not in internal and not is_public(address):
                 # Not to users: what internal names resolve to is nobody's business either.
-                log.info("%s is %s: refused", url.host, address, extra={"action": "outbound_refused"})
+                log.info("a request to %s (%s) is refused", url.host, address, extra={"action": "outbound_refused"})
                 raise OutboundRefused(f"{url.host} is not a public address, and not on the allow-list")
         if url.scheme == "http" and not self._settings.outbound_http and internal != addresses:
             raise OutboundRefused("only https:// goes to public addresses here")

@@ -13,6 +13,7 @@ from celery.worker.request import Request
 from jobs import queue
 from jobs.errors import PagemillError
 from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.webhooks import DeliveryRef
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Stages:
     split: Callable[[list[DocumentRef]], int]
     assemble: Callable[[list[DocumentRef]], int]
     purge: Callable[[str], bool]
+    webhook: Callable[[list[DeliveryRef]], int]
 
 
 class Unacknowledged(Request):  # type: ignore[misc]
@@ -67,6 +69,10 @@ def add_tasks(app: Celery, stages: Stages) -> None:
     @app.task(name=queue.PURGE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def purge(job: str) -> None:
         _guarded(queue.PURGE, lambda: stages.purge(job))
+
+    @app.task(name=queue.WEBHOOK, base=Rung, shared=False)  # type: ignore[untyped-decorator]
+    def webhook(deliveries: dict[str, int]) -> None:
+        _guarded(queue.WEBHOOK, lambda: stages.webhook([DeliveryRef(d, int(a)) for d, a in deliveries.items()]))
 
 
 def _guarded(task: str, stage: Callable[[], Any]) -> None:

@@ -64,6 +64,7 @@ class Tick:
         self._list = _Every(timers.scaled("fold_every"))
         self._start_listings = start_listings
         self._limits = limits
+        self._webhooks = _Every(timers.scaled("webhook_every"))
         self._chores = Chores(db, blobs)
         self._reached_since: float | None = None
         self._reached_last = 0.0
@@ -118,6 +119,8 @@ class Tick:
             dispatch.fold(self._db)
         if self._list.due(now):
             self._start_listings()
+        if self._webhooks.due(now):
+            dispatch.ring_webhooks(self._db, self._bell, self._rules)
         while dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight) and not self._stop.is_set():
             if not self._woken.is_set():
                 break

@@ -41,9 +41,9 @@ _BODY: dict[str, Any] = {
         "required": True,
         "description": "Several files as multipart/form-data, or one file as the raw body; or where they lie: as JSON, "
         'or as a manifest with a JSON object a line (`Source`; the first line may be `{"options": …}`), whose '
-        "documents are entered in the background. Its first bytes decide what a file is, never its name. A bad file or source "
-        "becomes the error of its document while its neighbours go on; when all are bad, the request is refused with "
-        "the first one's problem.",
+        "documents are entered in the background. Its first bytes decide what a file is, never its name. A bad file or "
+        "source becomes the error of its document while its neighbours go on; when all are bad, the request is refused "
+        "with the first one's problem.",
         "content": {
             "multipart/form-data": {
                 "schema": {

@@ -40,6 +40,7 @@ def service_info(api: ApiDep) -> ServiceInfo:
         engine=api.engine,
         engines=api.engines,
         passwords=api.vault is not None,
+        webhooks=api.vault is not None,
         limits=LimitsPublic.of(api.limits),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import Session
 
 from jobs.models import State, close_state
+from jobs.store import webhooks
 from jobs.store.claiming import ClaimedDocument
 from jobs.store.clock import rfc3339
 from jobs.store.locks import lock_documents, lock_jobs
@@ -91,6 +92,8 @@ class JobEnd:
     """A job all of whose documents have ended, locked."""
 
     id: str
+    was_open: bool
+    """It ends now. Otherwise it ended before (canceled, or its retry died half-way) and lacks its manifest."""
     state: State
     engine: str
     options: dict[str, Any]
@@ -151,8 +154,17 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
     was_canceled = row[1] == State.CANCELED
     state = State.CANCELED if was_canceled else state_of_job([d.state for d in documents])
     finished = rfc3339(_STAMP_END.run(session, job=job).scalar_one())
+    was_open = row[1] in (State.QUEUED, State.RUNNING)
     return JobEnd(
-        row[0], state, row[3], json_value(row[4]) or {}, json_value(row[5]) or {}, rfc3339(row[6]), finished, documents
+        row[0],
+        was_open,
+        state,
+        row[3],
+        json_value(row[4]) or {},
+        json_value(row[5]) or {},
+        rfc3339(row[6]),
+        finished,
+        documents,
     )
 
 
@@ -161,6 +173,8 @@ def close_job(session: Session, end: JobEnd) -> None:
     keep_password = end.state in (State.FAILED, State.PARTIAL)
     _CLOSE.run(session, job=end.id, state=end.state.value, keep_password=keep_password)
     fold_totals(session, [end.id])
+    if end.was_open:
+        webhooks.insert_event(session, end.id)
 
 
 def state_of_job(states: Sequence[State]) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
+from jobs.store import webhooks
 from jobs.store.closing import fold_totals
 from jobs.store.locks import lock_documents, lock_jobs
 from jobs.store.sql import Sql
@@ -40,6 +41,7 @@ def cancel_job(session: Session, job: str) -> bool:
     cancel_documents(session, ids)
     _CANCEL_JOB.run(session, job=job)
     fold_totals(session, [job])
+    webhooks.insert_event(session, job)
     return True
 
 
@@ -149,6 +151,7 @@ def mark_deleted(session: Session, job: str) -> None:
     """The job is gone for everybody; its objects and rows follow (rule 10)."""
     cancel_job(session, job)
     _MARK_DELETED.run(session, job=job)
+    webhooks.drop_events(session, job)
 
 
 def jobs_to_purge(session: Session, limit: int = 100) -> list[str]:

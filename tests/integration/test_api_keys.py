@@ -69,7 +69,7 @@ def routes():
     """(method, path) of everything that the API describes, with ids that fit."""
     filled = {
         "{job}": MISSING_JOB, "{document}": MISSING_DOCUMENT, "{worker}": "wrk_" + "0" * 32, "{owner}": "x",
-        "{number}": "1", "{name}": "a.jpg", "{upload}": "upl_" + "0" * 32,
+        "{number}": "1", "{event}": "evt_" + "0" * 32, "{name}": "a.jpg", "{upload}": "upl_" + "0" * 32,
     }  # fmt: skip
     for path, methods in create_app().openapi()["paths"].items():
         for part, value in filled.items():

@@ -158,6 +158,11 @@ INDEXES = {
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",
+    "SELECT id FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND next_at <= '2000-01-01'"
+    " ORDER BY next_at LIMIT 5": "ix_webhook_delivery_due",
+    "SELECT min(owner) FROM webhook_delivery WHERE state = 'pending' AND owner > 'a'": "ix_webhook_delivery_due",
+    "SELECT owner, count(*) FROM webhook_delivery WHERE rung_at IS NOT NULL AND rung_at > '2000-01-01'"
+    " GROUP BY owner": "ix_webhook_delivery_rung",
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
 }
 

@@ -9,6 +9,7 @@ from jobs.errors import StorageUnavailable
 from jobs.queue import make_app
 from jobs.settings import BrokerSettings
 from jobs.store.claiming import DocumentRef, PageRef
+from jobs.store.webhooks import DeliveryRef
 from workers.tasks import Stages, add_tasks
 
 CALLS = {
@@ -17,6 +18,7 @@ CALLS = {
     queue.FETCH: {"documents": {"doc_a": 4}},
     queue.ASSEMBLE: {"documents": {"doc_a": 2}},
     queue.PURGE: {"job": "job_a"},
+    queue.WEBHOOK: {"deliveries": {"evt_a": 0, "evt_b": 4}},
 }
 
 
@@ -32,7 +34,8 @@ def app(calls):
     def stage(name):
         return lambda argument: calls.append((name, argument))
 
-    add_tasks(app, Stages(stage("recognize"), stage("fetch"), stage("split"), stage("assemble"), stage("purge")))
+    names = ("recognize", "fetch", "split", "assemble", "purge", "webhook")
+    add_tasks(app, Stages(*map(stage, names)))
     yield app
     app.close()
 
@@ -46,6 +49,7 @@ def test_each_message_calls_its_stage(app, calls):
         ("fetch", [DocumentRef("doc_a", 4)]),
         ("assemble", [DocumentRef("doc_a", 2)]),
         ("purge", "job_a"),
+        ("webhook", [DeliveryRef("evt_a", 0), DeliveryRef("evt_b", 4)]),
     ]
 
 
@@ -54,7 +58,7 @@ def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
-    add_tasks(app, Stages(away, away, away, away, away))
+    add_tasks(app, Stages(away, away, away, away, away, away))
     app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
     [record] = caplog.records
