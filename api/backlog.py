@@ -44,9 +44,11 @@ class Backlog:
             job.engine,
             INTERACTIVE if job.priority == "interactive" else BATCH,
             seen.owner,
+            job.id,
             max(job.pages.pending + job.pages.running, job.documents.unfinished),
-            job.created_at,
         )
+        if place is None:
+            return job
         eta = None if place.seconds is None else round(place.seconds, 1 if place.seconds < 10 else None)
         return job.model_copy(update={"queue": QueuePlace(pages_ahead=place.ahead, eta_seconds=eta)})
 
