@@ -19,7 +19,9 @@ from jobs.store.following import Seen
 FRESH = 2.0
 """Seconds for which an outlook counts."""
 SHARE = 20
-"""And so many times what it took to get it: with a million open jobs it costs the database no more than a twentieth."""
+"""And so many times what it took to get it, so that with ever so many open jobs it costs a twentieth of the time …"""
+STALE = 15.0
+"""… up to so many seconds: the database may have been slow for once."""
 SILENT = 30.0
 """Seconds after which a worker that has said nothing reads nothing: `heartbeat_stale`, as the workers have it."""
 
@@ -58,15 +60,16 @@ class Backlog:
         async with self._lock:
             if self._clock() < self._fresh_until:  # who held the lock has asked
                 return self._outlook
-            begun = self._clock()
             try:
-                self._outlook = await anyio.to_thread.run_sync(self._ask)
+                self._outlook, took = await anyio.to_thread.run_sync(self._ask)
             except DatabaseUnavailable:
                 return self._outlook  # what was known; it is asked again by the next request
-            now = self._clock()
-            self._fresh_until = now + max(FRESH, SHARE * (now - begun))
+            self._fresh_until = self._clock() + min(max(FRESH, SHARE * took), STALE)
             return self._outlook
 
-    def _ask(self) -> Outlook:
+    def _ask(self) -> tuple[Outlook, float]:
+        """And the seconds it took."""
+        begun = self._clock()
         with self._database.read() as session:
-            return outlook.outlook(session, SILENT)
+            found = outlook.outlook(session, SILENT)
+        return found, self._clock() - begun
