@@ -10,8 +10,10 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from api.auth import Doorkeeper, Principal, require
+from api.backlog import Backlog
 from api.images import PageImages
 from api.rates import Rates
+from api.waiting import Waits
 from jobs.blobs import BlobStore
 from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
@@ -46,6 +48,10 @@ class Api:
     images: PageImages
     upload_threads: anyio.CapacityLimiter
     """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
+    waits: Waits
+    """Who waits for jobs."""
+    backlog: Backlog
+    """What waits for workers."""
 
 
 def get_api(request: Request) -> Api:

@@ -105,6 +105,8 @@ class Worker(SQLModel, table=True):
     """Why it takes no work, where it does not."""
     drain_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     """It is to end: with its next heartbeat it claims nothing more, finishes what it holds, and stops."""
+    pace: float | None = None
+    """Pages it reads a second, as its heartbeat tells; absent where it has read nothing lately."""
 
     __table_args__ = (Index("ix_worker_live", "state", "heartbeat_at"), Index("ix_worker_slot", "host", "slot"))
 
@@ -326,6 +328,7 @@ class Document(SQLModel, table=True):
               **_where("deadline_at IS NOT NULL AND state IN ('queued','running')")),
         Index("ix_document_started", "started_at", **_where("state = 'running'")),
         Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
+        Index("ix_document_troubled", "job_id", "position", **_where("error IS NOT NULL OR failed > 0")),
     )  # fmt: skip
 
 
@@ -352,6 +355,7 @@ class Page(SQLModel, table=True):
         Index("ix_page_rung", "rung_at",
               **_where("state = 'pending' AND rung_at IS NOT NULL")),
         Index("ix_page_held", "worker", **_where("state = 'running'")),
+        Index("ix_page_failed", "document_id", "number", **_where("state = 'failed'")),
         Index("ix_page_canceled_held", "document_id",
               **_where("state = 'canceled' AND worker IS NOT NULL")),
     )  # fmt: skip
@@ -442,6 +446,15 @@ class PageCounts(_Public):
     canceled: int
 
 
+class QueuePlace(_Public):
+    """Where a job stands, foretold from what waits now and how pages are read now (docs/following.md)."""
+
+    pages_ahead: int
+    """Pages of other jobs that are read before the last one of this job."""
+    eta_seconds: float | None
+    """Until that one is read; absent where nothing was read lately, or its owner is paused."""
+
+
 class JobPublic(_Public):
     """A job as everybody sees it."""
 
@@ -460,6 +473,8 @@ class JobPublic(_Public):
     finished_at: datetime | None
     expires_at: datetime | None
     """When it and its results are deleted; None before its end, and where they are kept."""
+    queue: QueuePlace | None = None
+    """Of a job that is asked for by its id and has not ended; lists and other answers leave it out."""
 
 
 class DocumentPublic(_Public):
@@ -576,6 +591,8 @@ class WorkerPublic(_Public):
     drain_requested: bool = False
     """It claims nothing more once it has heard of it, and ends when it holds nothing."""
     pages_running: int
+    pace: float | None = None
+    """Pages it reads a second, measured over the last two minutes; absent where it has read nothing."""
 
 
 class WebhookAttempt(_Public):

@@ -40,6 +40,7 @@ from workers.incarnation import Incarnation
 from workers.listing import Lister, Listings, Reach
 from workers.loop import EngineLoop
 from workers.outbound import Outbound
+from workers.pace import Pace
 from workers.pages import RecentResults, ResultWriter
 from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
@@ -88,6 +89,7 @@ class WorkerProcess:
         """Set when nothing runs any more and closing begins."""
         self.closed = threading.Event()
         self.hands = Hands()
+        self.pace = Pace()
         self.loop = EngineLoop()
         self.engine: Engine | None = None
         self.recognizer: Recognizer | None = None
@@ -227,6 +229,7 @@ class WorkerProcess:
             on_taken=lambda holds: self.recognizer.drop(holds) if self.recognizer else None,
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
             on_drain=self._on_drain,
+            pace=lambda: self.pace.measured(busy=bool(self.hands.holds())),
         )
         self.incarnation.register()
         # A predecessor in our slot is dead from now on; its pages need not wait for the next rescue (rule 6).
@@ -317,8 +320,9 @@ class WorkerProcess:
         self._stack.callback(line.stop)
         line.start()
         recorder = Recorder(
-            self.db, lambda: self.worker_id, patience=self._patience, on_assemblies=line.add, on_recorded=self.tick.wake
-        )
+            self.db, lambda: self.worker_id, patience=self._patience, on_assemblies=line.add,
+            on_recorded=self._on_recorded,
+        )  # fmt: skip
         self._stack.callback(recorder.stop)
         recorder.start()
         self._watch(engine)
@@ -328,6 +332,10 @@ class WorkerProcess:
             WAIT_FOR_TURN / self.settings.timers.time_factor, lambda: self.worker_id, self._on_engine_death,
         )  # fmt: skip
         return Recognizer(parts)
+
+    def _on_recorded(self, pages: int) -> None:
+        self.pace.add(pages)
+        self.tick.wake()
 
     def _watch(self, engine: Engine) -> None:
         """An engine that dies while it has no page ends the worker as well."""

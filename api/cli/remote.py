@@ -20,12 +20,15 @@ from api.cli.listing import colour, plain_lines, table_lines
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
 from api.cli.plan import Failure, Plan, make_plan
 from api.cli.report import counted, print_failures
-from api.client import Client, Upload
-from jobs.errors import InvalidRequest, ServiceError
-from jobs.models import FINAL, JobPublic, State
+from api.client import Client, Snapshot, Upload
+from jobs.errors import InvalidRequest, RateLimited, ServiceError
+from jobs.models import FINAL, JobPublic, QueuePlace, State
 from jobs.options import Priority
 
+_LOOK = 5
+"""Seconds of one long poll: what is shown tells at least so often that nothing has happened."""
 _POLL = 0.5
+"""Seconds between tries to reach a server that is away."""
 _PATIENCE = 60.0
 """Seconds that a server may be away while it is watched."""
 
@@ -263,16 +266,18 @@ def _watched(client: Client, job: JobPublic, *, quiet: bool) -> JobPublic:
     """The job once it has ended, its progress shown meanwhile on stderr. A server that is away is waited for."""
     console = Console(stderr=True, highlight=False, quiet=quiet)
     patient_until = time.monotonic() + _PATIENCE
+    known: Snapshot | None = None
     with Bars(console) as bars:
         while job.state not in FINAL:
             bars.show(_progress(job))
-            time.sleep(_POLL)
             try:
-                job = client.job(job.id)
+                known = client.snapshot(job.id) if known is None else client.changed(known, _LOOK)
+                job = known.job
                 patient_until = time.monotonic() + _PATIENCE
-            except ServiceError:
+            except (ServiceError, RateLimited) as error:
                 if time.monotonic() > patient_until:
                     raise
+                time.sleep(_POLL if isinstance(error, ServiceError) else error.retry_after or _POLL)
     return job
 
 
@@ -308,6 +313,8 @@ def _describe(console: Console, job: JobPublic) -> None:
     console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=colour(job.state)))
     console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'unfinished'))}")
     console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
+    if job.queue is not None:
+        console.print(f"queue      {_place(job.queue)}")
     console.print(f"engine     {job.engine}")
     console.print(f"created    {job.created_at:%Y-%m-%d %H:%M:%S} UTC")
     if job.finished_at is not None:
@@ -315,6 +322,12 @@ def _describe(console: Console, job: JobPublic) -> None:
         console.print(f"finished   {job.finished_at:%Y-%m-%d %H:%M:%S} UTC, after {clock(took)}")
     if job.error is not None:
         console.print(Text(f"{job.error.code}: {job.error.detail}", style="red"))
+
+
+def _place(place: QueuePlace) -> str:
+    """`120 pages ahead, done in about 0:41`."""
+    soon = "" if place.eta_seconds is None else f", done in about {clock(place.eta_seconds)}"
+    return f"{counted(place.pages_ahead, 'page')} ahead{soon}"
 
 
 def _counted(counts: BaseModel, names: Sequence[str]) -> str:
