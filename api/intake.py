@@ -6,7 +6,6 @@ value on its document; what is wrong with the store is an exception.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from datetime import date
@@ -15,11 +14,11 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from jobs.blobs import BlobStore, BlobWriter, upload_key
-from jobs.errors import DocumentError, FileTooLarge, InvalidRequest, ServiceError
+from jobs.blobs import BlobStore, upload_key
+from jobs.errors import DocumentError, InvalidRequest, ServiceError
 from jobs.ids import new_document_id
+from jobs.intake import IncomingFile
 from jobs.lifecycle import NewDocument
-from jobs.media import SNIFF_BYTES, sniff
 from jobs.settings import LimitSettings
 
 logger = logging.getLogger(__name__)
@@ -28,77 +27,6 @@ T = TypeVar("T")
 
 PIECE = 1 << 20
 """Bytes gathered before a thread is asked to write them: a hop costs 0.1 ms, a network chunk is 64 KiB."""
-
-
-class IncomingFile:
-    """One file. Blocking; used by one thread at a time."""
-
-    def __init__(self, blobs: BlobStore, key: str, document_id: str, name: str, max_bytes: int) -> None:
-        self.id = document_id
-        self.key = key
-        self.name = name
-        self.error: DocumentError | None = None
-        self.size = 0
-        self._blobs = blobs
-        self._max_bytes = max_bytes
-        self._hash = hashlib.sha256()
-        self._head = b""
-        self._media_type = "application/octet-stream"
-        self._writer: BlobWriter | None = None
-
-    def write(self, data: bytes) -> None:
-        """Raises StorageUnavailable, StorageFull; what is wrong with the file is kept in `error`."""
-        self._hash.update(data)
-        self.size += len(data)
-        if self.error is not None:
-            return
-        if self.size > self._max_bytes:
-            self._refuse(FileTooLarge(f"larger than {self._max_bytes} bytes", limit=self._max_bytes))
-        elif self._writer is not None:
-            self._writer.write(data)
-        else:
-            self._head += data
-            if len(self._head) >= SNIFF_BYTES:
-                self._open()
-
-    def close(self, last: bytes) -> NewDocument:
-        """The rest, and the file becomes visible in the store; or its error stays."""
-        self.write(last)
-        if self.error is None and self._writer is None:
-            self._open()
-        if self.error is None and self._writer is not None:
-            writer, self._writer = self._writer, None
-            writer.__exit__(None, None, None)
-        return NewDocument(
-            id=self.id,
-            name=self.name,
-            source_key=self.key if self.error is None else "",  # nothing lies there; a retry leaves it alone
-            media_type=self._media_type,
-            bytes=self.size,
-            sha256=self._hash.hexdigest(),
-            error=self.error,
-        )
-
-    def abort(self, reason: BaseException) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.__exit__(type(reason), reason, None)
-
-    def _open(self) -> None:
-        try:
-            self._media_type = sniff(self._head, self.size)
-        except DocumentError as error:
-            self._refuse(error)
-            return
-        writer = self._blobs.writer(self.key, self._media_type)
-        self._writer = writer.__enter__()
-        self._writer.write(self._head)
-        self._head = b""
-
-    def _refuse(self, error: DocumentError) -> None:
-        self.error = error.at(self.name)
-        self._head = b""
-        self.abort(error)
 
 
 class Intake:

@@ -22,11 +22,11 @@ from api.cli.output import Recipe, Staging, Target, is_done, refuse_foreign
 from api.cli.plan import Failure, Plan, Source
 from api.cli.refusals import os_failure, problem_failure, refusal
 from api.cli.report import document_failures
-from api.intake import IncomingFile
 from jobs import lifecycle
 from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
 from jobs.errors import NotFound, OutputForbidden, PagemillError, Problem, StorageFull
 from jobs.ids import new_document_id, new_job_id
+from jobs.intake import IncomingFile
 from jobs.lifecycle import NewDocument
 from jobs.models import FINAL, DocumentPublic, JobPublic, PageState, State
 from jobs.options import JobOptions

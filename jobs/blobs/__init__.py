@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobs.blobs.base import BlobMissing, BlobStat, BlobStore, BlobWriter
+from jobs.blobs.buckets import Buckets, Location, ObjectStat, Opened, Places, parse_location
 from jobs.blobs.keys import (
     check_key,
     check_prefix,
@@ -19,8 +20,9 @@ from jobs.blobs.keys import (
 from jobs.settings import BlobSettings
 
 __all__ = [
-    "BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "check_key", "check_prefix", "content_disposition",
-    "figure_key", "job_prefix", "manifest_key", "open_store", "page_key", "result_key", "upload_key",
+    "BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "Buckets", "Location", "ObjectStat", "Opened", "Places",
+    "check_key", "check_prefix", "content_disposition", "figure_key", "job_prefix", "manifest_key", "open_store",
+    "page_key", "parse_location", "result_key", "upload_key",
 ]  # fmt: skip
 
 

@@ -8,8 +8,8 @@ what an operation requires stay off: many an S3 that is not AWS knows nothing of
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,7 @@ _FULL = frozenset({"507", "InsufficientStorage", "QuotaExceeded", "QuotaExceeded
 _log = logging.getLogger(__name__)
 
 
-def _storage_error(error: ClientError | BotoCoreError) -> ServiceError:
+def storage_error(error: ClientError | BotoCoreError) -> ServiceError:
     """Says which call failed and how; never a URL, which may carry a signature. The cause stays chained for the log."""
     if not isinstance(error, ClientError):
         return StorageUnavailable(f"the object store cannot be reached ({type(error).__name__})")
@@ -64,9 +64,9 @@ def _mapped(key: str | None = None) -> Iterator[None]:
     except ClientError as error:
         if key is not None and error.response.get("Error", {}).get("Code") in _MISSING:
             raise BlobMissing(key) from error
-        raise _storage_error(error) from error
+        raise storage_error(error) from error
     except BotoCoreError as error:
-        raise _storage_error(error) from error
+        raise storage_error(error) from error
 
 
 class S3Store:
@@ -81,11 +81,11 @@ class S3Store:
         self._prefix = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
         # A session of our own: creating clients from boto3's default one is not thread-safe.
         session = boto3.session.Session()
-        self._client = _client(session, settings, settings.s3_endpoint)
+        self._client = open_client(session, settings, settings.s3_endpoint)
         self._public = self._client
         if settings.s3_public_endpoint and settings.s3_public_endpoint != settings.s3_endpoint:
             # The host is part of a link's signature, so a link cannot be rewritten afterwards.
-            self._public = _client(session, settings, settings.s3_public_endpoint)
+            self._public = open_client(session, settings, settings.s3_public_endpoint)
 
     # --- writing
 
@@ -209,7 +209,16 @@ class S3Store:
 class S3Writer:
     """One object being written: up to a part's size in one put, larger ones in parts. Holds two parts in memory."""
 
-    def __init__(self, client: S3Client, bucket: str, name: str, content_type: str) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        name: str,
+        content_type: str,
+        guard: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        """`guard` tells the errors of boto3 in other words than `_mapped` does."""
+        self._guard = guard or _mapped
         self._client = client
         self._bucket = bucket
         self._name = name
@@ -244,20 +253,20 @@ class S3Writer:
 
     def _finish(self) -> None:
         if self._upload is None:
-            with _mapped():
+            with self._guard():
                 self._client.put_object(
                     Bucket=self._bucket, Key=self._name, Body=bytes(self._buffer), ContentType=self._content_type
                 )
             return
         if self._buffer:
             self._send_part()
-        with _mapped():
+        with self._guard():
             self._client.complete_multipart_upload(
                 Bucket=self._bucket, Key=self._name, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
             )
 
     def _send_part(self) -> None:
-        with _mapped():
+        with self._guard():
             if self._upload is None:
                 begun = self._client.create_multipart_upload(
                     Bucket=self._bucket, Key=self._name, ContentType=self._content_type
@@ -283,7 +292,7 @@ def _abort(client: S3Client, bucket: str, name: str, upload: str) -> None:
         client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
 
 
-def _client(session: boto3.session.Session, settings: BlobSettings, endpoint: str | None) -> S3Client:
+def open_client(session: boto3.session.Session, settings: BlobSettings, endpoint: str | None) -> S3Client:
     secret = settings.s3_secret_key
     config = Config(
         signature_version="s3v4",
