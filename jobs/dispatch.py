@@ -16,7 +16,7 @@ from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
-from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, workers
+from jobs.store import closing, deadlines, ending, publishing, rescue, ringing, waiting, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Rung
@@ -37,6 +37,8 @@ ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
 PURGE_BATCH = 4
+PUBLISH_WINDOW = 8
+"""Messages that wait in `deliver`, beyond which no more are sent for publications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,18 @@ def ring_purges(db: Database, bell: Doorbell) -> None:
         if jobs and bell.lengths(["deliver"])["deliver"] == 0:
             for job in jobs:
                 bell.ring_purge(job)
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
+
+
+def ring_publications(db: Database, bell: Doorbell) -> None:
+    """Ask for what has ended to be written to where it is wanted. One message a round: who takes it goes on until
+    nothing is left."""
+    with db.read() as session:
+        due = publishing.any_due(session)
+    try:
+        if due and bell.lengths(["deliver"])["deliver"] < PUBLISH_WINDOW:
+            bell.ring_publications()
     except BROKER_ERRORS as error:
         log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
 

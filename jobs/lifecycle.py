@@ -4,7 +4,7 @@ pauses and drains are asked for here too."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import JobDocument, JobManifest
 from jobs.store import closing, deadlines, ending, pausing, priorities, reading, submitting, workers
-from jobs.store.database import Database
+from jobs.store.database import Database, Session
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -50,10 +50,11 @@ def submit(
     vault: Vault | None,
     owner: str = "",
     timeout: float | None = None,
+    within: Callable[[Session], None] | None = None,
 ) -> JobPublic:
     """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
     turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later, `timeout` where it names none,
-    fails (jobs/store/deadlines.py).
+    fails (jobs/store/deadlines.py). `within`: what else belongs into the transaction; where it raises, there is no job.
 
     Raises InvalidRequest (no documents, metadata too large, a password without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -75,6 +76,8 @@ def submit(
         submitting.insert_job(session, job, [_row(document) for document in documents])
         if (seconds := options.deadline_seconds or timeout) is not None:
             deadlines.set_deadline(session, job_id, seconds)
+        if within is not None:
+            within(session)
         closing.fold_totals(session, [job_id])
         return reading.get_job(session, job_id)
 

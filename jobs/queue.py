@@ -25,9 +25,10 @@ RECOGNIZE = "pagemill.recognize"
 SPLIT = "pagemill.split"
 ASSEMBLE = "pagemill.assemble"
 PURGE = "pagemill.purge"
+PUBLISH = "pagemill.publish"
 
 PURPOSES = ("recognize", "split", "assemble", "deliver")
-"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: today, purging."""
+"""What a worker may serve. `deliver` is whatever talks to the outside or takes its time: purging, publishing."""
 
 BROKER_ERRORS = (KombuError, RedisError, OSError)
 """What a broker that is away, frozen or flushed raises."""
@@ -101,6 +102,10 @@ class Doorbell:
 
     def ring_purge(self, job: str) -> None:
         self._send(PURGE, "deliver", {"job": job})
+
+    def ring_publications(self) -> None:
+        """Documents have ended whose results are wanted elsewhere too; which, the database knows."""
+        self._send(PUBLISH, "deliver", {})
 
     def _send(self, task: str, queue: str, arguments: dict[str, Any]) -> None:
         self._app.send_task(task, kwargs=arguments, queue=queue_named(queue))

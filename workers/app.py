@@ -19,9 +19,11 @@ from types import TracebackType
 from typing import Self
 
 from jobs import dispatch
-from jobs.blobs import open_store
+from jobs.blobs import Places, open_store
 from jobs.errors import EngineUnavailable
+from jobs.hints import HintList
 from jobs.ids import new_worker_id
+from jobs.inbox import open_inboxes, open_options
 from jobs.queue import Doorbell, make_app
 from jobs.store import workers as worker_rows
 from jobs.store.database import open_database
@@ -33,13 +35,17 @@ from workers.deliver import Purger
 from workers.engines import build_engine
 from workers.engines.base import Engine
 from workers.hands import Hands
+from workers.inbox import InboxWatch
 from workers.incarnation import Incarnation
 from workers.loop import EngineLoop
+from workers.originals import Originals
 from workers.pages import RecentResults, ResultWriter
+from workers.publish import Publisher
 from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import backoff_of
+from workers.scan import Scanner
 from workers.slots import take_slot
 from workers.sources import Sources
 from workers.split import Splitter
@@ -52,6 +58,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0
 """Seconds for which finished pages are kept while the store or the database is away (rule 12)."""
 STORE_THREADS = 16
+PUBLISH_THREADS = 8
 INSPECTORS = 2
 """Processes that open documents: one that takes its whole deadline leaves the other."""
 WAIT_FOR_TURN = 3.0
@@ -126,6 +133,9 @@ class WorkerProcess:
         self.db = open_database(settings.database)
         stack.callback(self.db.dispose)
         self.blobs = open_store(settings.blobs)
+        self.inboxes = open_inboxes(settings.inbox, settings.blobs)
+        self.places = Places(settings.blobs)
+        stack.callback(self.places.close)
         self.slot = take_slot(settings.worker.host, settings.engine.device, settings.worker.slot, settings.scope)
         stack.callback(self.slot.release)
         pool = self._start_engine() if "recognize" in settings.purposes else None
@@ -146,6 +156,7 @@ class WorkerProcess:
         self.incarnation.start()
         stack.callback(self.tick.stop)
         self.tick.start()
+        self._watch_inboxes()
         if self.engine is not None:
             self._start_watchdog()
 
@@ -245,14 +256,36 @@ class WorkerProcess:
             split=self._build_splitter(assembler).run,
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
+            publish=self._build_publisher().run,
         )
+
+    def _build_publisher(self) -> Publisher:
+        originals = Originals(self.db, self.places, self.inboxes)
+        threads = self._threads("publish", PUBLISH_THREADS)
+        return Publisher(self.db, self.blobs, self.places, originals, threads, self.stopping)
+
+    def _watch_inboxes(self) -> None:
+        """Where there are any, and this worker is one that reaches out."""
+        if not self.inboxes or "deliver" not in self.settings.purposes:
+            return
+        settings = self.settings
+        scanner = Scanner(
+            self.db, self.blobs, self.places, self.inboxes, settings.inbox, settings.limits,
+            open_options(settings.inbox), settings.engine.name, self._vault,
+            self._threads("inbox", settings.inbox.inbox_threads),
+        )  # fmt: skip
+        hints = HintList(self.celery, settings.broker.broker_prefix, settings.inbox.inbox_events_list)
+        every = settings.inbox.inbox_sweep_every / settings.timers.time_factor
+        watch = InboxWatch(self.db, scanner, hints, every=every)
+        self._stack.callback(watch.stop)
+        watch.start()
 
     @property
     def _patience(self) -> float:
         return PATIENCE / self.settings.timers.time_factor
 
-    def _threads(self, name: str) -> ThreadPoolExecutor:
-        threads = ThreadPoolExecutor(STORE_THREADS, name)
+    def _threads(self, name: str, number: int = STORE_THREADS) -> ThreadPoolExecutor:
+        threads = ThreadPoolExecutor(number, name)
         self._stack.callback(threads.shutdown)
         return threads
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from jobs.errors import InvalidRequest
@@ -12,6 +12,7 @@ from jobs.settings import (
     BrokerSettings,
     DatabaseSettings,
     EngineSettings,
+    InboxSettings,
     LimitSettings,
     SecretSettings,
     TimerSettings,
@@ -30,6 +31,7 @@ class Settings:
     timers: TimerSettings
     engine: EngineSettings
     worker: WorkerSettings
+    inbox: InboxSettings = field(default_factory=InboxSettings)
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -58,4 +60,5 @@ def load_settings() -> Settings:
         timers=load(TimerSettings),
         engine=load(EngineSettings),
         worker=load(WorkerSettings),
+        inbox=load(InboxSettings),
     )

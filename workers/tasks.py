@@ -25,6 +25,7 @@ class Stages:
     split: Callable[[list[DocumentRef]], int]
     assemble: Callable[[list[DocumentRef]], int]
     purge: Callable[[str], bool]
+    publish: Callable[[], int]
 
 
 class Unacknowledged(Request):  # type: ignore[misc]
@@ -62,6 +63,10 @@ def add_tasks(app: Celery, stages: Stages) -> None:
     @app.task(name=queue.PURGE, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def purge(job: str) -> None:
         _guarded(queue.PURGE, lambda: stages.purge(job))
+
+    @app.task(name=queue.PUBLISH, base=Rung, shared=False)  # type: ignore[untyped-decorator]
+    def publish() -> None:
+        _guarded(queue.PUBLISH, stages.publish)
 
 
 def _guarded(task: str, stage: Callable[[], Any]) -> None:

@@ -129,6 +129,7 @@ class Tick:
         dispatch.end_late(self._db, self._document_timeout)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
         dispatch.ring_purges(self._db, self._bell)
+        dispatch.ring_publications(self._db, self._bell)
         dispatch.forget_workers(self._db)
         self._chores.start()
 

@@ -16,6 +16,7 @@ CALLS = {
     queue.SPLIT: {"documents": {"doc_a": 0, "doc_b": 3}},
     queue.ASSEMBLE: {"documents": {"doc_a": 2}},
     queue.PURGE: {"job": "job_a"},
+    queue.PUBLISH: {},
 }
 
 
@@ -31,7 +32,10 @@ def app(calls):
     def stage(name):
         return lambda argument: calls.append((name, argument))
 
-    add_tasks(app, Stages(stage("recognize"), stage("split"), stage("assemble"), stage("purge")))
+    def publish():
+        calls.append(("publish", None))
+
+    add_tasks(app, Stages(stage("recognize"), stage("split"), stage("assemble"), stage("purge"), publish))
     yield app
     app.close()
 
@@ -44,6 +48,7 @@ def test_each_message_calls_its_stage(app, calls):
         ("split", [DocumentRef("doc_a", 0), DocumentRef("doc_b", 3)]),
         ("assemble", [DocumentRef("doc_a", 2)]),
         ("purge", "job_a"),
+        ("publish", None),
     ]
 
 
@@ -52,7 +57,7 @@ def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
-    add_tasks(app, Stages(away, away, away, away))
+    add_tasks(app, Stages(away, away, away, away, lambda: away(None)))
     app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
     [record] = caplog.records
