@@ -13,7 +13,9 @@ from api.auth import Doorkeeper, Principal, require
 from api.images import PageImages
 from jobs.blobs import BlobStore
 from jobs.errors import NotFound, Unauthorized
+from jobs.hints import HintList
 from jobs.ids import is_id
+from jobs.inbox import Inbox
 from jobs.models import Scope
 from jobs.settings import LimitSettings
 from jobs.store import keys
@@ -37,6 +39,10 @@ class Api:
     """What workers here serve. A job for another one would wait for ever."""
     broker_url: str
     images: PageImages
+    inboxes: tuple[Inbox, ...]
+    hints: HintList
+    events_token: str | None
+    """Of whoever sends event messages; keys with the scope `admin` may too."""
     upload_threads: anyio.CapacityLimiter
     """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
 
@@ -49,7 +55,8 @@ def get_api(request: Request) -> Api:
 ApiDep = Annotated[Api, Depends(get_api)]
 
 
-def _principal(api: ApiDep, request: Request) -> Principal:
+def principal_of(api: ApiDep, request: Request) -> Principal:
+    """Raises Unauthorized and Forbidden."""
     headers = request.headers
     token: str | None = None
     if (authorization := headers.get("authorization")) is not None:
@@ -60,7 +67,7 @@ def _principal(api: ApiDep, request: Request) -> Principal:
     return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
 
 
-PrincipalDep = Annotated[Principal, Depends(_principal)]
+PrincipalDep = Annotated[Principal, Depends(principal_of)]
 
 
 def own_jobs(principal: PrincipalDep, request: Request) -> None:

@@ -18,15 +18,19 @@ from api.auth import Doorkeeper
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
-from api.routes import documents, jobs, pages, results, service
+from api.routes import documents, inbox, jobs, pages, results, service
 from api.version import VERSION
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable
+from jobs.hints import HintList
+from jobs.inbox import open_inboxes
+from jobs.queue import make_app
 from jobs.settings import (
     ApiSettings,
     BlobSettings,
     BrokerSettings,
     DatabaseSettings,
+    InboxSettings,
     LimitSettings,
     SecretSettings,
     load,
@@ -52,6 +56,7 @@ class Settings:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -63,6 +68,7 @@ class Settings:
             broker=load(BrokerSettings),
             secrets=load(SecretSettings),
             limits=load(LimitSettings),
+            inbox=load(InboxSettings),
         )
 
 
@@ -87,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(service.root)
-    for router in (service.router, service.operation):
+    for router in (service.router, service.operation, inbox.router):
         app.include_router(router, prefix="/v1")
     for module in (jobs, documents, pages, results):
         app.include_router(
@@ -102,6 +108,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Api]:
     database = open_database(settings.database)
+    celery = make_app(settings.broker)  # contacts nobody
+    token = settings.inbox.inbox_events_token
     try:
         blobs = open_store(settings.blobs)
         yield Api(
@@ -114,9 +122,13 @@ def _opened(settings: Settings) -> Iterator[Api]:
             engines=settings.api.offered,
             broker_url=settings.broker.broker_url,
             images=PageImages(blobs, settings.limits),
+            inboxes=open_inboxes(settings.inbox, settings.blobs),
+            hints=HintList(celery, settings.broker.broker_prefix),
+            events_token=token.get_secret_value() if token else None,
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
         )
     finally:
+        celery.close()
         database.dispose()
 
 

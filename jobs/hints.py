@@ -57,7 +57,7 @@ def _hints(value: Any, depth: int) -> Iterator[Hint]:
 
 
 def _of_record(record: dict[str, Any]) -> Iterator[Hint]:
-    with suppress(KeyError, TypeError):
+    with suppress(KeyError, TypeError, AttributeError):
         if "s3" in record and "Removed" not in str(record.get("eventName")):
             # Form-encoded, a plus for a space: the one thing that all servers agree on.
             yield from _hint(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))

@@ -34,6 +34,10 @@ class Inbox:
     ours: tuple[str, ...]
     """How keys begin that pagemill writes itself."""
 
+    def holds(self, bucket: str, key: str) -> bool:
+        """Whether an event about this key of an S3 bucket is about something in here."""
+        return self.location.kind == "s3" and bucket == self.location.bucket and key.startswith(self.location.path)
+
     def accepts(self, found: ObjectStat) -> bool:
         """Whether it is somebody's document: no folder, and nothing that pagemill put there."""
         name = found.key.removeprefix(self.location.path)

@@ -116,10 +116,9 @@ class Scanner:
         return taken
 
     def _hinted(self, inbox: Inbox, hint: Hint) -> ObjectStat | None:
-        location = inbox.location
-        if location.kind != "s3" or hint.bucket != location.bucket or not hint.key.startswith(location.path):
+        if not inbox.holds(hint.bucket, hint.key):
             return None
-        return self.places.of(location).stat(hint.bucket, hint.key)
+        return self.places.of(inbox.location).stat(hint.bucket, hint.key)
 
     def _fresh(self, inbox: Inbox, stats: Iterable[ObjectStat]) -> list[Seen]:
         settled = time.time() - self.settings.inbox_settle

@@ -33,15 +33,10 @@ ODD = [
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(params=["file", "s3"])
-def folder(request, db, blobs, tmp_path):
-    if request.param == "file":
-        store, base = BlobSettings(store_url=f"file:{tmp_path / 'objects'}"), f"file:{tmp_path}/drop/"
-    else:
-        seaweedfs = request.getfixturevalue("seaweedfs")
-        seaweedfs.create_bucket(BUCKET)
-        store, base = seaweedfs.settings(BUCKET, "store"), f"s3://{BUCKET}/t{next(_numbers)}/"
-    with drop_folder(db, blobs, store, base) as found:
+@pytest.fixture
+def bucket(db, blobs, seaweedfs):
+    seaweedfs.create_bucket(BUCKET)
+    with drop_folder(db, blobs, seaweedfs.settings(BUCKET, "store"), f"s3://{BUCKET}/t{next(_numbers)}/") as found:
         yield found
 
 
@@ -50,6 +45,11 @@ def local(db, blobs, tmp_path):
     store = BlobSettings(store_url=f"file:{tmp_path / 'objects'}")
     with drop_folder(db, blobs, store, f"file:{tmp_path}/drop/") as found:
         yield found
+
+
+@pytest.fixture(params=["local", "bucket"])
+def folder(request, db):
+    return request.getfixturevalue(request.param)
 
 
 def taken(folder: DropFolder) -> list[tuple[str, str]]:
@@ -110,18 +110,16 @@ def test_two_scanners_at_once_take_each_object_once(folder):
     assert Counter(names(folder)) == Counter(f"{number}.pdf" for number in range(count))
 
 
-def test_sweeps_and_events_at_once_take_each_object_once(folder):
-    if folder.inbox.location.kind == "file":
-        pytest.skip("there are no events of folders")
-    location = folder.inbox.location
+def test_sweeps_and_events_at_once_take_each_object_once(bucket):
+    location = bucket.inbox.location
     for number in range(30):
-        folder.put(f"incoming/{number}.pdf")
+        bucket.put(f"incoming/{number}.pdf")
     hints = [Hint(location.bucket, f"{location.path}{number}.pdf") for number in range(30)]
     with ThreadPoolExecutor(4) as threads:
-        done = [threads.submit(folder.scanner().look, hints) for _ in range(2)]
-        done += [threads.submit(folder.sweep) for _ in range(2)]
+        done = [threads.submit(bucket.scanner().look, hints) for _ in range(2)]
+        done += [threads.submit(bucket.sweep) for _ in range(2)]
         assert sum(one.result() for one in done) == 30
-    assert len(names(folder)) == 30
+    assert len(names(bucket)) == 30
 
 
 def test_events_of_other_places_and_of_nothing_do_nothing(folder):
