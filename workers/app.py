@@ -35,7 +35,7 @@ from workers.deliver import Purger
 from workers.engines import build_engine
 from workers.engines.base import Engine
 from workers.hands import Hands
-from workers.inbox import InboxWatch
+from workers.inbox import LEASE, InboxWatch
 from workers.incarnation import Incarnation
 from workers.loop import EngineLoop
 from workers.originals import Originals
@@ -45,7 +45,7 @@ from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import backoff_of
-from workers.scan import Scanner
+from workers.scan import CLAIM, Scanner
 from workers.slots import take_slot
 from workers.sources import Sources
 from workers.split import Splitter
@@ -272,11 +272,11 @@ class WorkerProcess:
         scanner = Scanner(
             self.db, self.blobs, self.places, self.inboxes, settings.inbox, settings.limits,
             open_options(settings.inbox), settings.engine.name, self._vault,
-            self._threads("inbox", settings.inbox.inbox_threads),
+            self._threads("inbox", settings.inbox.inbox_threads), CLAIM / settings.timers.time_factor,
         )  # fmt: skip
         hints = HintList(self.celery, settings.broker.broker_prefix, settings.inbox.inbox_events_list)
-        every = settings.inbox.inbox_sweep_every / settings.timers.time_factor
-        watch = InboxWatch(self.db, scanner, hints, every=every)
+        every, lease = (seconds / settings.timers.time_factor for seconds in (settings.inbox.inbox_sweep_every, LEASE))
+        watch = InboxWatch(self.db, scanner, hints, every=every, lease=lease)
         self._stack.callback(watch.stop)
         watch.start()
 

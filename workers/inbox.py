@@ -32,9 +32,9 @@ DEAF = 5.0
 class InboxWatch:
     """Begins with `start`. Stopping takes as long as what is being copied."""
 
-    def __init__(self, db: Database, scanner: Scanner, hints: HintList, *, every: float) -> None:
+    def __init__(self, db: Database, scanner: Scanner, hints: HintList, *, every: float, lease: float = LEASE) -> None:
         """`every`: seconds from the end of a sweep to the next one."""
-        self._db, self._scanner, self._hints, self._every = db, scanner, hints, every
+        self._db, self._scanner, self._hints, self._every, self._lease = db, scanner, hints, every, lease
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(step, pause), name=name, daemon=True)
@@ -84,10 +84,12 @@ class InboxWatch:
     def _sweep(self, inbox: Inbox) -> None:
         """The lease is held on while we sweep, and after that by nobody for as long as there is to be no sweep."""
         holder = new_worker_id()
-        if not self._take(inbox, holder, LEASE):
+        if not self._take(inbox, holder, self._lease):
             return
         try:
-            sweep = self._scanner.sweep(inbox, lambda: not self._stop.is_set() and self._take(inbox, holder, LEASE))
+            sweep = self._scanner.sweep(
+                inbox, lambda: not self._stop.is_set() and self._take(inbox, holder, self._lease)
+            )
             with self._db.write() as session:
                 objects.forget(session, str(inbox.location))
             _tell(inbox, sweep)

@@ -81,6 +81,7 @@ class Scanner:
     engine: str
     vault: Vault | None
     threads: ThreadPoolExecutor
+    claim: float = CLAIM
 
     def sweep(self, inbox: Inbox, go_on: Callable[[], bool] = lambda: True) -> Sweep:
         """Take everything in the inbox that nobody has taken; `go_on` is asked before each piece.
@@ -140,7 +141,7 @@ class Scanner:
         """
         holder = new_worker_id()
         with self.db.write() as session:
-            ours = objects.claim(session, str(inbox.location), [s.found for s in seen], holder, CLAIM)
+            ours = objects.claim(session, str(inbox.location), [s.found for s in seen], holder, self.claim)
         if not ours:
             return 0
         batch = _Batch(self, inbox, holder, ours)
@@ -188,14 +189,14 @@ class _Batch:
         running = {self.scanner.threads.submit(self._copy_one, s): s.found.id for s in seen}
         pending: set[Future[NewDocument]] = set(running)
         while pending:
-            done, pending = wait(pending, timeout=CLAIM / 3)
+            done, pending = wait(pending, timeout=self.scanner.claim / 3)
             for future in done:
                 self._note(running[future], future)
             if self.error is not None:
                 pending -= {future for future in pending if future.cancel()}
             if pending:
                 with self.scanner.db.write() as session:
-                    objects.renew(session, self.holder, list(self.ours), CLAIM)
+                    objects.renew(session, self.holder, list(self.ours), self.scanner.claim)
 
     def _copy_one(self, seen: Seen) -> NewDocument:
         location, document = self.inbox.location, new_document_id()
