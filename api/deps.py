@@ -17,7 +17,9 @@ from api.waiting import Waits
 from jobs.blobs import BlobStore
 from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
+from jobs.hints import HintList
 from jobs.ids import is_id
+from jobs.inbox import Inbox
 from jobs.models import Scope
 from jobs.settings import LimitSettings
 from jobs.store import keys
@@ -46,6 +48,10 @@ class Api:
     """What workers here serve. A job for another one would wait for ever."""
     broker_url: str
     images: PageImages
+    inboxes: tuple[Inbox, ...]
+    hints: HintList
+    events_token: str | None
+    """Of whoever sends event messages; keys with the scope `admin` may too."""
     upload_threads: anyio.CapacityLimiter
     """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
     waits: Waits
@@ -75,13 +81,13 @@ def identify(api: Api, request: Request) -> Principal:
     return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
 
 
-def _principal(api: ApiDep, request: Request) -> Principal:
+def principal_of(api: ApiDep, request: Request) -> Principal:
     principal = identify(api, request)
     api.rates.take(principal.owner, principal.limits.requests_per_second)
     return principal
 
 
-PrincipalDep = Annotated[Principal, Depends(_principal)]
+PrincipalDep = Annotated[Principal, Depends(principal_of)]
 
 
 def own_jobs(principal: PrincipalDep, request: Request) -> None:

@@ -20,19 +20,23 @@ from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.rates import Rates
-from api.routes import documents, jobs, pages, results, service, uploads, webhooks
+from api.routes import documents, inbox, jobs, pages, results, service, uploads, webhooks
 from api.version import VERSION
 from api.waiting import Waits, polling
 from jobs.blobs import open_store
 from jobs.blobs.buckets import own_places
 from jobs.errors import DatabaseUnavailable
+from jobs.hints import HintList
+from jobs.inbox import open_inboxes
 from jobs.models import KeyGrants, KeyLimits
+from jobs.queue import make_app
 from jobs.settings import (
     AccessSettings,
     ApiSettings,
     BlobSettings,
     BrokerSettings,
     DatabaseSettings,
+    InboxSettings,
     LimitSettings,
     SecretSettings,
     load,
@@ -59,6 +63,7 @@ class Settings:
     secrets: SecretSettings = field(default_factory=SecretSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -71,6 +76,7 @@ class Settings:
             secrets=load(SecretSettings),
             limits=load(LimitSettings),
             access=load(AccessSettings),
+            inbox=load(InboxSettings),
         )
 
 
@@ -96,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(service.root)
-    for router in (service.router, service.operation):
+    for router in (service.router, service.operation, inbox.router):
         app.include_router(router, prefix="/v1")
     app.include_router(webhooks.secrets, prefix="/v1")
     webhooks.describe(app)
@@ -113,6 +119,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Api]:
     database = open_database(settings.database)
+    celery = make_app(settings.broker)  # contacts nobody
+    token = settings.inbox.inbox_events_token
     try:
         blobs = open_store(settings.blobs)
         yield Api(
@@ -134,11 +142,15 @@ def _opened(settings: Settings) -> Iterator[Api]:
             engines=settings.api.offered,
             broker_url=settings.broker.broker_url,
             images=PageImages(blobs, settings.limits),
+            inboxes=open_inboxes(settings.inbox, settings.blobs),
+            hints=HintList(celery, settings.broker.broker_prefix),
+            events_token=token.get_secret_value() if token else None,
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
             waits=Waits(database),
             backlog=Backlog(database),
         )
     finally:
+        celery.close()
         database.dispose()
 
 

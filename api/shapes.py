@@ -157,6 +157,11 @@ class ServiceInfo(BaseModel):
     limits: LimitsPublic
 
 
+class EventsTaken(BaseModel):
+    accepted: int
+    """Objects in drop folders that are looked at now."""
+
+
 class Health(BaseModel):
     status: Literal["live", "ready"]
     checks: dict[str, Check] = {}

@@ -4,7 +4,7 @@ pauses and drains are asked for here too."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -41,7 +41,7 @@ from jobs.store import (
     submitting,
     workers,
 )
-from jobs.store.database import Database
+from jobs.store.database import Database, Session
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -109,10 +109,12 @@ def submit(
     owner: str = "",
     terms: Terms = NO_TERMS,
     listings: Sequence[NewListing] = (),
+    within: Callable[[Session], None] | None = None,
 ) -> JobPublic:
     """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
     turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later fails
     (jobs/store/deadlines.py). With listings the job is not sealed: more documents come (workers/listing.py).
+    `within`: what else belongs into the transaction; where it raises, there is no job.
 
     Raises InvalidRequest (no documents, metadata too large, a password or webhook without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -123,6 +125,8 @@ def submit(
         webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+        if within is not None:
+            within(session)
         return reading.get_job(session, job_id)
 
 

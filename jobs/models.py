@@ -311,6 +311,8 @@ class Document(SQLModel, table=True):
     deadline_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """What has not ended by then fails; a retry has none."""
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    unpublished: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    """Its end, once it has one, is yet to be written to where its `Publication` says."""
 
     __table_args__ = (
         Index("ix_document_job", "job_id", "position"),
@@ -329,6 +331,8 @@ class Document(SQLModel, table=True):
         Index("ix_document_started", "started_at", **_where("state = 'running'")),
         Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
         Index("ix_document_troubled", "job_id", "position", **_where("error IS NOT NULL OR failed > 0")),
+        Index("ix_document_unpublished", "id",
+              **_where("unpublished AND state IN ('succeeded','partial','failed','canceled')")),
     )  # fmt: skip
 
 
@@ -416,6 +420,86 @@ class WebhookDelivery(SQLModel, table=True):
         Index("ix_webhook_delivery_due", "owner", "next_at", **_where("state = 'pending'")),
         Index("ix_webhook_delivery_rung", "owner", "rung_at", **_where("rung_at IS NOT NULL")),
     )
+
+
+class PublicationState(StrEnum):
+    WAITING = "waiting"
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"
+    """The end of a newer document is, or was, to be seen at the target."""
+    FAILED = "failed"
+    """Given up after many attempts; a retry of the document begins anew."""
+    CANCELED = "canceled"
+    """The document was: there is nothing to write."""
+
+
+class Publication(SQLModel, table=True):
+    """Where a document's results are wanted beside pagemill's own store, and how far that is (jobs/publishing.py)."""
+
+    document_id: str = Field(
+        sa_column=Column(String, ForeignKey("document.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    location: str
+    """A prefix, as jobs/blobs/buckets.py writes it."""
+    path: str
+    """Beneath it: the folder that the document's files get, without a slash at its end."""
+    target: str
+    """Hash of both."""
+    rank: str
+    """RFC 3339: of several documents with one target the one with the greatest rank is to be seen there."""
+    state: str = PublicationState.WAITING
+    holder: str | None = None
+    """Who writes there now."""
+    held_until: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    attempts: int = 0
+    ready_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    published: str | None = None
+    """Which end of the document is written there: its state and the attempt of its result."""
+    published_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __table_args__ = (Index("ix_publication_target", "target"),)
+
+
+class InboxState(StrEnum):
+    TAKEN = "taken"
+    """A scanner copies it now; after `held_until` another one may."""
+    SUBMITTED = "submitted"
+    """It is a document."""
+
+
+class InboxObject(SQLModel, table=True):
+    """An object of a drop folder as it was at one time: its row says that it was taken, once (jobs/inbox.py)."""
+
+    id: str = Field(primary_key=True)
+    """Hash of inbox, key, etag and modified; with the document's id behind it once the original was moved away."""
+    inbox: str
+    """Its location."""
+    key: str
+    """Beneath the inbox, as it is in the bucket or folder."""
+    etag: str
+    modified: str
+    """RFC 3339, whole seconds."""
+    version: str | None = None
+    bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    state: str = InboxState.TAKEN
+    holder: str | None = None
+    held_until: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    job_id: str | None = None
+    document_id: str | None = None
+    """No foreign key: an object whose job was deleted is not taken again."""
+    original: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    """`done` or `failed`, where it was moved to, or `tagged`; empty where it was left as it is."""
+    taken_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """When its original was moved or tagged."""
+
+    __tablename__ = "inbox_object"
+    __table_args__ = (
+        Index("ix_inbox_object_document", "document_id"),
+        Index("ix_inbox_object_forgettable", "ended_at",
+              **_where("original IN ('done','failed')")),
+    )  # fmt: skip
 
 
 # --- public shapes -------------------------------------------------------------------------------------------------

@@ -316,7 +316,7 @@ def _writing(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hopeless = _DENIED | _ABSENT | {errno.ENAMETOOLONG, errno.EISDIR, errno.EINVAL}
+        hopeless = _DENIED | _ABSENT | {errno.ENAMETOOLONG, errno.EISDIR, errno.EEXIST, errno.EINVAL}
         if error.errno in hopeless:
             raise OutputForbidden(
                 f"it cannot be written: {error.strerror or type(error).__name__}", where=_where(bucket, key)
