@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import orjson
 
-from jobs import webhooks
+from jobs import publishing, webhooks
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
+from jobs.blobs.buckets import parse_prefix
 from jobs.errors import (
     Gone,
     IdempotencyMismatch,
@@ -27,7 +28,7 @@ from jobs.fairness import BATCH, INTERACTIVE
 from jobs.ids import day_of, new_document_id
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.names import display_name
-from jobs.options import JobOptions, Priority
+from jobs.options import JobOptions, OutputOptions, Priority
 from jobs.results import JobDocument, JobManifest
 from jobs.store import (
     closing,
@@ -124,7 +125,7 @@ def submit(
     if options.webhook is not None:
         webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
-        entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+        _enter(session, job, documents, listings, options)
         if within is not None:
             within(session)
         return reading.get_job(session, job_id)
@@ -154,7 +155,7 @@ def submit_once(
         webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         if idempotency.note(session, owner, request.key, request.fingerprint, job_id):
-            entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+            _enter(session, job, documents, listings, options)
             return reading.get_job(session, job_id)
         winner, fingerprint = idempotency.winner(session, owner, request.key)
         if fingerprint != request.fingerprint:
@@ -162,6 +163,32 @@ def submit_once(
                 f"{request.key!r} came with another request before", where="Idempotency-Key", actual=request.key
             )
         return reading.get_job(session, winner)
+
+
+def _enter(
+    session: Session,
+    job: dict[str, Any],
+    documents: Sequence[NewDocument],
+    listings: Sequence[NewListing],
+    options: JobOptions,
+) -> None:
+    entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+    if options.output is not None:
+        _plan_outputs(session, str(job["id"]), options.output, 0, [(new.id, new.name) for new in documents])
+
+
+def _plan_outputs(
+    session: Session, job_id: str, output: OutputOptions, first: int, documents: Sequence[tuple[str, str]]
+) -> None:
+    """Of documents (id, name) from position `first` on. Raises InvalidRequest for what is no prefix."""
+    location = parse_prefix(output.prefix, "options.output.prefix")
+
+    def path(position: int, name: str) -> str:
+        folder = publishing.folder_of(name, location)
+        return folder if output.layout == "name" else f"{job_id}/{position}/{folder}"
+
+    planned = [(document, path(position, name)) for position, (document, name) in enumerate(documents, first)]
+    publishing.plan(session, location, planned)
 
 
 def _listings(new: Sequence[NewListing]) -> list[tuple[str, str]]:
@@ -219,9 +246,14 @@ def enter_listed(
     too_many = _refused_listing(step, InvalidRequest(f"more than {limit} documents", limit=limit))
     nothing = _refused_listing(step, SourceUnreachable("no document lies there"))
     with db.write() as session:
-        return entering.advance(
+        progress = entering.advance(
             session, step, list(map(_row, documents)), limit=limit, too_many=_row(too_many), nothing=_row(nothing)
         )
+        output = (progress.options or {}).get("output")
+        if progress.entered and output is not None:
+            planned = OutputOptions.model_validate(output)
+            _plan_outputs(session, step.job, planned, progress.first, progress.entered)
+    return progress
 
 
 def _refused_listing(step: entering.Step, error: PagemillError) -> NewDocument:

@@ -561,6 +561,17 @@ class JobPublic(_Public):
     """Of a job that is asked for by its id and has not ended; lists and other answers leave it out."""
 
 
+class OutputPublic(_Public):
+    """Where a document's results are written besides, and how far that is."""
+
+    url: str
+    """The folder."""
+    state: PublicationState
+    error: Problem | None
+    """Why it is not written yet, or never will be."""
+    published_at: datetime | None
+
+
 class DocumentPublic(_Public):
     id: str
     job_id: str
@@ -579,6 +590,8 @@ class DocumentPublic(_Public):
     error: Problem | None
     created_at: datetime
     finished_at: datetime | None
+    output: OutputPublic | None = None
+    """Of a document that is asked for by its id; lists leave it out."""
 
 
 class PagePublic(_Public):

@@ -55,7 +55,7 @@ def list_documents(
 def get_document(api: ApiDep, request: Request, job: JobId, document: DocumentId) -> Response:
     """One document with its counts, and its error where it could not be read."""
     with api.database.read() as session:
-        found = reading.get_document(session, job, document)
+        found = reading.with_output(session, reading.get_document(session, job, document))
     return json_reply(request, found)
 
 

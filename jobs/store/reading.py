@@ -16,10 +16,13 @@ from jobs.models import (
     DocumentPublic,
     Job,
     JobPublic,
+    OutputPublic,
     Page,
     PageCounts,
     PagePublic,
     PageState,
+    Publication,
+    PublicationState,
     State,
     Worker,
     WorkerPublic,
@@ -77,6 +80,20 @@ def list_jobs(
 def get_document(session: Session, job_id: str, document_id: str) -> DocumentPublic:
     """Raises NotFound, or Gone after a delete."""
     return _document(_live_document(session, job_id, document_id))
+
+
+def with_output(session: Session, document: DocumentPublic) -> DocumentPublic:
+    """The document, and where its results are written besides, if they are."""
+    row = session.get(Publication, document.id)
+    if row is None:
+        return document
+    output = OutputPublic(
+        url=f"{row.location}{row.path}/",
+        state=PublicationState(row.state),
+        error=_problem(row.error),
+        published_at=row.published_at,
+    )
+    return document.model_copy(update={"output": output})
 
 
 def list_documents(
