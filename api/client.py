@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,25 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from api.shapes import DocumentList, JobList, PageList, PauseList, ServiceInfo, WorkerList
-from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
-from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WorkerPublic
+from api.shapes import (
+    DocumentList,
+    JobList,
+    JsonSubmission,
+    KeyUsage,
+    NewUpload,
+    PageList,
+    PauseList,
+    ServiceInfo,
+    UploadPlace,
+    WebhookList,
+    WorkerList,
+)
+from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError, StorageUnavailable
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WebhookPublic, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import PageEntry, PageResult
 from jobs.settings import ClientSettings
+from jobs.sources import Source
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -134,8 +147,13 @@ class Client:
 
     # --- jobs
 
-    def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
-        """Send files as one job. They are read while they are sent, one at a time. Raises OSError for those."""
+    def submit(
+        self, uploads: Sequence[Upload], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """Send files as one job. They are read while they are sent, one at a time. Raises OSError for those.
+
+        With an `idempotency_key` it may be called again where no answer came: it makes one job.
+        """
         if not uploads:
             raise InvalidRequest("a job needs at least one file", where="file")
         parts: list[tuple[str, tuple[str | None, Any, str]]] = []
@@ -149,10 +167,69 @@ class Client:
             for upload, file in zip(uploads, files, strict=True)
         ]
         try:
-            return _parsed(JobPublic, self._request("POST", "jobs", files=parts))
+            headers = _idempotent(idempotency_key)
+            return _parsed(JobPublic, self._request("POST", "jobs", files=parts, headers=headers))
         finally:
             for file in files:
                 file.close()
+
+    def submit_sources(
+        self, sources: Sequence[Source], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """A job of documents that lie elsewhere, or were put by `upload`."""
+        body = JsonSubmission(sources=list(sources), options=options or JobOptions())
+        headers = _idempotent(idempotency_key) | {"Content-Type": "application/json"}
+        content = body.model_dump_json(exclude_defaults=True).encode()
+        return _parsed(JobPublic, self._request("POST", "jobs", content=content, headers=headers))
+
+    def submit_manifest(
+        self, sources: Iterable[Source], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """A job of many such documents, which are sent as they come; no prefixes."""
+
+        def lines() -> Iterator[bytes]:
+            if options is not None:
+                yield b'{"options":%b}\n' % options.model_dump_json(exclude_defaults=True).encode()
+            for source in sources:
+                yield source.model_dump_json(exclude_none=True).encode() + b"\n"
+
+        headers = _idempotent(idempotency_key) | {"Content-Type": "application/x-ndjson"}
+        return _parsed(JobPublic, self._request("POST", "jobs", content=lines(), headers=headers))
+
+    def upload(self, upload: Upload) -> Source:
+        """Put a file by a link, past the server where its store can make links; then submit the source that this
+        returns. Raises OSError."""
+        wanted = NewUpload(bytes=upload.path.stat().st_size, name=upload.name)
+        place = _parsed(UploadPlace, self._request("POST", "uploads", json=wanted.model_dump()))
+        with upload.path.open("rb") as file:
+            self._put(place, file)
+        return Source(upload=place.id)
+
+    def _put(self, place: UploadPlace, file: IO[bytes]) -> None:
+        if place.url.startswith("/"):
+            self._request(
+                "PUT", str(self._http.base_url.copy_with(path=place.url)), content=file, headers=place.headers
+            )
+            return
+        # Without our key: the link is for a store, which is somebody else.
+        try:
+            answer = httpx.put(place.url, content=file, headers=place.headers, timeout=TIMEOUT)
+        except httpx.TransportError as error:
+            raise StorageUnavailable(f"the object store cannot be reached ({type(error).__name__})") from error
+        if answer.is_error:
+            raise StorageUnavailable(f"the object store answers {answer.status_code} to a link that it was made for")
+
+    def key(self) -> KeyUsage:
+        """The key that asks, its limits, and what it has used up."""
+        return self._get(KeyUsage, "key")
+
+    def webhooks(self, job: str) -> list[WebhookPublic]:
+        """What its receiver was told of the job's ends, and what came of it."""
+        return self._get(WebhookList, f"jobs/{job}/webhooks").items
+
+    def replay(self, job: str, event: str) -> WebhookPublic:
+        """Deliver it once more, soon."""
+        return _parsed(WebhookPublic, self._request("POST", f"jobs/{job}/webhooks/{event}/replay"))
 
     def job(self, job: str) -> JobPublic:
         return self._get(JobPublic, f"jobs/{job}")
@@ -312,6 +389,10 @@ class Client:
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             raise ServerUnreachable(f"{self._http.base_url.copy_with(path='')}: {reason}") from error
+
+
+def _idempotent(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def _lines(response: httpx.Response) -> Iterator[bytes]:

@@ -18,8 +18,9 @@ from jobs.models import (
     WebhookSecretPublic,
     WorkerPublic,
 )
-from jobs.options import Priority
+from jobs.options import JobOptions, Priority
 from jobs.settings import LimitSettings
+from jobs.sources import Source
 
 Check = Literal["ok", "unavailable"]
 
@@ -69,6 +70,16 @@ class JobChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     priority: Priority
+
+
+class JsonSubmission(BaseModel):
+    """Documents by where they lie. A prefix (`s3://…/`) is listed in the background; a bad source is the error of its
+    document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[Source] = Field(min_length=1)
+    options: JobOptions = JobOptions()
 
 
 class NewUpload(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 
 from api.auth import Principal
@@ -20,6 +20,7 @@ from api.deps import Api
 from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
 from api.problems import invalid
+from api.shapes import JsonSubmission
 from jobs.blobs import BlobStore, BlobWriter, upload_key
 from jobs.blobs.buckets import Location, parse_prefix
 from jobs.errors import FileTooLarge, InvalidRequest, NotFound, UnsupportedType, UploadIncomplete
@@ -54,16 +55,6 @@ class Submission:
     listings: list[NewListing]
     fingerprint: str
     """SHA-256 of what was sent: the same for a request that is sent again."""
-
-
-class JsonSubmission(BaseModel):
-    """Documents by where they lie. A prefix (`s3://…/`) is listed in the background; a bad source is the error of its
-    document."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sources: list[Source] = Field(min_length=1)
-    options: JobOptions = JobOptions()
 
 
 class _OptionsLine(BaseModel):
