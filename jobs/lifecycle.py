@@ -488,9 +488,10 @@ def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:
         held = ending.is_held(session, job_id)
         sources = ending.source_keys(session, job_id)
     blobs.delete_prefix(job_prefix(job_id))
-    # With what was fetched and not taken, and with a manifest.
+    blobs.delete(sources)
+    # What was fetched and not taken, and a manifest, lie beside the sources.
     folders = {source.rpartition("/")[0] for source in sources} | {f"uploads/{day_of(job_id):%Y-%m-%d}/{job_id}"}
-    for folder in sorted(folders):
+    for folder in sorted(folder for folder in folders if folder.endswith(f"/{job_id}")):
         blobs.delete_prefix(f"{folder}/")
     if held:
         return False
