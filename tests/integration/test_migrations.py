@@ -151,6 +151,11 @@ INDEXES = {
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",
+    "SELECT id FROM document WHERE job_id = 'j' AND (error IS NOT NULL OR failed > 0) AND position > 4"
+    " ORDER BY position LIMIT 5": "ix_document_troubled",
+    "SELECT number FROM page WHERE document_id = 'd' AND state = 'failed' AND number > 4"
+    " AND CAST(error AS varchar) = 'x' ORDER BY number LIMIT 5": "ix_page_failed",
+    "SELECT id, state FROM job WHERE state IN ('queued','running') ORDER BY id LIMIT 100000": "ix_job_open",
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
 }
 
