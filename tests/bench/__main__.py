@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser, soak, timers
+from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser, soak, timers, waits
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "dispatch": dispatching.run,
     "fairness": fairness.run,
     "timers": timers.run,
+    "waits": waits.run,
     "soak-echo": soak.echo,
     "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,
