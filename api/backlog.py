@@ -21,7 +21,7 @@ FRESH = 2.0
 SHARE = 20
 """And so many times what it took to get it, so that with ever so many open jobs it costs a twentieth of the time …"""
 STALE = 15.0
-"""… up to so many seconds: the database may have been slow for once."""
+"""… up to so many seconds: the database may have been slow for once. One so old still does while a newer is made."""
 SILENT = 30.0
 """Seconds after which a worker that has said nothing reads nothing: `heartbeat_stale`, as the workers have it."""
 
@@ -55,7 +55,8 @@ class Backlog:
         return job.model_copy(update={"queue": QueuePlace(pages_ahead=place.ahead, eta_seconds=eta)})
 
     async def _current(self) -> Outlook | None:
-        if self._clock() < self._fresh_until:
+        now = self._clock()
+        if now < self._fresh_until or (self._lock.locked() and now < self._fresh_until + STALE):
             return self._outlook
         async with self._lock:
             if self._clock() < self._fresh_until:  # who held the lock has asked

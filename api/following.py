@@ -28,7 +28,7 @@ from jobs.store.following import Seen
 
 SNAPSHOT_EVERY = 1.0
 """Seconds between two snapshots of a stream, at least."""
-PLACE_EVERY = 5.0
+PLACE_EVERY = 10.0
 """Seconds after which a stream tells that only the place in the queue has changed."""
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent (HTML, 9.2.7: proxies drop silent connections)."""
@@ -187,8 +187,9 @@ class _Stream:
         waits = self._api.waits
         with anyio.move_on_after(SNAPSHOT_EVERY):  # before the look, so that what is told next is the newest
             await waits.closing.wait()
+        silent_until = self._spoke + KEEP_ALIVE - anyio.current_time()
         try:
-            self._seen = await waits.change(self._seen, PLACE_EVERY - SNAPSHOT_EVERY)
+            self._seen = await waits.change(self._seen, min(PLACE_EVERY - SNAPSHOT_EVERY, silent_until))
         except (Gone, NotFound) as error:
             self._gone = error
         except DatabaseUnavailable:

@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 TICK = 0.25
 """Seconds between two looks, while anybody waits."""
+REST = 4
+"""And so many times what the last look took, up to `LONGEST`: a database that is slow is not asked all the time."""
+LONGEST = 2.0
 PIECE = 1000
 """Jobs in one statement."""
 SLACK = 5.0
@@ -140,8 +143,9 @@ class Waits:
             if not self._watches:
                 self._needed = anyio.Event()
                 continue
+            begun = anyio.current_time()
             await self._round()
-            await anyio.sleep(TICK)
+            await anyio.sleep(min(max(TICK, REST * (anyio.current_time() - begun)), LONGEST))
 
     async def _round(self) -> None:
         now = anyio.current_time()

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine, dispatching, fairness, inbox, processes, recogniser, soak, timers
+from tests.bench import (
+    control_plane,
+    cpu_engine,
+    dispatching,
+    fairness,
+    inbox,
+    processes,
+    recogniser,
+    soak,
+    timers,
+    waits,
+)
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -17,6 +28,7 @@ BENCHMARKS = {
     "inbox": lambda: inbox.run(objects=100_000),
     "inbox-some": lambda: inbox.run(objects=5000),
     "timers": timers.run,
+    "waits": waits.run,
     "soak-echo": soak.echo,
     "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,

@@ -20,6 +20,7 @@ from tests.protocol import bad, claim, good, new_document, read, record, registe
 # Of the columns of a job that cannot change, or that nobody sees.
 UNMARKED = {
     "id", "owner", "options", "metadata", "password", "cancel_requested", "manifest", "created_at", "purged_at",
+    "deadline_at", "retention_seconds", "source_retention_seconds", "sources_expire_at",
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ CHANGES = {
     "state": "state = 'running'", "sealed": "sealed = false", "engine": "engine = 'other'", "priority": "priority = 0",
     "error": """error = '{"type": "t", "title": "t", "status": 500, "detail": "d", "code": "c", "retryable": false}'""",
     "started_at": "started_at = '2026-01-01 00:00:00.000'", "finished_at": "finished_at = '2026-01-01 00:00:00.000'",
-    "deleted_at": "deleted_at = '2026-01-01 00:00:00.000'",
+    "deleted_at": "deleted_at = '2026-01-01 00:00:00.000'", "expires_at": "expires_at = '2026-01-01 00:00:00.000'",
 }  # fmt: skip
 
 
