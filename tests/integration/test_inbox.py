@@ -174,9 +174,9 @@ def test_what_was_overwritten_before_it_was_copied_is_taken_as_it_is_then(folder
     folder.put("incoming/a.pdf", PDF + b"old")
     take = scan.Scanner.take
 
-    def overwritten(scanner, inbox, seen):
+    def overwritten(*given):
         folder.put("incoming/a.pdf", PDF + b"new!")
-        return take(scanner, inbox, seen)
+        return take(*given)
 
     with monkeypatch.context() as patch:
         patch.setattr(scan.Scanner, "take", overwritten)
@@ -191,9 +191,9 @@ def test_what_went_before_it_was_copied_is_forgotten(folder, monkeypatch):
     folder.put("incoming/a.pdf")
     take = scan.Scanner.take
 
-    def gone(scanner, inbox, seen):
+    def gone(*given):
         folder.delete("incoming/a.pdf")
-        return take(scanner, inbox, seen)
+        return take(*given)
 
     monkeypatch.setattr(scan.Scanner, "take", gone)
     assert folder.sweep() == 0
@@ -289,6 +289,33 @@ def test_a_store_that_goes_away_keeps_what_was_copied_and_lets_go_of_the_rest(fo
     time.sleep(0.01)  # claims are let go as of a millisecond
     assert folder.sweep() == 13
     assert len(set(names(folder))) == len(names(folder)) == 20
+
+
+def test_a_scanner_that_is_told_to_end_keeps_what_it_copied_and_lets_go_of_the_rest(local, monkeypatch):
+    monkeypatch.setattr(scan, "LISTEN", 0.01)
+    for number in range(6):
+        local.put(f"incoming/{number}.pdf")
+    copied, told = threading.Event(), threading.Event()
+    copy_in = scan.copy_in
+
+    def slowly(*given, **more):
+        if copied.is_set():
+            told.wait(60)
+        copied.set()
+        return copy_in(*given, **more)
+
+    def go_on():
+        if copied.is_set() and len(asked) > 5:
+            told.set()
+        asked.append(copied.is_set())
+        return not told.is_set()
+
+    asked: list[bool] = []
+    monkeypatch.setattr(scan, "copy_in", slowly)
+    with ThreadPoolExecutor(1) as threads:
+        assert local.scanner(threads=threads).sweep(local.inbox, go_on).taken == 2
+    time.sleep(0.01)
+    assert local.sweep() == 4
 
 
 def test_an_inbox_that_is_not_there_is_an_error(folder, seaweedfs):
