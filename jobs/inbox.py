@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from jobs.blobs import Location, ObjectStat, parse_location
+from jobs.engines import ENGINE_NAMES
 from jobs.errors import InvalidRequest
 from jobs.options import JobOptions
 from jobs.settings import BlobSettings, InboxSettings
@@ -80,13 +81,18 @@ def open_inboxes(settings: InboxSettings, store: BlobSettings) -> tuple[Inbox, .
 
 
 def open_options(settings: InboxSettings) -> JobOptions:
-    """Raises InvalidRequest for what are no options."""
+    """Raises InvalidRequest for what are no options, and for an engine that does not exist: its jobs would wait for
+    ever."""
+    where = "PAGEMILL_INBOX_OPTIONS"
     try:
-        return JobOptions.model_validate_json(settings.inbox_options)
+        options = JobOptions.model_validate_json(settings.inbox_options)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         path = ".".join(map(str, first["loc"]))
-        raise InvalidRequest(f"{path}: {first['msg']}", where="PAGEMILL_INBOX_OPTIONS") from None
+        raise InvalidRequest(f"{path}: {first['msg']}", where=where) from None
+    if options.engine is not None and options.engine not in ENGINE_NAMES:
+        raise InvalidRequest(f"there is no engine {options.engine!r}; known: {', '.join(ENGINE_NAMES)}", where=where)
+    return options
 
 
 def owner_of(location: Location) -> str:

@@ -324,7 +324,9 @@ class InboxSettings(_Group):
         " done/ or failed/ beside the inbox.",
     )
     inbox_options: str = Field(default="{}", description="Options of the jobs, as JSON.")
-    inbox_sweep_every: float = Field(default=30.0, gt=0, description="From the end of a sweep to the next one.")
+    inbox_sweep_every: float = Field(
+        default=30.0, gt=0, le=21_600, description="From the end of a sweep to the next one."
+    )
     inbox_settle: float = Field(default=2.0, ge=0, description="A file that changed this recently waits.")
     inbox_batch: int = Field(default=500, ge=1, le=10_000, description="Objects that become one job at most.")
     inbox_threads: int = Field(default=8, ge=1, le=64, description="Objects copied at once by one worker.")

@@ -33,6 +33,8 @@ BATCH = 16
 HOLD = 600.0
 """Seconds for which a target is ours without another word. One call to S3 ends after three tries of two timeouts of
 20 s, and we begin none when less than half of the time is left and it cannot be renewed."""
+TURN = 15.0
+"""Seconds after which a message has had its turn; the next round of rescue rings again."""
 GIVE_UP = 40
 """Attempts. With the delays below that is about 30 hours."""
 DELAY, MAX_DELAY = 5.0, 3600.0
@@ -57,13 +59,13 @@ class Publisher:
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
-        """Write whatever is due until nothing is; at once where another message has begun already. Returns how many
-        documents are seen to. Raises DatabaseUnavailable."""
+        """Write whatever is due, for `TURN` seconds at most; nothing where another message is at it already. Returns
+        how many documents are seen to. Raises DatabaseUnavailable."""
         if not self._busy.acquire(blocking=False):
             return 0
         try:
-            done = 0
-            while not self.stopping.is_set() and (claims := self._claims()):
+            done, end = 0, time.monotonic() + TURN
+            while not self.stopping.is_set() and time.monotonic() < end and (claims := self._claims()):
                 done += sum(self.threads.map(self._publish, claims))
             return done
         finally:

@@ -45,6 +45,8 @@ BATCH_BYTES = 1 << 30
 """Of the objects of one job, beside the first: a document does not wait long for its neighbours to be copied."""
 CLAIM = 120.0
 """Seconds for which objects are ours without another word; renewed while they are copied."""
+LISTEN = 2.0
+"""Seconds between two looks whether copying is to go on."""
 FORBIDDEN_AGAIN = 600.0
 """Seconds after which an object that may not be read is tried again."""
 
@@ -55,8 +57,6 @@ class Sweep:
 
     listed: int = 0
     taken: int = 0
-    ended: bool = False
-    """The whole listing was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,8 @@ class Scanner:
             fresh += self._fresh(inbox, page)
             while fresh and (len(fresh) >= self.settings.inbox_batch or len(page) < PAGE) and go_on():
                 batch, fresh = _batch(fresh, self.settings.inbox_batch)
-                sweep.taken += self.take(inbox, batch)
+                sweep.taken += self.take(inbox, batch, go_on)
             if len(page) < PAGE:
-                sweep.ended = not fresh
                 break
         return sweep
 
@@ -134,9 +133,10 @@ class Scanner:
             unknown = objects.unknown(session, [s.found.id for s in seen])
         return [s for s in seen if s.found.id in unknown]
 
-    def take(self, inbox: Inbox, seen: Sequence[Seen]) -> int:
+    def take(self, inbox: Inbox, seen: Sequence[Seen], go_on: Callable[[], bool] = lambda: True) -> int:
         """Make one job of those of these objects that are nobody's yet. Returns how many became documents.
 
+        `go_on` is asked now and then; where it says no, what is copied by then is the job, and the rest is let go.
         Raises ServiceError, once what could be copied is a job and the rest is let go.
         """
         holder = new_worker_id()
@@ -145,7 +145,7 @@ class Scanner:
         if not ours:
             return 0
         batch = _Batch(self, inbox, holder, ours)
-        batch.copy([s for s in seen if s.found.id in ours])
+        batch.copy([s for s in seen if s.found.id in ours], go_on)
         return batch.end()
 
 
@@ -184,19 +184,21 @@ class _Batch:
     """May not be read now; later perhaps."""
     error: ServiceError | None = None
 
-    def copy(self, seen: Sequence[Seen]) -> None:
+    def copy(self, seen: Sequence[Seen], go_on: Callable[[], bool]) -> None:
         self.names = {s.found.id: s.found.name for s in seen}
         running = {self.scanner.threads.submit(self._copy_one, s): s.found.id for s in seen}
         pending: set[Future[NewDocument]] = set(running)
+        renewed = time.monotonic()
         while pending:
-            done, pending = wait(pending, timeout=self.scanner.claim / 3)
+            done, pending = wait(pending, timeout=LISTEN)
             for future in done:
                 self._note(running[future], future)
-            if self.error is not None:
-                pending -= {future for future in pending if future.cancel()}
-            if pending:
+            if pending and time.monotonic() - renewed > self.scanner.claim / 3:
+                renewed = time.monotonic()
                 with self.scanner.db.write() as session:
                     objects.renew(session, self.holder, list(self.ours), self.scanner.claim)
+            if pending and (self.error is not None or not go_on()):
+                pending -= {future for future in pending if future.cancel()}
 
     def _copy_one(self, seen: Seen) -> NewDocument:
         location, document = self.inbox.location, new_document_id()

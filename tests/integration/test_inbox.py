@@ -15,14 +15,16 @@ import pytest
 from jobs import lifecycle
 from jobs.blobs import Places
 from jobs.errors import SourceForbidden, SourceUnreachable, StorageUnavailable
-from jobs.hints import Hint
+from jobs.hints import Hint, HintList
 from jobs.models import State
-from jobs.settings import BlobSettings, LimitSettings
+from jobs.queue import make_app
+from jobs.settings import BlobSettings, BrokerSettings, LimitSettings
 from jobs.store import inbox as objects
-from jobs.store import reading
+from jobs.store import leases, reading
 from tests.drop_folder import PDF, DropFolder, drop_folder
 from tests.protocol import change, one, rows
 from workers import scan
+from workers.inbox import InboxWatch
 
 BUCKET = "inboxes"
 ODD = [
@@ -174,9 +176,9 @@ def test_what_was_overwritten_before_it_was_copied_is_taken_as_it_is_then(folder
     folder.put("incoming/a.pdf", PDF + b"old")
     take = scan.Scanner.take
 
-    def overwritten(scanner, inbox, seen):
+    def overwritten(*given):
         folder.put("incoming/a.pdf", PDF + b"new!")
-        return take(scanner, inbox, seen)
+        return take(*given)
 
     with monkeypatch.context() as patch:
         patch.setattr(scan.Scanner, "take", overwritten)
@@ -191,9 +193,9 @@ def test_what_went_before_it_was_copied_is_forgotten(folder, monkeypatch):
     folder.put("incoming/a.pdf")
     take = scan.Scanner.take
 
-    def gone(scanner, inbox, seen):
+    def gone(*given):
         folder.delete("incoming/a.pdf")
-        return take(scanner, inbox, seen)
+        return take(*given)
 
     monkeypatch.setattr(scan.Scanner, "take", gone)
     assert folder.sweep() == 0
@@ -291,6 +293,33 @@ def test_a_store_that_goes_away_keeps_what_was_copied_and_lets_go_of_the_rest(fo
     assert len(set(names(folder))) == len(names(folder)) == 20
 
 
+def test_a_scanner_that_is_told_to_end_keeps_what_it_copied_and_lets_go_of_the_rest(local, monkeypatch):
+    monkeypatch.setattr(scan, "LISTEN", 0.01)
+    for number in range(6):
+        local.put(f"incoming/{number}.pdf")
+    copied, told = threading.Event(), threading.Event()
+    copy_in = scan.copy_in
+
+    def slowly(*given, **more):
+        if copied.is_set():
+            told.wait(60)
+        copied.set()
+        return copy_in(*given, **more)
+
+    def go_on():
+        if copied.is_set() and len(asked) > 5:
+            told.set()
+        asked.append(copied.is_set())
+        return not told.is_set()
+
+    asked: list[bool] = []
+    monkeypatch.setattr(scan, "copy_in", slowly)
+    with ThreadPoolExecutor(1) as threads:
+        assert local.scanner(threads=threads).sweep(local.inbox, go_on).taken == 2
+    time.sleep(0.01)
+    assert local.sweep() == 4
+
+
 def test_an_inbox_that_is_not_there_is_an_error(folder, seaweedfs):
     if folder.inbox.location.kind == "s3":
         folder.configure(inbox="s3://no-such-bucket/incoming/")
@@ -315,6 +344,74 @@ def test_an_object_that_may_not_be_read_waits_and_its_neighbours_go_on(local, mo
     assert taken(local) == [("a.pdf", "submitted"), ("secret.pdf", "taken")]
     assert local.sweep() == 0
     assert names(local) == ["a.pdf"]
+
+
+# --- whose turn it is to sweep
+
+
+@pytest.fixture
+def watch(local, valkey):
+    app = make_app(BrokerSettings(broker_url=valkey.url))
+    yield InboxWatch(local.db, local.scanner(), HintList(app, "pagemill:"), every=3600.0)
+    app.close()
+
+
+def lease(local: DropFolder, holder: str, seconds: float) -> bool:
+    with local.db.write() as session:
+        return leases.take_lease(session, local.inbox.owner, holder, seconds)
+
+
+def test_one_worker_sweeps_and_then_nobody_for_a_while(local, watch):
+    local.put("incoming/a.pdf")
+    assert lease(local, "another worker", 600)
+    watch.round()
+    assert names(local) == []
+    assert lease(local, "another worker", 0)
+    time.sleep(0.01)
+    watch.round()
+    assert names(local) == ["a.pdf"]
+    assert not lease(local, "another worker", 600)
+    local.put("incoming/b.pdf")
+    watch.round()
+    assert names(local) == ["a.pdf"]
+
+
+def test_an_inbox_that_cannot_be_swept_is_left_for_a_while_too(local, watch, caplog):
+    Path(local.inbox.location.bucket).rmdir()
+    watch.round()
+    watch.round()
+    assert [record.code for record in caplog.records if record.action == "inbox_failed"] == ["source_unreachable"]
+
+
+def test_stopping_gives_the_turn_back(local, watch, monkeypatch):
+    for number in range(3):
+        local.put(f"incoming/{number}.pdf")
+    take = scan.Scanner.take
+
+    def stopping(*given):
+        watch.stop()
+        return take(*given)
+
+    monkeypatch.setattr(scan.Scanner, "take", stopping)
+    watch.round()
+    time.sleep(0.01)
+    assert lease(local, "another worker", 600)
+
+
+def test_what_is_told_is_looked_at_and_what_is_no_message_is_not(db, blobs, seaweedfs, valkey, caplog):
+    seaweedfs.create_bucket(BUCKET)
+    valkey.flush()
+    app = make_app(BrokerSettings(broker_url=valkey.url))
+    with drop_folder(db, blobs, seaweedfs.settings(BUCKET, "store"), f"s3://{BUCKET}/t{next(_numbers)}/") as bucket:
+        bucket.put("incoming/a.pdf")
+        hints = HintList(app, "pagemill:")
+        with valkey.client() as client:
+            client.rpush("pagemill:inbox.events", b"{")
+        hints.push([Hint(BUCKET, f"{bucket.inbox.location.path}a.pdf")])
+        InboxWatch(db, bucket.scanner(), hints, every=3600.0).listen()
+        assert names(bucket) == ["a.pdf"]
+    app.close()
+    assert [record.action for record in caplog.records if record.levelname == "WARNING"] == ["inbox_event_ignored"]
 
 
 # --- folders

@@ -8,11 +8,12 @@ import threading
 import pytest
 
 from jobs import keys
-from jobs.hints import LIST, Hint, HintList
+from jobs.hints import LIST, Hint, HintList, parse_hints
 from jobs.models import Scope
 from jobs.queue import BROKER_ERRORS, make_app
 from jobs.settings import BrokerSettings
 from tests.api_server import ApiServer
+from tests.services import SeaweedFS
 
 TOKEN = "a token for whoever sends events"
 
@@ -91,6 +92,22 @@ def test_without_a_broker_the_next_sweep_finds_it(sqlite_url):
     with server:
         response = post(server, event("incoming/a.pdf"), None)
         assert (response.status_code, response.json()) == (202, {"accepted": 0})
+
+
+def test_seaweedfs_tells_us_itself(server, hints):
+    """Its own kind of message, as a webhook of its filer sends it."""
+    seaweedfs = SeaweedFS()
+    (seaweedfs.directory / "notification.toml").write_text(
+        f'[notification.webhook]\nenabled = true\nendpoint = "{server.url}/v1/inbox/events"\nbearer_token = "{TOKEN}"\n'
+    )
+    with seaweedfs:
+        seaweedfs.create_bucket("drop")
+        seaweedfs.client.put_object(Bucket="drop", Key="incoming/a b+c%20é.pdf", Body=b"x")
+        told: set[str] = set()
+        while "incoming/a b+c%20é.pdf" not in told:
+            messages = hints.pop(4)
+            assert messages, told
+            told |= {hint.key for message in messages for hint in parse_hints(message)}
 
 
 def test_both_lists_are_heard_and_what_waits_comes_together(hints, valkey):

@@ -66,7 +66,7 @@ def test_a_bucket_and_its_events(database, valkey, seaweedfs, tmp_path):
         "PAGEMILL_S3_ACCESS_KEY": seaweedfs.access_key, "PAGEMILL_S3_SECRET_KEY": seaweedfs.secret_key,
     }  # fmt: skip
     settings = {
-        "PAGEMILL_INBOX": f"s3://{BUCKET}/{prefix}incoming/", "PAGEMILL_INBOX_SWEEP_EVERY": "36000",
+        "PAGEMILL_INBOX": f"s3://{BUCKET}/{prefix}incoming/", "PAGEMILL_INBOX_SWEEP_EVERY": "21600",
         "PAGEMILL_INBOX_ORIGINALS": "tag", "PAGEMILL_INBOX_EVENTS_LIST": "s3events",
     }  # fmt: skip
     buckets.put(BUCKET, f"{prefix}incoming/first.pdf", pdf(1))

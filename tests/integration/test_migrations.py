@@ -156,6 +156,10 @@ INDEXES = {
     " AND owner > '' ORDER BY owner LIMIT 1": "ix_document_pending",
     "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
+    "SELECT id FROM document WHERE unpublished AND state IN ('succeeded', 'partial', 'failed', 'canceled')"
+    " ORDER BY id LIMIT 5": "ix_document_unpublished",
+    "SELECT state FROM publication WHERE target = 't'": "ix_publication_target",
+    "SELECT id FROM inbox_object WHERE document_id = 'd'": "ix_inbox_object_document",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",
     "SELECT id FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND next_at <= '2000-01-01'"

@@ -123,7 +123,7 @@ def test_names_of_inboxes_differ():
 
 def test_options_are_those_of_jobs():
     assert open_options(InboxSettings(inbox_options='{"priority": "interactive", "dpi": 300}')).dpi == 300
-    for wrong in ("{", '{"dpi": 1}', '{"unknown": 1}', "[]"):
+    for wrong in ("{", '{"dpi": 1}', '{"unknown": 1}', "[]", '{"engine": "none"}'):
         with pytest.raises(InvalidRequest) as refused:
             open_options(InboxSettings(inbox_options=wrong))
         assert refused.value.where == "PAGEMILL_INBOX_OPTIONS"
