@@ -118,6 +118,8 @@ class LimitsPublic(BaseModel):
     document_timeout: float | None
     job_timeout: float | None
     """Of jobs that name no `deadline_seconds`."""
+    render_memory: int
+    """Bytes that a page may take while it is unpacked and drawn: what bounds compression, whatever the ratio."""
     retention: float | None
     """Of jobs that name no `retention_seconds`."""
     source_retention: float | None
