@@ -555,7 +555,7 @@ class JobPublic(_Public):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = None
     """When it and its results are deleted; None before its end, and where they are kept."""
     queue: QueuePlace | None = None
     """Of a job that is asked for by its id and has not ended; lists and other answers leave it out."""
@@ -577,7 +577,7 @@ class DocumentPublic(_Public):
     job_id: str
     position: int
     name: str
-    origin: str | None
+    origin: str | None = None
     """Where its file was or is fetched from, without a query; None where it was sent."""
     media_type: str
     bytes: int
