@@ -52,6 +52,8 @@ class Api:
     hints: HintList
     events_token: str | None
     """Of whoever sends event messages; keys with the scope `admin` may too."""
+    source_threads: anyio.CapacityLimiter
+    """Submissions that name uploads ask the store for each, in few threads of their own."""
     upload_threads: anyio.CapacityLimiter
     """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
     waits: Waits

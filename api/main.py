@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 GRACE = 5
 """Seconds that requests may still take after SIGTERM."""
+SOURCES_AT_ONCE = 4
 UPLOADS_AT_ONCE = 16
 """Threads that write uploads to the store; each upload waits its turn for every megabyte."""
 
@@ -145,6 +146,7 @@ def _opened(settings: Settings) -> Iterator[Api]:
             inboxes=open_inboxes(settings.inbox, settings.blobs),
             hints=HintList(celery, settings.broker.broker_prefix),
             events_token=token.get_secret_value() if token else None,
+            source_threads=anyio.CapacityLimiter(SOURCES_AT_ONCE),
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
             waits=Waits(database),
             backlog=Backlog(database),

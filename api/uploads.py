@@ -23,14 +23,24 @@ from api.problems import invalid
 from api.shapes import JsonSubmission
 from jobs.blobs import BlobStore, BlobWriter, upload_key
 from jobs.blobs.buckets import Location, parse_prefix
-from jobs.errors import FileTooLarge, InvalidRequest, NotFound, UnsupportedType, UploadIncomplete
+from jobs.errors import FileTooLarge, InvalidRequest, NotFound, RequestError, UnsupportedType, UploadIncomplete
 from jobs.ids import day_of, is_id, new_document_id, new_job_id
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument, NewListing
 from jobs.models import KeyLimits
 from jobs.names import display_name
 from jobs.options import JobOptions
 from jobs.settings import LimitSettings
-from jobs.sources import Grants, Source, check_output, check_source, grants_of, location_of, remote_document
+from jobs.sources import (
+    BOM,
+    Grants,
+    Source,
+    check_output,
+    check_source,
+    grants_of,
+    is_options,
+    location_of,
+    remote_document,
+)
 from jobs.store import uploads
 
 MAX_OPTIONS_BYTES = 64 * 1024
@@ -151,17 +161,22 @@ class Reception:
                 f"more than {limit} sources; send a manifest (application/x-ndjson)",
                 where="body.sources", limit=limit, actual=len(sent.sources),
             )  # fmt: skip
-        await anyio.to_thread.run_sync(self._resolve, sent.sources)
+        if self._request.query_params:
+            name = next(iter(self._request.query_params))
+            raise InvalidRequest("JSON takes its options from `options`", where=f"query.{name[:80]}")
+        await anyio.to_thread.run_sync(self._resolve, sent.sources, limiter=self._api.source_threads)
         return sent.options
 
     def _resolve(self, sources: Sequence[Source]) -> None:
-        """Documents and listings of these sources. Raises NotFound and UploadIncomplete for uploads, SourceForbidden
-        for a prefix that is not granted."""
+        """Documents and listings of these sources. Raises SourceForbidden for a prefix that is not granted."""
         grants = self._grants
+        found: dict[str, _Put] = {}
         for number, source in enumerate(sources):
             where = f"body.sources.{number}"
             if source.upload is not None:
-                self.intake.documents.append(self._uploaded(source, where))
+                if source.upload not in found:
+                    found[source.upload] = self._look_up(source.upload, f"{where}.upload")
+                self.intake.documents.append(self._uploaded(source, found[source.upload]))
             elif (location := _prefix(source, where)) is not None:
                 check_source(location, grants)
                 self._listings.append(NewListing("prefix", str(location)))
@@ -175,29 +190,39 @@ class Reception:
             source, document_id=document, source_key=key, where=where, grants=grants, web=self._api.web_sources
         )
 
-    def _uploaded(self, source: Source, where: str) -> NewDocument:
-        assert source.upload is not None
-        if not is_id(source.upload, "upl"):
-            raise NotFound(f"there is no upload {source.upload[:80]!r}", where=f"{where}.upload")
-        with self._api.database.read() as session:
-            place = uploads.get(session, source.upload, self._owner)
-        found = self._api.blobs.stat(place.key)
-        if found is None:
-            raise UploadIncomplete("nothing was put there yet", where=f"{where}.upload")
+    def _look_up(self, upload: str, where: str) -> _Put:
+        """What lies there now, or why nothing of it can be read."""
+        try:
+            if not is_id(upload, "upl"):
+                raise NotFound(f"there is no upload {upload[:80]!r}")
+            with self._api.database.read() as session:
+                place = uploads.get(session, upload, self._owner)
+            stat = self._api.blobs.stat(place.key)
+            if stat is None:
+                raise UploadIncomplete("nothing was put there yet")
+        except RequestError as error:
+            return _Put(error=error.at(where))
+        return _Put(place.name, place.key, stat.etag)
+
+    def _uploaded(self, source: Source, put: _Put) -> NewDocument:
         document = new_document_id()
         return NewDocument(
             id=document,
-            name=display_name(source.name or place.name, "document"),
-            source_key=upload_key(self._day, self._job_id, document),
+            name=display_name(source.name or put.name, "document"),
+            source_key=upload_key(self._day, self._job_id, document) if put.error is None else "",
             media_type=UNKNOWN_TYPE,
             bytes=0,
             sha256="",
-            source_url=f"upload:{place.key}",
-            source_etag=found.etag,
+            error=put.error,
+            source_url=f"upload:{put.key}" if put.error is None else None,
+            source_etag=put.etag,
         )
 
     async def _read_manifest(self) -> JobOptions:
         """Into the store, to be entered in the background: what a line says is known when it is its turn."""
+        if self._request.query_params:
+            name = next(iter(self._request.query_params))
+            raise InvalidRequest("manifests take their options from their first line", where=f"query.{name[:80]}")
         key = upload_key(self._day, self._job_id, new_document_id())
         manifest = _Manifest(self._api.blobs, key, self._api.limits.max_documents)
         try:
@@ -308,6 +333,16 @@ class Reception:
             raise invalid(error, "query") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What was put by a link."""
+
+    name: str = ""
+    key: str = ""
+    etag: str | None = None
+    error: RequestError | None = None
+
+
 class _Manifest:
     """A manifest on its way into the store. Blocking; used by one thread at a time."""
 
@@ -337,11 +372,11 @@ class _Manifest:
         """Of the first line, where it is `{"options": …}`. Raises InvalidRequest, also for a manifest without lines."""
         if not self._head.strip():
             raise InvalidRequest("the manifest is empty", where="body")
-        first = self._head.partition(b"\n")[0]
-        if not first.lstrip().startswith(b'{"options"'):
+        first = self._head.partition(b"\n")[0].removeprefix(BOM)
+        if len(first) > MAX_OPTIONS_BYTES - len(BOM):
+            raise InvalidRequest("the first line is too long", where="line 1", limit=MAX_OPTIONS_BYTES)
+        if not is_options(first):
             return JobOptions()
-        if len(first) > MAX_OPTIONS_BYTES:
-            raise InvalidRequest("the line of the options is too long", where="line 1", limit=MAX_OPTIONS_BYTES)
         try:
             return check_metadata(_OptionsLine.model_validate_json(first).options)
         except ValidationError as error:

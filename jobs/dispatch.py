@@ -14,6 +14,7 @@ from typing import TypeVar
 from jobs import lifecycle, poison
 from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
+from jobs.fairness import Caps
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.store import closing, deadlines, ending, publishing, rescue, ringing, waiting, webhooks, workers
@@ -30,8 +31,9 @@ WINDOW = 2
 """Rung pages per page of living capacity: enough that no worker waits for the next tick, too few to be a backlog."""
 MAX_CHUNK = 16
 FETCH_CHUNK = 4
-FETCH_WINDOW = 64
-"""Files being fetched at once, rung ones included: other people's servers are slow, and ours must not be rude."""
+FETCH_WINDOW = 16
+"""Files being fetched at once for each living worker, rung ones included: no more than its threads (workers/fetch.py),
+so that none waits behind slow ones. One owner gets half of it."""
 SPLIT_CHUNK = 16
 SPLIT_WINDOW = 64
 ASSEMBLE_CHUNK = 4
@@ -98,7 +100,9 @@ def choose(db: Database, cap: int | None = None) -> Choice | None:
         rung = ringing.stamp_windows(session, windows, cap)
         pages = {engine: _messages(found, capacities[engine]) for engine, found in rung.items()}
         windows_of = waiting.documents_in_flight(session)
-        fetches = ringing.stamp_fetches(session, FETCH_WINDOW - windows_of.fetches.total, windows_of.fetches)
+        fetch_window = FETCH_WINDOW * max(1, workers.count_living(session))
+        windows_of.fetches.caps = Caps(everybody=fetch_window // 2)
+        fetches = ringing.stamp_fetches(session, fetch_window - windows_of.fetches.total, windows_of.fetches)
         splits = ringing.stamp_splits(session, SPLIT_WINDOW - windows_of.splits.rung, windows_of.splits)
         assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - windows_of.assemblies.rung))
     return Choice(pages, fetches, splits, assemblies)

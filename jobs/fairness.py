@@ -38,10 +38,14 @@ class Caps:
     own: Mapping[str, int] = field(default_factory=dict)
     """By owner."""
     default: int | None = None
-    """Of owners that are API keys and not in `own`; who is no key has no such limit."""
+    """Of owners that are API keys and not in `own`."""
+    everybody: int | None = None
+    """Of all others; None: as many as there are."""
 
     def of(self, owner: str) -> int | None:
-        return self.own.get(owner, self.default if is_id(owner, "key") else None)
+        if owner in self.own:
+            return self.own[owner]
+        return self.default if self.default is not None and is_id(owner, "key") else self.everybody
 
 
 @dataclass(slots=True)

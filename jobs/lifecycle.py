@@ -431,9 +431,11 @@ def drop_sources(db: Database, blobs: BlobStore, limit: int = 20) -> int:
     for job_id in found:
         # The rows first: a retry must not begin to read what is about to go. Dying in between leaves objects that
         # nothing names, which `pagemill reconcile` finds.
-        with db.write() as session:
-            sources = retention.forget_sources(session, job_id)
-        blobs.delete(sources)
+        sources = [""]
+        while sources:
+            with db.write() as session:
+                sources = retention.forget_sources(session, job_id)
+            blobs.delete(sources)
     return len(found)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.blobs.buckets import Location, parse_location, parse_prefix
@@ -34,7 +35,10 @@ class Source(BaseModel):
     upload: str | None = Field(default=None, description="`upl_…`: a file that was put by `POST /v1/uploads`.")
     name: str | None = Field(default=None, max_length=1000, description="For display; the URL's last part if absent.")
     etag: str | None = Field(
-        default=None, max_length=200, description="Of an object: read only if it is still this one (`source_changed`)."
+        default=None,
+        max_length=200,
+        pattern="^[!-~]*$",
+        description="Of an object: read only if it is still this one (`source_changed`).",
     )
 
     @model_validator(mode="after")
@@ -44,6 +48,10 @@ class Source(BaseModel):
         if self.upload is not None and self.etag is not None:
             raise ValueError("an upload has no etag of yours")
         return self
+
+
+BOM = b"\xef\xbb\xbf"
+"""How some editors begin a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,15 @@ def check_output(location: Location, grants: Grants) -> None:
 def _touches(location: Location, places: Sequence[Location]) -> bool:
     """Whether something may lie in both."""
     return any(place.covers(location) or (location.is_prefix and location.covers(place)) for place in places)
+
+
+def is_options(line: bytes) -> bool:
+    """Whether a manifest's first line holds the job's options and is no source."""
+    try:
+        found = orjson.loads(line.removeprefix(BOM))
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "options" in found
 
 
 def parse_source(raw: bytes | str, where: str) -> Source:

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, date, datetime, timedelta
 
 from jobs.blobs import BlobStore
-from jobs.store import submitting
+from jobs.store import fetching, submitting
 from jobs.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ def sweep_uploads(db: Database, blobs: BlobStore, today: date | None = None) -> 
         found = {stat.key.removeprefix(prefix).partition("/")[0] for stat in blobs.list(prefix)}
         with db.read() as session:
             orphans = found - submitting.existing_jobs(session, sorted(found))
+            # What was put by a link and is a document's, which is still to fetch it.
+            orphans -= {key.removeprefix(prefix).partition("/")[0] for key in fetching.awaited(session, prefix)}
         for job in sorted(orphans):
             blobs.delete_prefix(f"{prefix}{job}/")
         swept += len(orphans)

@@ -308,18 +308,18 @@ class WorkerProcess:
     def _build_fetcher(self, assembler: Assembler) -> Fetcher:
         settings = self.settings
         return Fetcher(
-            self.db, self.blobs, self.places, Outbound(settings.outbound), settings.limits, self._backoff, self.hands,
-            self._threads("fetch"), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
+            self.db, self.blobs, self.places, Outbound(settings.outbound), self._reach, settings.limits, self._backoff,
+            self.hands, self._threads("fetch"), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
             on_ended=assembler.close,
         )  # fmt: skip
 
     def _build_listings(self, assembler: Assembler) -> Listings:
         settings = self.settings
-        reach = Reach(
-            KeyGrants.model_validate(settings.access.listed), own_places(settings.blobs), settings.access.web_sources
-        )
+        granted = KeyGrants.model_validate(settings.access.listed)
+        self._reach = Reach(granted, own_places(settings.blobs), settings.access.web_sources)
+        self._reach.of(self.db, "")  # a typo is told now
         lister = Lister(
-            self.db, self.blobs, self.places, settings.limits, reach, self._backoff, on_entered=self.tick.wake,
+            self.db, self.blobs, self.places, settings.limits, self._reach, self._backoff, on_entered=self.tick.wake,
             on_sealed=assembler.close, stopping=self.stopping,
         )  # fmt: skip
         listings = Listings(lister)

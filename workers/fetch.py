@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from jobs.errors import (
     DocumentError,
     FileTooLarge,
     InternalError,
+    InvalidRequest,
     PagemillError,
     SourceChanged,
     SourceForbidden,
@@ -28,12 +30,14 @@ from jobs.intake import IncomingFile, copy_in
 from jobs.lifecycle import NewDocument
 from jobs.models import KeyLimits, State
 from jobs.settings import LimitSettings
+from jobs.sources import check_source
 from jobs.store import claiming, closing, fetching, keys
 from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
 from jobs.store.fetching import Remote
 from workers.hands import Hands
+from workers.listing import Reach
 from workers.outbound import Outbound, OutboundFailed, OutboundRefused, OutboundTooLarge, Reply
 from workers.retries import Backoff
 
@@ -56,6 +60,7 @@ class Fetcher:
     blobs: BlobStore
     places: Places
     outbound: Outbound
+    reach: Reach
     limits: LimitSettings
     backoff: Backoff
     hands: Hands
@@ -81,7 +86,11 @@ class Fetcher:
             self.hands.put_down(claims)  # the heartbeat hands them back
             raise
         for claim in claims:
-            self.threads.submit(self._fetch, claim, remotes[claim.document.id])
+            remote = remotes.get(claim.document.id)
+            if remote is None:  # deleted and purged in between
+                self.hands.put_down([claim])
+            else:
+                self.threads.submit(self._fetch, claim, remote)
         return len(claims)
 
     def _fetch(self, claim: ClaimedDocument, remote: Remote) -> None:
@@ -100,7 +109,7 @@ class Fetcher:
                 raise document.error
         except SourceUnreachable as error:
             self._again_or_fail(claim, error)
-        except DocumentError as error:
+        except (DocumentError, InvalidRequest) as error:
             self._fail(claim, error)
         except PagemillError as error:
             self._put_off(claim, error)
@@ -146,6 +155,7 @@ class Fetcher:
 
     def _from_bucket(self, remote: Remote, file: IncomingFile) -> NewDocument:
         location = parse_location(remote.url, where="url")
+        check_source(location, self.reach.of(self.db, remote.owner))  # what was granted may have been taken away
         buckets = self.places.of(location)
         etag = remote.etag
         if etag is None:
@@ -183,11 +193,11 @@ class Fetcher:
 
     def _from_web(self, remote: Remote, file: IncomingFile) -> NewDocument:
         url = remote.url
+        ends = time.monotonic() + self.limits.source_timeout
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with self.outbound.stream(
-                    "GET", url, timeout=self.limits.source_timeout, max_bytes=file.max_bytes
-                ) as reply:
+                left = max(0.001, ends - time.monotonic())
+                with self.outbound.stream("GET", url, timeout=left, max_bytes=file.max_bytes) as reply:
                     if reply.redirect is None:
                         return _read(reply, file)
                     url = reply.redirect

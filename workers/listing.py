@@ -16,13 +16,21 @@ from itertools import islice
 from jobs import lifecycle
 from jobs.blobs import BlobMissing, BlobStore, upload_key
 from jobs.blobs.buckets import Location, ObjectStat, Places, parse_location
-from jobs.errors import DocumentError, FileTooLarge, InternalError, InvalidRequest, PagemillError
+from jobs.errors import (
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    DocumentError,
+    FileTooLarge,
+    InternalError,
+    InvalidRequest,
+    PagemillError,
+)
 from jobs.ids import day_of, new_document_id
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
 from jobs.models import KeyGrants
 from jobs.names import display_name
 from jobs.settings import LimitSettings
-from jobs.sources import Grants, grants_of, location_of, parse_source, remote_document
+from jobs.sources import BOM, Grants, check_source, grants_of, is_options, location_of, parse_source, remote_document
 from jobs.store import entering, keys
 from jobs.store.database import Database
 from jobs.store.entering import OpenListing, Step
@@ -32,6 +40,8 @@ log = logging.getLogger(__name__)
 
 PIECE = 1000
 AT_ONCE = 4
+MAX_ERRORS = 10
+"""Unexpected failures of a listing, after which it is refused."""
 MAX_LINE = 16 * 1024
 """Bytes of a manifest's line."""
 
@@ -69,18 +79,34 @@ class Lister:
 
     def run(self, listing: OpenListing) -> None:
         """Raises DatabaseUnavailable."""
-        step = Step(listing.id, listing.job, listing.location, listing.cursor, listing.cursor, ended=True)
         try:
+            if listing.late:
+                raise DeadlineExceeded("the job's deadline passed before all its documents were entered")
             self._enter(listing)
+        except DatabaseUnavailable:
+            raise
         except (DocumentError, InvalidRequest) as error:
-            self._told(lifecycle.refuse_listing(self.db, self._here(step), error, limit=self.limits.max_documents))
+            self._refuse(listing, error)
         except BlobMissing as error:
-            gone = InternalError(f"the manifest is gone from the store: {error}")
-            self._told(lifecycle.refuse_listing(self.db, self._here(step), gone, limit=self.limits.max_documents))
+            self._refuse(listing, InternalError(f"the manifest is gone from the store: {error}"))
         except PagemillError as error:
-            log.warning("listing of %s put off: %s", listing.job, error, extra=_about(listing, "listing_put_off"))
-            with self.db.write() as session:
-                entering.put_off(session, listing.id, self.backoff.after(listing.errors))
+            self._put_off(listing, error)
+        except Exception as error:
+            # The edge of one listing; it is tried again, and not for ever.
+            log.exception("a listing failed", extra=_about(listing, "listing_failed"))
+            if listing.errors >= MAX_ERRORS:
+                self._refuse(listing, InternalError(f"{type(error).__name__}: {error}"))
+            else:
+                self._put_off(listing, InternalError(type(error).__name__))
+
+    def _refuse(self, listing: OpenListing, error: PagemillError) -> None:
+        step = Step(listing.id, listing.job, listing.location, listing.cursor, listing.cursor, ended=True)
+        self._told(listing, lifecycle.refuse_listing(self.db, self._here(step), error, limit=self.limits.max_documents))
+
+    def _put_off(self, listing: OpenListing, error: PagemillError) -> None:
+        log.warning("listing of %s put off: %s", listing.job, error, extra=_about(listing, "listing_put_off"))
+        with self.db.write() as session:
+            entering.put_off(session, listing.id, self.backoff.after(listing.errors))
 
     def _here(self, step: Step) -> Step:
         """The step from where the listing has come to meanwhile."""
@@ -90,7 +116,7 @@ class Lister:
 
     def _enter(self, listing: OpenListing) -> None:
         grants = self.reach.of(self.db, listing.owner)
-        found = self._objects(listing) if listing.kind == "prefix" else self._lines(listing, grants)
+        found = self._objects(listing, grants) if listing.kind == "prefix" else self._lines(listing, grants)
         before, more = listing.cursor, True
         while more and not self.stopping.is_set():
             piece = list(islice(found, PIECE))
@@ -98,26 +124,29 @@ class Lister:
             ended = len(piece) < PIECE
             step = Step(listing.id, listing.job, listing.location, before, after, ended)
             documents = [entry.document for entry in piece if entry.document is not None]
-            more = self._told(lifecycle.enter_listed(self.db, step, documents, limit=self.limits.max_documents))
+            progress = lifecycle.enter_listed(self.db, step, documents, limit=self.limits.max_documents)
+            more = self._told(listing, progress)
             before = after
 
-    def _told(self, progress: entering.Progress) -> bool:
+    def _told(self, listing: OpenListing, progress: entering.Progress) -> bool:
         self.on_entered()
         if progress.sealed:
             self.on_sealed({progress.job})
+        if progress.ended and listing.kind == "manifest":
+            self.blobs.delete([listing.location])  # it may name secrets, and nobody reads it any more
         return progress.more
 
-    def _objects(self, listing: OpenListing) -> Iterator[_Entry]:
+    def _objects(self, listing: OpenListing, grants: Grants) -> Iterator[_Entry]:
         prefix = parse_location(listing.location, where="url")
+        check_source(prefix, grants)
         for stat in self.places.of(prefix).list(prefix.bucket, prefix.path, listing.cursor or None):
             folder = stat.key.endswith("/") and stat.size == 0
             yield _Entry(stat.key, None if folder else self._object(listing, prefix, stat))
 
     def _object(self, listing: OpenListing, prefix: Location, stat: ObjectStat) -> NewDocument:
         url = f"s3://{prefix.bucket}/{stat.key}"
-        limit = self.limits.max_file_bytes
-        error = FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=stat.size).at(url)
-        fits = stat.size <= limit
+        error = self._wrong(url, stat)
+        fits = error is None
         document = new_document_id()
         return NewDocument(
             id=document,
@@ -126,11 +155,22 @@ class Lister:
             media_type=UNKNOWN_TYPE,
             bytes=0,
             sha256="",
-            error=None if fits else error,
+            error=error,
             source_url=url if fits else None,
             source_etag=stat.etag,
-            origin=url,
+            origin=_storable(url),
         )
+
+    def _wrong(self, url: str, stat: ObjectStat) -> DocumentError | InvalidRequest | None:
+        """Why this object cannot be fetched: its size, or a key that other calls take for another."""
+        limit = self.limits.max_file_bytes
+        if stat.size > limit:
+            return FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=stat.size).at(_storable(url))
+        try:
+            parse_location(url, where=_storable(url))
+        except InvalidRequest as error:
+            return error
+        return None
 
     def _lines(self, listing: OpenListing, grants: Grants) -> Iterator[_Entry]:
         done = int(listing.cursor or 0)
@@ -140,7 +180,8 @@ class Lister:
 
     def _line(self, listing: OpenListing, grants: Grants, number: int, line: bytes) -> NewDocument | None:
         """A document, with an error where the line is bad; None for an empty one and for the job's options."""
-        if not line.strip() or (number == 1 and line.lstrip().startswith(b'{"options"')):
+        line = line.removeprefix(BOM) if number == 1 else line
+        if not line.strip() or (number == 1 and is_options(line)):
             return None
         where = f"line {number}"
         document = new_document_id()
@@ -171,6 +212,11 @@ class _Entry:
     document: NewDocument | None
 
 
+def _storable(text: str) -> str:
+    """PostgreSQL keeps no NUL."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def _lines_of(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The lines, however they were cut; no more of one than is needed to see that it is too long."""
     rest = b""
@@ -189,18 +235,26 @@ class Listings:
 
     lister: Lister
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _running: set[int] = field(default_factory=set)
+    _running: dict[int, str] = field(default_factory=dict)
+    """Owners by listing."""
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "listing"))
 
     def start(self) -> None:
         """Begin those that are open and not running here; returns at once. Raises DatabaseUnavailable."""
         with self.lister.db.read() as session:
-            found = entering.open_listings(session, AT_ONCE)
+            found = entering.open_listings(session, 2 * AT_ONCE)
+        for listing in found:
+            if self._takes(listing):
+                self._threads.submit(self._run, listing)
+
+    def _takes(self, listing: OpenListing) -> bool:
+        """Whether there is room for it: one owner gets half of it."""
         with self._lock:
-            new = [listing for listing in found if listing.id not in self._running][: AT_ONCE - len(self._running)]
-            self._running.update(listing.id for listing in new)
-        for listing in new:
-            self._threads.submit(self._run, listing)
+            owners = list(self._running.values())
+            if listing.id in self._running or len(owners) >= AT_ONCE or owners.count(listing.owner) >= AT_ONCE // 2:
+                return False
+            self._running[listing.id] = listing.owner
+            return True
 
     def stop(self) -> None:
         """End with the piece that is being entered."""
@@ -213,11 +267,11 @@ class Listings:
         except PagemillError as error:
             log.warning("listing of %s let go: %s", listing.job, error, extra=_about(listing, "listing_failed"))
         except Exception:
-            # The edge of one listing; it is tried again.
+            # The edge of this thread; the listing is begun again.
             log.exception("a listing failed", extra=_about(listing, "listing_failed"))
         finally:
             with self._lock:
-                self._running.discard(listing.id)
+                del self._running[listing.id]
 
 
 def _about(listing: OpenListing, action: str) -> dict[str, str]:

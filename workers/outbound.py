@@ -75,9 +75,15 @@ class Reply:
 
     @property
     def redirect(self) -> str | None:
-        """Where the answer points instead, as an absolute URL that is still to be checked; `stream` does so."""
+        """Where the answer points instead, as an absolute URL that is still to be checked; `stream` does so. Raises
+        OutboundRefused."""
         location = self.headers.get("location")
-        return urljoin(self.url, location) if location and self.status_code in _REDIRECTS else None
+        if not location or self.status_code not in _REDIRECTS:
+            return None
+        try:
+            return urljoin(self.url, location)
+        except ValueError:
+            raise OutboundRefused("it points to what is no URL") from None
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as it was sent, never decoded. Raises OutboundFailed, also where the request's time is over, and

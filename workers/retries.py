@@ -17,7 +17,7 @@ class Backoff:
 
     def after(self, errors: int) -> float:
         """Seconds to wait when it failed `errors` times before and now once more."""
-        return float(min(self.longest, self.first * 2**errors))
+        return float(min(self.longest, self.first * 2 ** min(errors, 30)))
 
     def exhausted(self, errors: int) -> bool:
         """Whether this failure, after `errors` earlier ones, was the last try."""

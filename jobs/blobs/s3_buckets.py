@@ -33,6 +33,7 @@ _DENIED = frozenset(
     {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
 )
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
+_LATER = frozenset({408, 429})
 _UNKNOWN_CONDITION = frozenset({"NotImplemented", "501"})
 
 
@@ -201,4 +202,8 @@ def _source_error(error: ClientError | BotoCoreError, bucket: str, key: str) -> 
         return SourceUnreachable("the object is gone", where=where)
     if code in _DENIED:
         return SourceForbidden(f"access is denied ({error.operation_name}: {code})", where=where)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if 300 <= status < 500 and status not in _LATER:
+        # An archived object, a key of the client's own, another region: asking again changes nothing.
+        return SourceForbidden(f"the bucket refuses ({error.operation_name}: {code})", where=where)
     return storage_error(error)

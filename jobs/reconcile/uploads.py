@@ -11,7 +11,7 @@ from jobs.reconcile import contents
 from jobs.reconcile.differences import Difference
 from jobs.reconcile.orphans import Orphans, older
 from jobs.reconcile.parts import Parts
-from jobs.store import naming, submitting
+from jobs.store import entering, naming, submitting
 from jobs.store.naming import NamingDocument
 
 PREFIX = "uploads/"
@@ -83,7 +83,10 @@ def _old(parts: Parts, orphans: Orphans, stats: Sequence[BlobStat]) -> Iterator[
         jobs = naming.naming_jobs(session, [_job(stat) for stat in stats])
         never = set(map(_job, stats)) - submitting.existing_jobs(session, sorted(set(map(_job, stats))))
         documents = naming.living_documents(session, [_document(stat) for stat in stats])
+        manifests = entering.open_manifests(session, sorted(set(map(_job, stats))))
     for stat in stats:
+        if stat.key in manifests:
+            continue
         job = jobs.get(_job(stat))
         if _job(stat) in never:
             yield from orphans.upload(stat, _job(stat))

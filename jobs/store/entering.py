@@ -20,9 +20,12 @@ _INSERT = Sql(
 )
 # Of a job one listing after the other, so that its documents keep the order of its sources.
 _OPEN = Sql(
-    """SELECT l.id, l.job_id, l.kind, l.location, l.cursor, l.errors, j.owner
+    """SELECT l.id, l.job_id, l.kind, l.location, l.cursor, l.errors, j.owner,
+              coalesce(j.deadline_at <= {now}, false),
+              row_number() OVER (PARTITION BY j.owner ORDER BY l.id) AS turn
        FROM listing l JOIN job j ON j.id = l.job_id
-       WHERE l.ready_at <= {now} AND l.id IN (SELECT min(id) FROM listing GROUP BY job_id) ORDER BY l.id LIMIT :limit"""
+       WHERE l.ready_at <= {now} AND l.id IN (SELECT min(id) FROM listing GROUP BY job_id)
+       ORDER BY turn, l.id LIMIT :limit"""
 )
 _JOB = Sql("SELECT state, sealed, deleted_at IS NOT NULL, engine, priority, owner, options FROM job WHERE id = :job")
 _MOVE = Sql("UPDATE listing SET cursor = :after, errors = 0 WHERE id = :id AND cursor = :before")
@@ -40,6 +43,9 @@ _DEADLINES = Sql(
        WHERE job_id = :job AND position >= :first AND state = 'queued'"""
 )
 _JOB_DEADLINE = Sql("UPDATE job SET deadline_at = {later::seconds} WHERE id = :job")
+_MANIFESTS = Sql(
+    "SELECT location FROM listing WHERE kind = 'manifest' AND job_id IN (SELECT id FROM {list:ids(id text)})"
+)
 _CURSOR = Sql("SELECT cursor FROM listing WHERE id = :id")
 _PUT_OFF = Sql("UPDATE listing SET errors = errors + 1, ready_at = {later::delay} WHERE id = :id")
 
@@ -55,6 +61,8 @@ class OpenListing:
     cursor: str
     errors: int
     owner: str
+    late: bool
+    """The job's deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,8 @@ class Progress:
     """The listing goes on, and it is ours to go on with."""
     sealed: bool
     """The job has all its documents now."""
+    ended: bool = False
+    """By this step."""
     options: dict[str, Any] | None = None
     """The job's."""
     first: int = 0
@@ -100,8 +110,16 @@ def enter(
 
 
 def open_listings(session: Session, limit: int) -> list[OpenListing]:
-    """Oldest first, of each job the first one."""
-    return [OpenListing(*row) for row in _OPEN.run(session, limit=limit)]
+    """Of each job the first one; owners take turns, the oldest of each first."""
+    return [
+        OpenListing(row[0], row[1], row[2], row[3], row[4], row[5], row[6], bool(row[7]))
+        for row in _OPEN.run(session, limit=limit)
+    ]
+
+
+def open_manifests(session: Session, jobs: Sequence[str]) -> set[str]:
+    """Keys of the manifests that these jobs still read."""
+    return {row[0] for row in _MANIFESTS.run(session, ids=[{"id": job} for job in jobs])}
 
 
 def cursor_of(session: Session, listing: int) -> str:
@@ -143,7 +161,7 @@ def advance(
     if last:
         _SEAL.run(session, job=step.job)
     entered = [(document.id, document.name) for document in documents]
-    return Progress(step.job, move is _MOVE, last, json_value(options), first, entered)
+    return Progress(step.job, move is _MOVE, last, move is _END, json_value(options), first, entered)
 
 
 def _moved(session: Session, move: Sql, step: Step) -> bool:

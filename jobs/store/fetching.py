@@ -26,12 +26,22 @@ _REMOTES = Sql(
     """SELECT id, source_url, source_etag, owner FROM document
        WHERE id IN (SELECT id FROM {list:ids(id text)}) AND source_url IS NOT NULL"""
 )
+_AWAITED = Sql(
+    """SELECT source_url FROM document WHERE state IN ('queued','running') AND NOT sealed AND source_url IS NOT NULL
+         AND source_url >= :first AND source_url <= :last"""
+)
 _FETCHED = Sql(
     """UPDATE document SET source_url = NULL, source_key = :key, media_type = :media_type, bytes = :bytes,
               sha256 = :sha256, worker = NULL, rung_at = NULL, errors = 0, crashes = 0, ready_at = {now}
        WHERE id = :document AND worker = :worker AND attempt = :attempt AND state = 'running' AND NOT sealed
          AND source_url IS NOT NULL"""
 )
+
+
+def awaited(session: Session, prefix: str) -> list[str]:
+    """Keys of our own store beneath this prefix from which a document is still to be fetched."""
+    rows = _AWAITED.run(session, first=f"upload:{prefix}", last=f"upload:{prefix}\U0010ffff")
+    return [row[0].removeprefix("upload:") for row in rows]
 
 
 def remotes(session: Session, documents: Sequence[str]) -> dict[str, Remote]:

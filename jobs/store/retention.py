@@ -17,9 +17,11 @@ _STALE_SOURCES = Sql(
     """SELECT id FROM job WHERE sources_expire_at IS NOT NULL AND sources_expire_at <= {now}
        ORDER BY sources_expire_at LIMIT :limit"""
 )
-_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job ORDER BY id")
+_DOCUMENTS = Sql(
+    "SELECT id, source_key FROM document WHERE job_id = :job AND source_key <> '' ORDER BY id LIMIT :limit"
+)
 _STILL_STALE = Sql("SELECT 1 FROM job WHERE id = :job AND sources_expire_at <= {now}")
-_FORGET_SOURCES = Sql("UPDATE document SET source_key = '' WHERE job_id = :job")
+_FORGET_SOURCES = Sql("UPDATE document SET source_key = '' WHERE id IN (SELECT id FROM {list:ids(id text)})")
 _FORGOTTEN = Sql("UPDATE job SET sources_expire_at = NULL WHERE id = :job")
 
 
@@ -40,12 +42,13 @@ def stale_sources(session: Session, limit: int) -> list[str]:
     return [row[0] for row in _STALE_SOURCES.run(session, limit=limit)]
 
 
-def forget_sources(session: Session, job: str) -> list[str]:
-    """The keys of the job's files, which nothing names any more. None where a retry has reopened the job meanwhile."""
+def forget_sources(session: Session, job: str, limit: int = 2000) -> list[str]:
+    """The keys of some of the job's files, which nothing names any more; none where all are forgotten, or a retry has
+    reopened the job meanwhile."""
     if not lock_jobs(session, [job]) or _STILL_STALE.run(session, job=job).first() is None:
         return []
-    lock_documents(session, [row[0] for row in _DOCUMENTS.run(session, job=job)])
-    keys = ending.source_keys(session, job)
-    _FORGET_SOURCES.run(session, job=job)
-    _FORGOTTEN.run(session, job=job)
-    return keys
+    found = {row[0]: row[1] for row in _DOCUMENTS.run(session, job=job, limit=limit)}
+    _FORGET_SOURCES.run(session, ids=[{"id": i} for i in lock_documents(session, found)])
+    if not found:
+        _FORGOTTEN.run(session, job=job)
+    return list(found.values())

@@ -9,7 +9,7 @@ compiled per call. Fragments in braces are filled per database:
     {later:x}        `x` seconds from now, x an SQL expression
     {json:x}         the text x as a JSON value
     {text_of:x.key}  what the JSON column x has under this key, as text; NULL where there is nothing
-    {share} {update} {update_of_d}   row locks; nothing on SQLite, where the transaction itself is the lock
+    {share} {update} {no_key_update} {update_of_d}   row locks; nothing on SQLite, where the transaction is the lock
     {skip_locked} {skip_locked_p}    the same for who must not wait: rows locked by others are left out
     {list:name(a text, b int)}       the JSON parameter :name as rows
 """
@@ -35,6 +35,7 @@ _POSTGRESQL = {
     "{today}": "to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
     "{share}": "FOR SHARE",
     "{update}": "FOR UPDATE",
+    "{no_key_update}": "FOR NO KEY UPDATE",
     "{update_of_d}": "FOR UPDATE OF d",
     "{skip_locked}": "FOR UPDATE SKIP LOCKED",
     "{skip_locked_p}": "FOR UPDATE OF p SKIP LOCKED",
@@ -44,6 +45,7 @@ _SQLITE = {
     "{today}": "strftime('%Y-%m-%d', 'now')",
     "{share}": "",
     "{update}": "",
+    "{no_key_update}": "",
     "{update_of_d}": "",
     "{skip_locked}": "",
     "{skip_locked_p}": "",

@@ -103,7 +103,8 @@ def _limit(owner: str, own: str | None, default: int | None) -> int | None:
 def _lock_days(session: Session, owners: Sequence[str]) -> dict[str, int]:
     rows = [{"owner": owner} for owner in owners]
     _OPEN_DAY.run(session, owners=rows)
-    return {row[0]: int(row[1]) for row in _LOCK_DAY.run(session, owners=rows)}
+    found = {row[0]: int(row[1]) for row in _LOCK_DAY.run(session, owners=rows)}
+    return dict.fromkeys(owners, 0) | found  # a day that began between the two statements has no rows yet
 
 
 def _note(session: Session, worker: str, splits: Sequence[Split], fitting: dict[str, tuple[str, int]]) -> None:

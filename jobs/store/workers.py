@@ -35,6 +35,7 @@ _DECLARE_DEAD = Sql(
 _CANCELED_AMONG = Sql(
     """SELECT d.id FROM document d JOIN {list:ids(id text)} ON d.id = ids.id WHERE d.state = 'canceled'"""
 )
+_LIVING = Sql("SELECT count(*) FROM worker WHERE state = 'alive' AND NOT drain_requested")
 _CAPACITY = Sql(
     "SELECT engine, sum(capacity), max(capacity) FROM worker WHERE state = 'alive' AND NOT drain_requested"
     " GROUP BY engine"
@@ -120,6 +121,11 @@ class Capacity:
 
     total: int
     largest: int
+
+
+def count_living(session: Session) -> int:
+    """Workers that take work, whatever they serve."""
+    return int(_LIVING.run(session).scalar_one())
 
 
 def capacities(session: Session) -> dict[str, Capacity]:

@@ -204,7 +204,7 @@ def test_a_raw_body_that_announces_too_much_is_refused_unread(http):
     assert problem(response, 413, "file_too_large")["limit"] == 1_000_000
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("kind", ["application/xml", "application/x-www-form-urlencoded", "text/plain"])
 def test_a_body_that_is_no_upload(http, kind):
     assert problem(http.post("jobs", content=PDF, headers={"Content-Type": kind}), 415, "unsupported_type")
 

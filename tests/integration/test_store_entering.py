@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 
 import pytest
 
-from jobs import lifecycle
+from jobs import dispatch, keys, lifecycle
+from jobs.dispatch import FETCH_WINDOW
 from jobs.errors import SourceForbidden
 from jobs.ids import new_job_id
 from jobs.lifecycle import NewListing, Terms
-from jobs.models import State
+from jobs.models import KeyLimits, Scope, State
 from jobs.options import JobOptions
-from jobs.store import claiming, entering, fetching
+from jobs.store import claiming, entering, fetching, submitting, usage
 from jobs.store.entering import Step
-from tests.protocol import change, document_refs, job_of, new_document, one, register, rows
+from jobs.store.submitting import Split
+from jobs.sweep import sweep_uploads
+from tests.protocol import change, document_refs, job_of, new_document, one, register, rows, submit
 
 LIMIT = 100
 
 
-def with_listings(db, *locations, documents=0, **options):
+def with_listings(db, *locations, documents=0, owner="key", **options):
     job = new_job_id()
     lifecycle.submit(
-        db, job_id=job, options=JobOptions(**options), engine="echo", vault=None, owner="key",
+        db, job_id=job, options=JobOptions(**options), engine="echo", vault=None, owner=owner,
         documents=[new_document(n) for n in range(documents)],
         listings=[NewListing("prefix", location) for location in locations],
     )  # fmt: skip
@@ -125,6 +129,34 @@ def test_documents_that_come_later_have_the_deadline_of_their_job(db):
     assert found[0][0] is not None
 
 
+def test_owners_take_turns_with_their_listings(db):
+    first = [with_listings(db, "s3://b/p/", owner="many") for _ in range(5)]
+    second = with_listings(db, "s3://b/q/", owner="one")
+    with db.read() as session:
+        found = [listing.job for listing in entering.open_listings(session, 2)]
+    assert found == [first[0], second]
+
+
+def test_a_listing_whose_job_is_late_says_so(db):
+    job = with_listings(db, "s3://b/p/", deadline_seconds=3600)
+    assert not open_listing(db, job).late
+    change(db, "UPDATE job SET deadline_at = created_at")
+    assert open_listing(db, job).late
+
+
+def test_manifests_that_are_still_read_are_known(db):
+    job = new_job_id()
+    lifecycle.submit(
+        db, job_id=job, options=JobOptions(), engine="echo", vault=None, documents=[],
+        listings=[NewListing("manifest", "uploads/m")],
+    )  # fmt: skip
+    with db.read() as session:
+        assert entering.open_manifests(session, [job, new_job_id()]) == {"uploads/m"}
+    enter(db, step_of(open_listing(db, job), "9", ended=True), 1)
+    with db.read() as session:
+        assert entering.open_manifests(session, [job]) == set()
+
+
 # --- files that are fetched
 
 
@@ -176,6 +208,55 @@ def test_a_canceled_document_is_not_fetched(db):
     assert not note(db, held)
     with db.write() as session:
         claiming.let_go(session, held)
+
+
+def test_what_was_put_by_a_link_is_swept_only_when_no_document_awaits_it(db, blobs):
+    day, key = date(2026, 1, 1), "uploads/2026-01-01/upl_{}/file"
+    awaited, forgotten = (key.format(n * 32) for n in "ab")
+    for found in (awaited, forgotten):
+        blobs.put(found, b"x")
+    new = new_document(source_url=f"upload:{awaited}", bytes=0, sha256="")
+    lifecycle.submit(db, job_id=new_job_id(), options=JobOptions(), engine="echo", vault=None, documents=[new])
+    sweep_uploads(db, blobs, day + timedelta(days=3))
+    assert [stat.key for stat in blobs.list("uploads/")] == [awaited]
+
+
+def test_one_owner_gets_half_of_what_is_fetched_at_once(db):
+    register(db)
+    documents = [new_document(source_url=f"https://a.example/{n}", bytes=0, sha256="") for n in range(40)]
+    for owner, some in (("many", documents[:30]), ("one", documents[30:])):
+        lifecycle.submit(
+            db, job_id=new_job_id(), options=JobOptions(), engine="echo", vault=None, documents=some, owner=owner
+        )
+    rung = {ref.document for ref in dispatch.choose(db).fetches}
+    mine = {document.id for document in documents[:30]}
+    assert (len(rung & mine), len(rung - mine)) == (FETCH_WINDOW // 2, FETCH_WINDOW // 2)
+    assert dispatch.choose(db).fetches == []
+
+
+# --- locks
+
+
+def test_splits_that_are_charged_and_cancels_cross_without_a_deadlock(pg):
+    worker = register(pg)
+    key, _ = keys.create(pg, "x", [Scope.SUBMIT], KeyLimits(pages_per_day=1_000_000))
+    for _ in range(25):
+        job, documents = submit(pg, 16, owner=key.id)
+        with pg.write() as session:
+            held = claiming.claim_splits(session, worker, document_refs(pg, documents))
+        splits = [Split(c.document.id, c.attempt, 3, range(1, 4)) for c in held]
+
+        def split(splits=splits):
+            with pg.write() as session:
+                usage.charge(session, worker, splits, None)
+                submitting.insert_and_seal(session, worker, splits)
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(split), pool.submit(lifecycle.cancel, pg, job)]:
+                done.result()
+        with pg.write() as session:
+            for claim in held:
+                claiming.let_go(session, claim)
 
 
 # --- retention

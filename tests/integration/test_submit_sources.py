@@ -193,6 +193,22 @@ def test_the_store_itself_is_no_source_whatever_was_granted(place):
         refused = http.post("jobs", json={"sources": [{"url": source}]})
         assert refused.status_code == 422, (source, refused.text)
         assert refused.json()["code"] == "source_forbidden"
+    # SeaweedFS takes `//` for `/`.
+    for path in (f"//mill/{stored}", "//mill/", "/mill//uploads/", "//"):
+        refused = http.post("jobs", json={"sources": [{"url": f"s3://{place.own}{path}"}]})
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request"), (path, refused.text)
+
+
+def test_what_was_granted_and_taken_away_is_not_fetched(place):
+    url = place.put("taken/a.pdf")
+    http = place.key("taken/")
+    owner = http.get("key").json()["id"]
+    lifecycle.pause(place.mill.db, owner)
+    job = http.post("jobs", json={"sources": [{"url": url}]}).json()["id"]
+    keys.grant(place.mill.db, owner, KeyGrants(sources=(f"s3://{place.bucket}/else/",)))
+    lifecycle.resume(place.mill.db, owner)
+    ended = place.mill.wait(job)
+    assert [d["error"]["code"] for d in place.documents(http, ended)] == ["source_forbidden"]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +220,8 @@ def test_the_store_itself_is_no_source_whatever_was_granted(place):
         ({"sources": [{"url": "https://a.example", "password": "x"}]}, "body.sources.0.password"),
         ({"sources": [{"url": "https://a.example"}], "options": {"engine": "none"}}, "options.engine"),
         ({"sources": [{"url": "https://a.example"}] * 1001}, "body.sources"),
+        ({"sources": [{"url": "s3://bucket/a", "etag": "a\u0000b"}]}, "body.sources.0.etag"),
+        ({"sources": [{"url": "s3://bucket/a", "etag": "a\nb"}]}, "body.sources.0.etag"),
         ({}, "body.sources"),
     ],
 )
@@ -227,12 +245,13 @@ def test_a_prefix_becomes_one_document_an_object(place):
     for name in ("a.pdf", "sub/b.pdf", "sub/c d+e%20ü.pdf", "sub/"):
         place.put(f"prefix/{name}", b"" if name.endswith("/") else pdf(1))
     place.put("prefix/empty.pdf", b"")
+    place.put("prefix/tab\tbed.pdf")
     place.put("prefixed.pdf")
     http = place.key("prefix/")
     job = place.ended(http, http.post("jobs", json={"sources": [{"url": f"s3://{place.bucket}/prefix/"}]}))
     found = {d["name"]: d["state"] for d in place.documents(http, job)}
     good = dict.fromkeys(["a.pdf", "sub/b.pdf", "sub/c d+e%20ü.pdf"], "succeeded")
-    assert found == good | {"empty.pdf": "failed"}
+    assert found == good | {"empty.pdf": "failed", "tab_bed.pdf": "failed"}
     assert job.sealed
 
 
@@ -300,6 +319,19 @@ def test_a_manifest_of_thousands_of_lines(place):
     assert http.post(f"jobs/{job}/cancel").status_code == 200
 
 
+def test_options_are_known_however_they_are_written(place):
+    http = place.key("m/")
+    url = place.put("m/o.pdf")
+    first = b'\xef\xbb\xbf{ "options" : {"metadata": {"spaced": true}}}'
+    job = place.ended(http, http.post("jobs", content=lines(first, {"url": url}), headers={"Content-Type": NDJSON}))
+    assert (job.metadata, job.documents.succeeded, job.documents.total) == ({"spaced": True}, 1, 1)
+    left = [stat.key for stat in place.mill.blobs.list("uploads/") if job.id in stat.key]
+    assert len(left) == 1, "the manifest is gone: it may name secrets"
+    for kind, body in ((NDJSON, lines({"url": url})), ("application/json", b'{"sources":[{"url":"s3://b/a"}]}')):
+        refused = http.post("jobs?priority=batch", content=body, headers={"Content-Type": kind})
+        assert (refused.status_code, refused.json()["where"]) == (400, "query.priority")
+
+
 def test_manifests_that_are_refused_whole(place):
     http = place.key("many/")
     before = place.mill.blobs.list("uploads/")
@@ -330,6 +362,8 @@ def test_a_file_that_is_put_by_a_link(place):
     assert httpx.put(made["url"], content=data).status_code == 200
     foreign = other.post("jobs", json={"sources": [{"upload": made["id"]}]})
     assert (foreign.status_code, foreign.json()["code"]) == (404, "not_found")
+    beside = other.post("jobs", json={"sources": [{"upload": made["id"]}, {"upload": "x"}, {"url": place.web.url()}]})
+    assert (beside.status_code, beside.json()["documents"]["failed"]) == (202, 2), "its neighbours go on"
     response = http.post("jobs", json={"sources": [{"upload": made["id"]}]})
     job = place.ended(http, response)
     [document] = place.documents(http, job)
