@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
@@ -13,6 +14,10 @@ from api.negotiate import ZIP, Representation, has_already
 
 REVALIDATE = "private, no-cache"
 """Keep it, but ask each time: a retry changes results and a delete ends them."""
+
+
+HAS_IT: dict[str, Any] = {"description": "The client has it already (If-None-Match)."}
+"""In the description of a route that may answer 304."""
 
 
 def etag(*parts: object) -> str:

@@ -39,6 +39,10 @@ MAX_JSON_BYTES = 1024 * 1024
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 MANIFESTS = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
+_OPTIONS_INSIDE = {"multipart/form-data": "the `options` part", "application/json": "`options`"} | dict.fromkeys(
+    MANIFESTS, "the first line"
+)
+
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
 QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
 
@@ -104,6 +108,12 @@ class Reception:
 
     async def _receive(self) -> Submission:
         kind = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in _OPTIONS_INSIDE and self._request.query_params:
+            name = next(iter(self._request.query_params))
+            raise InvalidRequest(
+                f"only raw bodies take options from the query; say them in {_OPTIONS_INSIDE[kind]}",
+                where=f"query.{name[:80]}",
+            )
         if kind == "multipart/form-data":
             options = await self._read_form(self._request.stream())
         elif kind in ("", "application/pdf", "application/octet-stream") or kind.startswith("image/"):
@@ -221,9 +231,6 @@ class Reception:
     # --- multipart
 
     async def _read_form(self, body: AsyncIterator[bytes]) -> JobOptions:
-        if self._request.query_params:
-            name = next(iter(self._request.query_params))
-            raise InvalidRequest("multipart uploads take their options from the `options` part", where=f"query.{name}")
         form = FormStream(self._request.headers["content-type"])
         options = JobOptions()
         async for chunk in body:

@@ -15,7 +15,7 @@ from api.images import PageAddress
 from api.ndjson import page_lines
 from api.paging import Cursor, Limit, cut, number_cursor
 from api.problems import StoredProblem, documented
-from api.replies import REVALIDATE, etag, not_modified
+from api.replies import HAS_IT, REVALIDATE, etag, not_modified
 from api.shapes import PageList
 from jobs.blobs import page_key
 from jobs.errors import InternalError, NotFound, ResultNotReady
@@ -71,6 +71,7 @@ def _finished_page(api: Api, job: str, document: str, number: int) -> PagePublic
     response_model=PageResult,
     responses={
         200: {"content": {"application/json": {"example": examples.PAGE}}},
+        304: HAS_IT,
         **documented(400, 404, 409, 410, 422),
     },
 )
@@ -92,7 +93,8 @@ def get_page(api: ApiDep, request: Request, job: JobId, document: DocumentId, nu
     response_class=Response,
     responses={
         200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(400, 404, 410, 422, 429),
+        304: HAS_IT,
+        **documented(400, 404, 409, 410, 422, 429),
     },
 )
 async def get_page_image(
