@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from api.complaints import complaint
+from api.headers import ALWAYS
 from jobs.errors import InternalError, InvalidRequest, NotFound, PagemillError, Problem, RequestError, ResultNotReady
 
 logger = logging.getLogger(__name__)
@@ -192,6 +193,8 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 
 
 async def _on_unexpected(_request: Request, _error: Exception) -> Response:
-    """The edge of a request. Starlette raises the error again afterwards, and the server logs it with its traceback;
-    the client learns nothing of it."""
-    return problem_response(InternalError())
+    """The edge of a request, outside of all middleware. Starlette raises the error again afterwards, the server logs it
+    with its traceback and closes the connection; the client learns nothing of it."""
+    response = problem_response(InternalError())
+    response.headers.update({**ALWAYS, "Connection": "close"})
+    return response

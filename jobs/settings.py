@@ -246,6 +246,9 @@ class ApiSettings(_Group):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8470, ge=0, le=65535)
+    api_idle_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds without a byte after which a request that is not whole is given up."
+    )
     auth: Literal["auto", "keys", "open"] = Field(
         default="auto",
         description="keys: API keys are asked for. open: never. auto: not on a loopback address where none was made.",

@@ -6,12 +6,13 @@ service's own store: other tenants' documents lie there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jobs.blobs.buckets import Location, parse_location
 from jobs.errors import DocumentError, InvalidRequest, OutputForbidden, SourceForbidden
@@ -19,6 +20,9 @@ from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
 from jobs.models import KeyGrants
 from jobs.names import display_name
 from jobs.urls import MAX_URL, parse_http_url
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Source(BaseModel):
@@ -36,6 +40,14 @@ class Source(BaseModel):
     etag: str | None = Field(
         default=None, max_length=200, description="Of an object: read only if it is still this one (`source_changed`)."
     )
+
+    @field_validator("url", "etag")
+    @classmethod
+    def _without_controls(cls, value: str | None) -> str | None:
+        """They are kept as they are, and PostgreSQL takes no NUL: one line of a manifest would stop all the others."""
+        if value is not None and _CONTROL.search(value):
+            raise ValueError("holds a control character")
+        return value
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Source:

@@ -151,7 +151,7 @@ async def stream_pages(
     request: Request,
     job: JobId,
     document: DocumentId,
-    after: Annotated[int, Query(ge=0, description="Only pages with a higher number.")] = 0,
+    after: Annotated[int, Query(ge=0, le=10_000_000, description="Only pages with a higher number.")] = 0,
     follow: Annotated[bool, Query(description="Stay until the document has ended.")] = False,
 ) -> Response:
     """One line a finished page (`PageEntry`), while the document still runs.

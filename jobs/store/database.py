@@ -91,6 +91,7 @@ def _sqlite(url: URL, settings: DatabaseSettings) -> Engine:
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url,
+        hide_parameters=True,  # an error that is logged must not tell what users sent
         pool_size=settings.database_pool,
         max_overflow=8,
         connect_args={
@@ -140,6 +141,7 @@ def _on_sqlite_begin(connection: Connection) -> None:
 def _postgresql(url: URL, settings: DatabaseSettings) -> Engine:
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=settings.database_pool,
         max_overflow=8,
         pool_timeout=10,
