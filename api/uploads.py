@@ -20,6 +20,7 @@ from api.deps import Api
 from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
 from api.problems import invalid
+from jobs import lifecycle
 from jobs.blobs import BlobStore, BlobWriter, upload_key
 from jobs.blobs.buckets import Location
 from jobs.errors import FileTooLarge, InvalidRequest, NotFound, UnsupportedType, UploadIncomplete
@@ -225,6 +226,7 @@ class Reception:
                 await anyio.to_thread.run_sync(manifest.abort, error)
             raise
         await anyio.to_thread.run_sync(manifest.close, limiter=self._api.upload_threads)
+        self.intake.manifests.append(key)
         self._listings.append(NewListing("manifest", key))
         return options
 
@@ -401,6 +403,7 @@ def check_metadata(options: JobOptions) -> JobOptions:
         raise InvalidRequest("metadata holds what JSON has no number for", where="options.metadata") from None
     if size > MAX_METADATA_BYTES:
         raise InvalidRequest("metadata is too long", where="options.metadata", limit=MAX_METADATA_BYTES, actual=size)
+    lifecycle.check_metadata(options)
     return options
 
 
