@@ -21,7 +21,6 @@ from jobs.models import KeyGrants
 from jobs.names import display_name
 from jobs.urls import MAX_URL, parse_http_url
 
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -1,4 +1,4 @@
-"""What strangers send: names, texts, JSON and forms that were made to do harm. On both databases, with a real server."""
+"""What strangers send: names, texts, JSON and forms that were made to do harm. A real server, on both databases."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_no_name_leads_out_of_an_archive(http, named, tmp_path):
     with zipfile.ZipFile(io.BytesIO(http.get(f"jobs/{job}/result?format=zip").content)) as archive:
         members = archive.namelist()
         archive.extractall(tmp_path / "here")
-    assert [p for p in tmp_path.iterdir()] == [tmp_path / "here"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "here"]
     assert len(members) == len({m.casefold() for m in members}) == 1 + 3 * len(NAMES)
     for member in members:
         for path in (PurePosixPath(member), PureWindowsPath(member)):
