@@ -77,7 +77,12 @@ class Reply:
     def redirect(self) -> str | None:
         """Where the answer points instead, as an absolute URL that is still to be checked; `stream` does so."""
         location = self.headers.get("location")
-        return urljoin(self.url, location) if location and self.status_code in _REDIRECTS else None
+        if not location or self.status_code not in _REDIRECTS:
+            return None
+        try:
+            return urljoin(self.url, location)
+        except ValueError:  # half an IPv6 address: no URL, as whoever follows it is told
+            return location
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as it was sent, never decoded. Raises OutboundFailed, also where the request's time is over, and
