@@ -19,7 +19,7 @@ from jobs.errors import DocumentError, InvalidRequest, OutputForbidden, SourceFo
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
 from jobs.models import KeyGrants
 from jobs.names import display_name
-from jobs.urls import MAX_URL, parse_http_url
+from jobs.urls import MAX_URL, parse_http_url, shown
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -148,15 +148,15 @@ def remote_document(
     `source_key`: where its file will lie; `web`: whether https:// is served at all.
     """
     assert source.url is not None
-    shown = source.url.partition("?")[0].partition("#")[0]
-    name = display_name(source.name or unquote(shown.rstrip("/").rpartition("/")[2]), "document")
+    origin = shown(source.url)
+    name = display_name(source.name or unquote(origin.rstrip("/").rpartition("/")[2]), "document")
     error: DocumentError | InvalidRequest | None = None
     try:
         location = location_of(source, where)
         if location is not None:
             check_source(location, grants)
         elif not web:
-            raise SourceForbidden("this server fetches nothing from the web (PAGEMILL_WEB_SOURCES)", where=shown)
+            raise SourceForbidden("this server fetches nothing from the web (PAGEMILL_WEB_SOURCES)", where=origin)
     except (DocumentError, InvalidRequest) as found:
         error = found
     return NewDocument(
@@ -169,5 +169,5 @@ def remote_document(
         error=error,
         source_url=source.url if error is None else None,
         source_etag=source.etag,
-        origin=shown[:MAX_URL],
+        origin=origin[:MAX_URL],
     )

@@ -77,8 +77,12 @@ def open_database(settings: DatabaseSettings) -> Database:
     """A Database by URL: `sqlite:///path` or `postgresql+psycopg://…`. Opens no connection yet."""
     try:
         url = make_url(settings.database_url)
-    except (ArgumentError, ValueError) as error:
-        raise InvalidRequest(f"not a database URL: {error}", where="PAGEMILL_DATABASE_URL") from None
+    except (ArgumentError, ValueError):  # which may tell a piece of the password
+        raise InvalidRequest(
+            "not a database URL; write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters"
+            " of a password percent-encoded",
+            where="PAGEMILL_DATABASE_URL",
+        ) from None
     if url.get_backend_name() == "sqlite":
         return Database(_sqlite(url, settings))
     if url.get_backend_name() == "postgresql":

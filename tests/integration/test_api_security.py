@@ -14,6 +14,7 @@ import pytest
 from jobs import keys
 from jobs.models import PageState, Scope
 from tests.api_server import PDF, ApiServer, files, finish
+from tests.protocol import change
 
 MIB = 1 << 20
 HTML = "<script>alert(1)</script>"
@@ -317,6 +318,28 @@ def test_a_manifest_that_makes_no_job_is_not_kept(server, http):
     refused(other, 422, "idempotency_mismatch")
     refused(http.post("jobs", content=b'{"options":{"metadata":{"a":1e999}}}\n' + line, headers=NDJSON))
     assert server.objects("uploads/") == left
+
+
+# --- uploads by link
+
+
+def test_an_upload_that_expired_or_is_anothers_is_not_there(server, http):
+    database = server.database()
+    _, secret = keys.create(database, "somebody", [Scope.SUBMIT, Scope.READ])
+    mine = http.post("uploads", json={"bytes": len(PDF)}).json()["id"]
+    with server.client(headers={"Authorization": f"Bearer {secret}"}) as other:
+        refused(other.put(f"uploads/{mine}", content=PDF), 404, "not_found")
+        assert http.put(f"uploads/{mine}", content=PDF).status_code == 204
+        theirs, absent = (
+            other.post("jobs", json={"sources": [{"upload": upload}]}) for upload in (mine, "upl_" + "0" * 32)
+        )
+        told = refused(theirs, 404, "not_found") | {"detail": "", "where": ""}
+        assert told == refused(absent, 404, "not_found") | {"detail": "", "where": ""}
+    assert http.post("jobs", json={"sources": [{"upload": mine}]}).status_code == 202
+    change(database, "UPDATE upload SET expires_at = created_at WHERE id = :id", id=mine)
+    refused(http.put(f"uploads/{mine}", content=PDF), 404, "not_found")
+    refused(http.post("jobs", json={"sources": [{"upload": mine}]}), 404, "not_found")
+    database.dispose()
 
 
 # --- forms
