@@ -178,8 +178,12 @@ def list_jobs(
 @router.get(
     "/{job}", responses={200: {"content": {"application/json": {"example": examples.JOB}}}, **documented(404, 410)}
 )
-def get_job(api: ApiDep, job: JobId) -> JobPublic:
+async def get_job(api: ApiDep, job: JobId) -> JobPublic:
     """One job with its counts."""
+    return await anyio.to_thread.run_sync(_get_job, api, job)
+
+
+def _get_job(api: Api, job: str) -> JobPublic:
     with api.database.read() as session:
         return reading.get_job(session, job)
 

