@@ -1,4 +1,4 @@
-"""A file of 1 GiB by each of the three ways in, into a directory and into SeaweedFS: the server's memory, and the time."""
+"""A file of 1 GiB by each of the three ways in, into a directory and into SeaweedFS: memory of the server, and time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import httpx
 import psutil
@@ -36,7 +37,7 @@ class Resident:
         while not self._ended.wait(0.02):
             self.most = max(self.most, self._process.memory_info().rss)
 
-    def __enter__(self) -> Resident:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
