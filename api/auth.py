@@ -28,6 +28,7 @@ Mode = Literal["auto", "keys", "open"]
 FRESH = 3.0
 """Seconds for which a key's look-up counts: how long a revoked key still opens a server."""
 _REMEMBERED = 10_000
+_MOMENT = 0.5
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]@/]+)(?::\d+)?")  # urlsplit takes the part in brackets of `[::1].evil`
 
 
@@ -107,6 +108,10 @@ class Doorkeeper:
         _check_same_site(host, origin, site)
         return self._anybody
 
+    def remembers(self, token: str | None) -> bool:
+        """Whether `admit` answers at once, without asking the database."""
+        return self._any.is_fresh("") if token is None else self._found.is_fresh(token)
+
     def _look_up(self, token: str) -> Principal | None:
         key = keys.find(self._database, token)
         if key is None:
@@ -124,6 +129,12 @@ class _Recent(Generic[T]):
         self._clock = clock
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, tuple[float, T]] = OrderedDict()
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether `get` will not ask, now and in the next moment."""
+        with self._lock:
+            known = self._answers.get(name)
+        return known is not None and self._clock() + _MOMENT < known[0]
 
     def get(self, name: str, ask: Callable[[], T]) -> T:
         with self._lock:

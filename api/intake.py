@@ -34,6 +34,8 @@ class Intake:
 
     def __init__(self, blobs: BlobStore, limits: LimitSettings, threads: anyio.CapacityLimiter) -> None:
         self.documents: list[NewDocument] = []
+        self.manifests: list[str] = []
+        """Keys of what was stored beside them."""
         self._blobs = blobs
         self._limits = limits
         self._threads = threads
@@ -73,7 +75,7 @@ class Intake:
         try:
             if self._file is not None:
                 self._file.abort(reason)
-            self._blobs.delete([d.source_key for d in self.documents if d.error is None])
+            self._blobs.delete([*(d.source_key for d in self.documents if d.error is None), *self.manifests])
         except ServiceError as error:
             logger.warning("an abandoned upload is left to the sweeper: %s", error, extra={"action": "upload_left"})
 

@@ -19,6 +19,7 @@ from api.backlog import Backlog
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
+from api.patience import IdleLimit, patient_protocol
 from api.rates import Rates
 from api.routes import documents, inbox, jobs, pages, results, service, uploads, webhooks
 from api.version import VERSION
@@ -113,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     problems.install(app)
     openapi.install(app)
+    app.add_middleware(IdleLimit, seconds=settings.api.api_idle_timeout)
     app.add_middleware(SecurityHeaders)
     return app
 
@@ -217,6 +219,7 @@ def serve(
         log_level="info",
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        http=patient_protocol(settings.api.api_idle_timeout),
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config, app, on_ready)

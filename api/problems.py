@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from api.complaints import complaint
+from api.headers import ALWAYS
 from jobs.errors import InternalError, InvalidRequest, NotFound, PagemillError, Problem, RequestError, ResultNotReady
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5
 """Seconds, where an error that asks for patience names none."""
+_PATIENT = frozenset({429, 503})
+"""Statuses that always say when to come again."""
 
 
 class MethodNotAllowed(RequestError):
@@ -114,7 +117,10 @@ class StoredProblem(Exception):
 
 def stored_problem(problem: Problem) -> Response:
     """The answer where a failed document or page is asked for: the very problem that stands in its row."""
-    return _response(problem, {"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if problem.status in _PATIENT:  # a day's quota that was used up
+        headers["Retry-After"] = str(RETRY_AFTER)
+    return _response(problem, headers)
 
 
 def _response(problem: Problem, headers: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Response:
@@ -127,7 +133,7 @@ def _retry_after(error: PagemillError) -> int | None:
         return max(1, error.retry_after)
     if isinstance(error, ResultNotReady):
         return 2
-    return RETRY_AFTER if error.status in (429, 503) else None
+    return RETRY_AFTER if error.status in _PATIENT else None
 
 
 def invalid(error: ValidationError, where: str) -> InvalidRequest:
@@ -187,6 +193,8 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 
 
 async def _on_unexpected(_request: Request, _error: Exception) -> Response:
-    """The edge of a request. Starlette raises the error again afterwards, and the server logs it with its traceback;
-    the client learns nothing of it."""
-    return problem_response(InternalError())
+    """The edge of a request, outside of all middleware. Starlette raises the error again afterwards, the server logs it
+    with its traceback and closes the connection; the client learns nothing of it."""
+    response = problem_response(InternalError())
+    response.headers.update({**ALWAYS, "Connection": "close"})
+    return response

@@ -87,7 +87,7 @@ class NewUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bytes: int = Field(ge=1)
+    bytes: int = Field(ge=1, le=2**63 - 1)
     """Exactly so many."""
     name: str = Field(default="document", max_length=1000)
 

@@ -21,6 +21,7 @@ from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
 from api.problems import invalid
 from api.shapes import JsonSubmission
+from jobs import lifecycle
 from jobs.blobs import BlobStore, BlobWriter, upload_key
 from jobs.blobs.buckets import Location, parse_prefix
 from jobs.errors import FileTooLarge, InvalidRequest, NotFound, RequestError, UnsupportedType, UploadIncomplete
@@ -49,6 +50,10 @@ MAX_JSON_BYTES = 1024 * 1024
 """Of a submission that names its sources; more go into a manifest."""
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 MANIFESTS = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+_OPTIONS_INSIDE = {"multipart/form-data": "the `options` part", "application/json": "`options`"} | dict.fromkeys(
+    MANIFESTS, "the first line"
+)
 
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
 QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
@@ -107,6 +112,12 @@ class Reception:
 
     async def _receive(self) -> Submission:
         kind = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in _OPTIONS_INSIDE and self._request.query_params:
+            name = next(iter(self._request.query_params))
+            raise InvalidRequest(
+                f"only raw bodies take options from the query; say them in {_OPTIONS_INSIDE[kind]}",
+                where=f"query.{name[:80]}",
+            )
         if kind == "multipart/form-data":
             options = await self._read_form(self._request.stream())
         elif kind in ("", "application/pdf", "application/octet-stream") or kind.startswith("image/"):
@@ -236,15 +247,13 @@ class Reception:
                 await anyio.to_thread.run_sync(manifest.abort, error)
             raise
         await anyio.to_thread.run_sync(manifest.close, limiter=self._api.upload_threads)
+        self.intake.manifests.append(key)
         self._listings.append(NewListing("manifest", key))
         return options
 
     # --- multipart
 
     async def _read_form(self, body: AsyncIterator[bytes]) -> JobOptions:
-        if self._request.query_params:
-            name = next(iter(self._request.query_params))
-            raise InvalidRequest("multipart uploads take their options from the `options` part", where=f"query.{name}")
         form = FormStream(self._request.headers["content-type"])
         options = JobOptions()
         async for chunk in body:
@@ -425,6 +434,7 @@ def check_metadata(options: JobOptions) -> JobOptions:
         raise InvalidRequest("metadata holds what JSON has no number for", where="options.metadata") from None
     if size > MAX_METADATA_BYTES:
         raise InvalidRequest("metadata is too long", where="options.metadata", limit=MAX_METADATA_BYTES, actual=size)
+    lifecycle.check_metadata(options)
     return options
 
 

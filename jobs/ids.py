@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from uuid_utils import uuid7
 
-_ID = re.compile(r"^(job|doc|wrk|key|upl|evt|whs)_[0-9a-f]{32}$")
+_ID = re.compile(r"(job|doc|wrk|key|upl|evt|whs)_[0-9a-f]{32}")
 
 
 def _new(prefix: str) -> str:
@@ -50,4 +50,4 @@ def day_of(id_: str) -> date:
 
 def is_id(text: str, prefix: str) -> bool:
     """Whether `text` has the form of an id with this prefix, so that it may stand in an object key."""
-    return bool(_ID.match(text)) and text.startswith(prefix + "_")
+    return bool(_ID.fullmatch(text)) and text.startswith(prefix + "_")

@@ -211,7 +211,7 @@ def _new_job(
         "priority": _CLASSES[options.priority],
         "owner": owner,
         "options": options.stored(),
-        "metadata": _checked_metadata(options),
+        "metadata": check_metadata(options),
         "password": _sealed_password(options, vault),
         "deadline_seconds": options.deadline_seconds or terms.deadline,
         "retention_seconds": options.retention_seconds or terms.retention,
@@ -219,7 +219,8 @@ def _new_job(
     }
 
 
-def _checked_metadata(options: JobOptions) -> dict[str, object]:
+def check_metadata(options: JobOptions) -> dict[str, object]:
+    """The metadata. Raises InvalidRequest where it cannot be kept."""
     try:
         size = len(orjson.dumps(options.metadata))
     except (TypeError, ValueError) as error:  # orjson: integers beyond 64 bits, too deep

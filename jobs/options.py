@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from jobs.errors import InvalidPageRange
 from jobs.results import FURNITURE, Label
@@ -18,7 +18,7 @@ VlTask = Literal["ocr", "table", "formula", "chart", "seal", "spotting"]
 TextSource = Literal["auto", "ocr", "layer"]
 """auto: a PDF page's own text where it can be trusted, else OCR; ocr: always read the image; layer: never."""
 
-_RANGE = re.compile(r"^\d*(-\d*)?$")
+_RANGE = re.compile(r"[0-9]*(-[0-9]*)?")
 
 
 EchoFault = Literal[
@@ -29,13 +29,16 @@ EchoFault = Literal[
 block: the engine's loop stands still for good."""
 
 
+_EchoPage = Annotated[str, StringConstraints(pattern=r"^(\*|[0-9]{1,8})$")]
+
+
 class EchoOptions(BaseModel):
     """Programmed behaviour of the echo engine, by page number; "*" stands for every page."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    seconds: dict[str, float] = Field(default_factory=dict, description="How long the page takes.")
-    faults: dict[str, EchoFault] = Field(default_factory=dict)
+    seconds: dict[_EchoPage, float] = Field(default_factory=dict, description="How long the page takes.")
+    faults: dict[_EchoPage, EchoFault] = Field(default_factory=dict)
     render: bool = Field(default=False, description="Render the page and report its image.")
     layer: bool = Field(default=False, description="With render: report the lines of the PDF's own text as well.")
 
@@ -178,6 +181,21 @@ class JobOptions(PageOptions):
             parse_page_ranges(value)
         return value
 
+    @field_validator("metadata")
+    @classmethod
+    def _check_metadata(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """PostgreSQL keeps a NUL in JSON and then fails on whoever looks inside."""
+        found: list[Any] = [value]
+        while found:  # no recursion: how deep it goes is the sender's choice
+            item = found.pop()
+            if isinstance(item, str) and "\0" in item:
+                raise ValueError("holds a NUL character, which no database keeps")
+            if isinstance(item, dict):
+                found += [*item, *item.values()]
+            elif isinstance(item, list):
+                found += item
+        return value
+
     def stored(self) -> dict[str, Any]:
         """What is kept with the job and echoed: everything but secrets, metadata and priority."""
         return self.model_dump(mode="json", exclude={"password", "metadata", "priority", "engine"}, exclude_none=True)
@@ -192,7 +210,7 @@ def parse_page_ranges(text: str) -> list[tuple[int, int | None]]:
     """`"1-3,8-"` -> `[(1, 3), (8, None)]`. Bounds are inclusive; None means to the end. Raises ValueError."""
     ranges: list[tuple[int, int | None]] = []
     for part in text.replace(" ", "").split(","):
-        if not part or part == "-" or not _RANGE.match(part):
+        if not part or part == "-" or not _RANGE.fullmatch(part):
             raise ValueError(f"{part!r} is no page range; write 1-3,8-")
         first_text, dash, last_text = part.partition("-")
         first = int(first_text) if first_text else 1

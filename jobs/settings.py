@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,10 +34,19 @@ class DatabaseSettings(_Group):
     database_busy_timeout: float = Field(default=10.0, gt=0, description="SQLite: how long a writer waits its turn.")
 
 
+def _broker_url(value: str) -> str:
+    try:
+        for part in value.split(";"):  # of several Sentinels
+            _ = urlsplit(part).port
+    except ValueError:  # which tells a piece of the password
+        raise ValueError("this is no URL; special characters of a password must be percent-encoded") from None
+    return value
+
+
 class BrokerSettings(_Group):
     """The doorbell: Redis or Valkey."""
 
-    broker_url: str = "redis://127.0.0.1:6379/0"
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = "redis://127.0.0.1:6379/0"
     broker_prefix: str = Field(default="pagemill:", description="Prefix of every key in Redis.")
 
 
@@ -246,6 +256,9 @@ class ApiSettings(_Group):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8470, ge=0, le=65535)
+    api_idle_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds without a byte after which a request that is not whole is given up."
+    )
     auth: Literal["auto", "keys", "open"] = Field(
         default="auto",
         description="keys: API keys are asked for. open: never. auto: not on a loopback address where none was made.",

@@ -6,20 +6,23 @@ service's own store: other tenants' documents lie there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jobs.blobs.buckets import Location, parse_location, parse_prefix
 from jobs.errors import DocumentError, InvalidRequest, OutputForbidden, SourceForbidden
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
 from jobs.models import KeyGrants
 from jobs.names import display_name
-from jobs.urls import MAX_URL, parse_http_url
+from jobs.urls import MAX_URL, parse_http_url, shown
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Source(BaseModel):
@@ -40,6 +43,14 @@ class Source(BaseModel):
         pattern="^[!-~]*$",
         description="Of an object: read only if it is still this one (`source_changed`).",
     )
+
+    @field_validator("url", "etag")
+    @classmethod
+    def _without_controls(cls, value: str | None) -> str | None:
+        """They are kept as they are, and PostgreSQL takes no NUL: one line of a manifest would stop all the others."""
+        if value is not None and _CONTROL.search(value):
+            raise ValueError("holds a control character")
+        return value
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Source:
@@ -146,15 +157,15 @@ def remote_document(
     `source_key`: where its file will lie; `web`: whether https:// is served at all.
     """
     assert source.url is not None
-    shown = source.url.partition("?")[0].partition("#")[0]
-    name = display_name(source.name or unquote(shown.rstrip("/").rpartition("/")[2]), "document")
+    origin = shown(source.url)
+    name = display_name(source.name or unquote(origin.rstrip("/").rpartition("/")[2]), "document")
     error: DocumentError | InvalidRequest | None = None
     try:
         location = location_of(source, where)
         if location is not None:
             check_source(location, grants)
         elif not web:
-            raise SourceForbidden("this server fetches nothing from the web (PAGEMILL_WEB_SOURCES)", where=shown)
+            raise SourceForbidden("this server fetches nothing from the web (PAGEMILL_WEB_SOURCES)", where=origin)
     except (DocumentError, InvalidRequest) as found:
         error = found
     return NewDocument(
@@ -167,5 +178,5 @@ def remote_document(
         error=error,
         source_url=source.url if error is None else None,
         source_etag=source.etag,
-        origin=shown[:MAX_URL],
+        origin=origin[:MAX_URL],
     )

@@ -63,6 +63,13 @@ def parse_http_url(text: str) -> HttpUrl:
     return HttpUrl(scheme, host, port or _PORTS[scheme], _encoded((parts.path or "/") + query))
 
 
+def shown(url: str) -> str:
+    """The URL, be it one or not, without what may be a secret: user name and password, query and fragment."""
+    head, slashes, rest = url.partition("?")[0].partition("#")[0].partition("//")
+    authority, slash, path = rest.partition("/")
+    return head + slashes + authority.rpartition("@")[2] + slash + path
+
+
 def _host(authority: str) -> str:
     """Not urlsplit's: it takes the part in brackets of `[::1].evil`, and tells nothing of the rest."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d*)?", authority)

@@ -36,6 +36,7 @@ from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
 from jobs.store.fetching import Remote
+from jobs.urls import shown
 from workers.hands import Hands
 from workers.listing import Reach
 from workers.outbound import Outbound, OutboundFailed, OutboundRefused, OutboundTooLarge, Reply
@@ -267,11 +268,6 @@ def _read(reply: Reply, file: IncomingFile) -> NewDocument:
         file.abort(error)
         raise
     return document if document.error is None else replace(document, sha256="")
-
-
-def shown(url: str) -> str:
-    """A URL without its query, which may hold a secret."""
-    return url.partition("?")[0].partition("#")[0]
 
 
 def _about(claim: ClaimedDocument, action: str) -> dict[str, str]:

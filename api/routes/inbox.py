@@ -34,13 +34,13 @@ _BODY = {
 }
 
 
-def _event_sender(api: ApiDep, request: Request) -> None:
+async def _event_sender(api: ApiDep, request: Request) -> None:
     """PAGEMILL_INBOX_EVENTS_TOKEN, or a key with the scope `admin`."""
     scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
     own = api.events_token
     if own is not None and scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), own.encode()):
         return
-    require(principal_of(api, request), [Scope.ADMIN])
+    require(await principal_of(api, request), [Scope.ADMIN])
 
 
 async def _hints(api: ApiDep, request: Request) -> list[Hint]:

@@ -89,6 +89,7 @@ def _finished_page(api: Api, job: str, document: str, number: int) -> PagePublic
     response_model=PageResult,
     responses={
         200: {"content": {"application/json": {"example": examples.PAGE}}},
+        **UNCHANGED,
         **documented(400, 404, 409, 410, 422),
     },
 )
@@ -110,7 +111,8 @@ def get_page(api: ApiDep, request: Request, job: JobId, document: DocumentId, nu
     response_class=Response,
     responses={
         200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(400, 404, 410, 422, 429),
+        **UNCHANGED,
+        **documented(400, 404, 409, 410, 422, 429),
     },
 )
 async def get_page_image(
@@ -167,7 +169,7 @@ async def stream_pages(
     request: Request,
     job: JobId,
     document: DocumentId,
-    after: Annotated[int, Query(ge=0, description="Only pages with a higher number.")] = 0,
+    after: Annotated[int, Query(ge=0, le=10_000_000, description="Only pages with a higher number.")] = 0,
     follow: Annotated[bool, Query(description="Stay until the document has ended.")] = False,
 ) -> Response:
     """One line a finished page (`PageEntry`), while the document still runs.

@@ -11,7 +11,7 @@ from api.archive import zip_stream
 from api.deps import Api, ApiDep, DocumentId, JobId
 from api.negotiate import ALL, JSON, MARKDOWN, TEXT, ZIP, Representation, choose
 from api.problems import documented
-from api.replies import REVALIDATE, etag, not_modified, result_headers, stream_reply
+from api.replies import REVALIDATE, UNCHANGED, etag, not_modified, result_headers, stream_reply
 from jobs.models import JobPublic
 
 router = APIRouter(prefix="/jobs/{job}", tags=["results"])
@@ -30,8 +30,9 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             ZIP.media_type: _BINARY,
         },
     },
-    304: {"description": "The client has it already (If-None-Match)."},
-    **documented(400, 404, 406, 409, 410, 422),
+    **UNCHANGED,
+    # 413, 415, 422 and 429 of a document that failed: its own problem.
+    **documented(400, 404, 406, 409, 410, 413, 415, 422),
 }
 
 
@@ -85,7 +86,7 @@ def _job_reply(api: Api, request: Request, job: JobPublic, representation: Repre
 @router.get(
     "/documents/{document}/figures/{name}",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": _BINARY}}, **documented(404, 410)},
+    responses={200: {"content": {"image/jpeg": _BINARY}}, **UNCHANGED, **documented(400, 404, 410)},
 )
 def get_figure(
     api: ApiDep, request: Request, job: JobId, document: DocumentId, name: Annotated[str, Path(max_length=255)]

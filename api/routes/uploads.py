@@ -62,7 +62,7 @@ def _place(api: Api, owner: str, wanted: NewUpload) -> UploadPlace:
     )
 
 
-def _upload_id(upload: Annotated[str, Path(description="`upl_…`")]) -> str:
+async def _upload_id(upload: Annotated[str, Path(description="`upl_…`")]) -> str:
     if not is_id(upload, "upl"):
         raise NotFound(f"there is no upload {upload[:80]!r}", where="upload")
     return upload

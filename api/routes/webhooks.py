@@ -17,7 +17,7 @@ from jobs.models import Scope, WebhookEvent, WebhookEventType, WebhookPublic
 router = APIRouter(prefix="/jobs/{job}/webhooks", tags=["webhooks"])
 
 
-def _signer(principal: PrincipalDep) -> None:
+async def _signer(principal: PrincipalDep) -> None:
     require(principal, [Scope.SUBMIT])
 
 

@@ -1,14 +1,17 @@
-"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md. Without names, all of them."""
+"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md and docs/load.md. Without names, all of them."""
 
 from __future__ import annotations
 
 import sys
 
 from tests.bench import (
+    big_upload,
     control_plane,
     cpu_engine,
     dispatching,
     fairness,
+    front_door,
+    frozen_redis,
     inbox,
     processes,
     recogniser,
@@ -29,6 +32,9 @@ BENCHMARKS = {
     "inbox-some": lambda: inbox.run(objects=5000),
     "timers": timers.run,
     "waits": waits.run,
+    "front-door": front_door.run,
+    "big-upload": big_upload.run,
+    "frozen-redis": frozen_redis.run,
     "soak-echo": soak.echo,
     "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,

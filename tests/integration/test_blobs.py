@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from jobs.blobs import BlobMissing, BlobStore, open_store
 from jobs.errors import InvalidRequest
 from jobs.settings import BlobSettings
+from tests.processes import wait_until
 from tests.services import SeaweedFS
 
 ROOT = Path(__file__).parents[2]
@@ -339,6 +341,23 @@ def test_a_link_opens_for_anybody(ground):
     for seconds in (0, 604_801):
         with pytest.raises(InvalidRequest):
             ground.store.presign("scan", seconds)
+
+
+def test_links_expire(seaweedfs):
+    seaweedfs.create_bucket(BUCKET)
+    store = open_store(seaweedfs.settings(BUCKET, "links"))
+    store.put("page", b"page")
+    get, put = store.presign("page", 1), store.presign_put("late", 1, 4)
+    longer = re.sub(r"X-Amz-Expires=1\b", "X-Amz-Expires=999", get)
+    assert longer != get
+    wait_until(lambda: httpx.get(get).status_code == 403, "the link to expire")
+    assert httpx.get(longer).status_code == 403, "the time is signed"
+    wait_until(lambda: httpx.put(put, content=b"late").status_code == 403, "the other link to expire")
+    # What it took in its second is there, and nothing later replaces it.
+    assert httpx.put(put, content=b"evil").status_code == 403
+    assert store.stat("late") is None or store.get("late") == b"late"
+    store.delete(["page", "late"])
+    store.close()
 
 
 def test_links_name_the_public_endpoint(seaweedfs):

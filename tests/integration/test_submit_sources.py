@@ -283,6 +283,8 @@ def test_a_bad_line_fails_its_document_alone(place):
         {"upload": "upl_" + "0" * 32},
         {"url": f"s3://{place.bucket}/m/"},
         b'{"url": "' + b"x" * 40_000 + b'"}',
+        {"url": f"s3://{place.bucket}/m/a\0.pdf"},
+        {"url": url, "etag": "\0"},
         {"url": url, "name": "last"},
     )
     job = place.ended(http, http.post("jobs", content=body, headers={"Content-Type": NDJSON}))
@@ -298,6 +300,9 @@ def test_a_bad_line_fails_its_document_alone(place):
         ("line 6", bad, "line 6"),
         ("line 7", bad, "line 7"),
         ("line 8", bad, "line 8"),
+        # PostgreSQL takes no NUL: the whole manifest was begun again and again.
+        ("line 9", bad, "line 9"),
+        ("line 10", bad, "line 10"),
         ("last", None, None),
     ]
 

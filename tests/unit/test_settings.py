@@ -12,6 +12,7 @@ from jobs.errors import InvalidRequest
 from jobs.settings import (
     GROUPS,
     BlobSettings,
+    BrokerSettings,
     ClientSettings,
     DatabaseSettings,
     EngineSettings,
@@ -23,6 +24,7 @@ from jobs.settings import (
     known_variables,
     load,
 )
+from jobs.store.database import open_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,3 +154,31 @@ def test_only_settings_read_the_environment():
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
     }
     assert reading == {"jobs/settings.py"}
+
+
+@pytest.mark.parametrize(
+    ("group", "variable", "value"),
+    [
+        (BrokerSettings, "PAGEMILL_BROKER_URL", "redis://:s3/cret@127.0.0.1:6379/0"),
+        (BrokerSettings, "PAGEMILL_BROKER_URL", "sentinel://:s3cret@one:26379;sentinel://:s3cret@two:s3cret"),
+        (BlobSettings, "PAGEMILL_STORE_URL", "https://key:s3cret@host/"),
+    ],
+)
+def test_a_wrong_setting_is_not_told_with_the_secret_in_it(monkeypatch, group, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidRequest) as raised:
+        load(group)
+    assert "s3" not in raised.value.detail.replace("s3://", "")
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:s3cret:5@host:s3cret/db", "s3cret", "mysql://u:s3cret@host/db"])
+def test_nor_is_a_wrong_database_url(url):
+    with pytest.raises(InvalidRequest) as raised:
+        open_database(DatabaseSettings(database_url=url))
+    assert "s3cret" not in raised.value.detail
+
+
+def test_several_sentinels_are_one_broker(monkeypatch):
+    url = "sentinel://:x@one:26379/0;sentinel://:x@two:26379/0"
+    monkeypatch.setenv("PAGEMILL_BROKER_URL", url)
+    assert load(BrokerSettings).broker_url == url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobs.errors import InvalidRequest
-from jobs.urls import MAX_URL, check_http_url, parse_http_url
+from jobs.urls import MAX_URL, check_http_url, parse_http_url, shown
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,19 @@ def test_what_is_no_url_for_us(text):
 
 def test_only_the_origin_is_shown():
     assert parse_http_url("https://example.org/T0K3N?key=secret").origin == "https://example.org"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://example.org/a.pdf?token=x#y", "https://example.org/a.pdf"),
+        ("https://user:secret@example.org:8443/a.pdf", "https://example.org:8443/a.pdf"),
+        ("https://user:sec@ret@example.org", "https://example.org"),
+        ("s3://bucket/a@b/c.pdf", "s3://bucket/a@b/c.pdf"),
+        ("//user:secret@example.org/", "//example.org/"),
+        ("x?secret", "x"),
+        ("", ""),
+    ],
+)
+def test_what_is_shown_of_a_url_is_no_secret(url, told):
+    assert shown(url) == told
