@@ -61,6 +61,7 @@ class Source(BaseModel):
         return self
 
 
+_MEANT_AS_OPTIONS = re.compile(rb'\s*\{\s*"options"')
 BOM = b"\xef\xbb\xbf"
 """How some editors begin a file."""
 
@@ -114,10 +115,11 @@ def _touches(location: Location, places: Sequence[Location]) -> bool:
 
 def is_options(line: bytes) -> bool:
     """Whether a manifest's first line holds the job's options and is no source."""
+    line = line.removeprefix(BOM)
     try:
-        found = orjson.loads(line.removeprefix(BOM))
+        found = orjson.loads(line)
     except ValueError:
-        return False
+        return _MEANT_AS_OPTIONS.match(line) is not None
     return isinstance(found, dict) and "options" in found
 
 

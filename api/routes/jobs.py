@@ -214,11 +214,23 @@ async def get_job(api: ApiDep, request: Request, job: JobId) -> Response:
     return await job_answer(api, request, job)
 
 
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {
+        "event": {"type": "string", "enum": ["job", "end", "gone"]},
+        "id": {"type": "string"},
+        "data": {"type": "string", "description": "JSON: a Job, or a Problem where the event is `gone`."},
+        "retry": {"type": "integer"},
+    },
+}
+
+
 @router.get(
     "/{job}/events",
     response_class=Response,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": examples.EVENTS}}},
+        200: {"content": {"text/event-stream": {"schema": _EVENT, "example": examples.EVENTS}}},
         204: {"description": "The client was told of the job's end (Last-Event-ID): nothing more will come."},
         **documented(404, 410),
     },

@@ -119,6 +119,8 @@ def states_for(case):
         return "to delete", "deleted"
     if case.path.endswith("/cancel"):
         return "to cancel", "deleted"
+    if case.path.endswith("/events"):
+        return "finished", "partial", "refused", "deleted"  # what has not ended goes on for minutes
     return "queued", "running", "partial", "refused", "deleted", *["finished"] * 4
 
 

@@ -12,6 +12,7 @@ from jobs import lifecycle
 from jobs.blobs import Places
 from jobs.ids import new_job_id
 from jobs.lifecycle import UNKNOWN_TYPE
+from jobs.models import KeyGrants
 from jobs.options import JobOptions
 from jobs.settings import BlobSettings, LimitSettings, OutboundSettings
 from jobs.store import reading
@@ -20,6 +21,7 @@ from tests.protocol import document_refs, new_document, one, register
 from tests.receiver import HOST, Answer, Receiver
 from workers.fetch import MAX_REDIRECTS, Fetcher
 from workers.hands import Hands
+from workers.listing import Reach
 from workers.outbound import Outbound, resolve_host
 from workers.retries import Backoff
 
@@ -49,7 +51,8 @@ def fetched(db, blobs):
         outbound = Outbound(OutboundSettings(outbound_allow=allow, outbound_http=True), resolve=resolve)
         with ThreadPoolExecutor(4) as threads:
             fetcher = Fetcher(
-                db, blobs, Places(BlobSettings()), outbound, LimitSettings(), Backoff(1, 1, 1), Hands(), threads,
+                db, blobs, Places(BlobSettings()), outbound, Reach(KeyGrants(), (), web=True),
+                LimitSettings(), Backoff(1, 1, 1), Hands(), threads,
                 threading.Event(), lambda: worker, on_fetched=lambda: None, on_ended=ended.append,
             )  # fmt: skip
             assert fetcher.run(document_refs(db, [document.id for document in documents])) == len(urls)
