@@ -40,7 +40,7 @@ MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 MANIFESTS = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
-QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
+QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
