@@ -423,6 +423,7 @@ def test_a_deleted_original_is_given_to_nobody_even_before_it_is_purged(ground):
     _, second = ground.submit()
     ground.split(second)
     assert not ground.is_cached(second)
+    assert "copy" not in {verb for verb, _ in ground.blobs.calls}
 
 
 def test_an_object_that_was_lost_means_reading(ground):
@@ -592,6 +593,7 @@ def test_a_split_that_began_to_insert_goes_on_as_it_began(ground):
     ground.original()
     ground.split(second)
     assert (states(ground.db, second), ground.is_cached(second)) == (["pending", "pending"], False)
+    assert "copy" not in {verb for verb, _ in ground.blobs.calls}
 
 
 # --- reconcile
