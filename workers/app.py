@@ -308,13 +308,14 @@ class WorkerProcess:
         self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)
         self._stack.callback(self.inspections.close)
         return Splitter(
-            self.db, self.inspections, self._sources, self._vault, self._build_reuser(), self.settings.limits,
+            self.db, self.inspections, self._sources, self._vault, self._build_reuser(assembler), self.settings.limits,
             self._backoff, self.hands, lambda: self.worker_id, on_split=self.tick.wake, on_ended=assembler.close,
         )  # fmt: skip
 
-    def _build_reuser(self) -> Reuser:
+    def _build_reuser(self, assembler: Assembler) -> Reuser:
         return Reuser(
-            self.db, self.blobs, self.settings.limits, self._backoff, self._threads("copy"), self.stopping
+            self.db, self.blobs, self.settings.limits, self._backoff, self._threads("copy"), self.stopping,
+            lambda: self.worker_id, on_assemblies=assembler.assemble,
         )  # fmt: skip
 
     def _build_recognizer(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session
 
 from jobs.store.claiming import ClaimedDocument
 from jobs.store.sql import Sql, grouped
-from jobs.store.submitting import LOCK_SPLITTING, PIECE
+from jobs.store.submitting import LOCK_SMALL, PIECE
 
 # The newest first: those of a version that nobody runs any more are the older ones.
 _FIND = Sql(
@@ -42,12 +43,13 @@ _NOTE = Sql(
 )
 _INSERT = Sql(
     """INSERT INTO page (document_id, number, state, attempt, errors, crashes, ready_at, finished_at)
-       SELECT :document, number, 'succeeded', :attempt, 0, 0, {now}, {now} FROM {list:pages(number int)}"""
+       SELECT id, number, 'succeeded', attempt, 0, 0, {now}, {now}
+       FROM {list:pages(id text, number int, attempt int)}"""
 )
 _SEAL = Sql(
-    """UPDATE document SET sealed = true, worker = NULL, source_pages = :source_pages, errors = 0, crashes = 0,
-              total = :pages, succeeded = :pages, cached = true, reuse_key = :key, reader = :reader
-       WHERE id = :document"""
+    """UPDATE document SET sealed = true, worker = NULL, source_pages = g.source_pages, errors = 0, crashes = 0,
+              total = g.pages, succeeded = g.pages, cached = true, reuse_key = g.reuse_key, reader = g.reader
+       FROM {list:g(id text, source_pages int, pages int, reuse_key text, reader text)} WHERE document.id = g.id"""
 )
 
 
@@ -61,6 +63,16 @@ class Original:
     reader: str
     pages: tuple[tuple[int, int], ...]
     """Number and attempt, ascending: together they name the stored results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """An earlier result whose copies lie under the keys of this claim."""
+
+    claim: ClaimedDocument
+    original: Original
+    key: str
+    """The request key, by which the copy is found in its turn."""
 
 
 def find(session: Session, wanted: Sequence[tuple[ClaimedDocument, str]]) -> dict[str, Original]:
@@ -94,18 +106,31 @@ def still_there(session: Session, originals: Sequence[str]) -> set[str]:
     return {row[0] for row in _STILL_THERE.run(session, ids=[{"id": i} for i in originals])}
 
 
-def insert_copied(session: Session, claim: ClaimedDocument, original: Original, key: str) -> bool:
-    """Insert the original's pages as succeeded and seal, in one transaction: their copies lie under the claim's
-    attempt. False, and nothing done, where the document is no longer ours to split."""
-    document = claim.document.id
-    held = LOCK_SPLITTING.run(session, document=document, worker=claim.worker, attempt=claim.attempt)
-    if held.first() is None:
-        return False
-    numbers = [{"number": number} for number, _ in original.pages]
-    for start in range(0, len(numbers), PIECE):
-        _INSERT.run(session, document=document, attempt=claim.attempt, pages=numbers[start : start + PIECE])
-    _SEAL.run(
-        session, document=document, source_pages=original.source_pages, pages=len(numbers), key=key,
-        reader=original.reader,
-    )  # fmt: skip
-    return True
+def insert_copied(session: Session, worker: str, gifts: Sequence[Gift]) -> list[str]:
+    """Insert the originals' pages as succeeded and seal, in one transaction. Returns the documents that were still ours
+    to split; nothing is done to the others."""
+    fences = [{"id": g.claim.document.id, "attempt": g.claim.attempt} for g in gifts]
+    ours = {row[0] for row in LOCK_SMALL.run(session, worker=worker, done=fences)}
+    gifts = [g for g in gifts if g.claim.document.id in ours]
+    if not gifts:
+        return []
+    pages = [
+        {"id": g.claim.document.id, "number": number, "attempt": g.claim.attempt}
+        for g in gifts
+        for number, _ in g.original.pages
+    ]
+    for start in range(0, len(pages), PIECE):
+        _INSERT.run(session, pages=pages[start : start + PIECE])
+    _SEAL.run(session, g=[_sealed(g) for g in gifts])
+    return sorted(ours)
+
+
+def _sealed(gift: Gift) -> dict[str, Any]:
+    original = gift.original
+    return {
+        "id": gift.claim.document.id,
+        "source_pages": original.source_pages,
+        "pages": len(original.pages),
+        "reuse_key": gift.key,
+        "reader": original.reader,
+    }

@@ -16,7 +16,7 @@ from jobs.store.sql import Sql
 PIECE = 1000
 """Rows per insert statement."""
 
-LOCK_SPLITTING = Sql(
+_LOCK_SPLITTING = Sql(
     """SELECT copied FROM document WHERE id = :document AND state = 'running' AND NOT sealed
        AND worker = :worker AND attempt = :attempt {update}"""
 )
@@ -94,7 +94,7 @@ def insert_pages(session: Session, document: str, worker: str, attempt: int, num
 
     False, and nothing done, where the document is no longer ours to split: canceled, or rescued and claimed anew.
     """
-    copied = LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).scalar()
+    copied = _LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).scalar()
     if copied is None:
         return False
     pages = [{"number": n} for n in numbers]
@@ -108,13 +108,13 @@ def seal(
     session: Session, document: str, worker: str, attempt: int, source_pages: int, reuse_key: str | None = None
 ) -> bool:
     """No more pages will come. False where the document is no longer ours to split."""
-    if LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).first() is None:
+    if _LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).first() is None:
         return False
     _SEAL.run(session, document=document, source_pages=source_pages, reuse_key=reuse_key)
     return True
 
 
-_SMALL_LOCK = Sql(
+LOCK_SMALL = Sql(
     """SELECT d.id, d.copied FROM document d JOIN {list:done(id text, attempt int)} ON d.id = done.id
        WHERE d.state = 'running' AND NOT d.sealed AND d.worker = :worker AND d.attempt = done.attempt
        ORDER BY d.id {update_of_d}"""
@@ -150,7 +150,7 @@ def insert_and_seal(session: Session, worker: str, splits: Sequence[Split]) -> l
     """
     ours = {
         row[0]: row[1]
-        for row in _SMALL_LOCK.run(
+        for row in LOCK_SMALL.run(
             session, worker=worker, done=[{"id": s.document, "attempt": s.attempt} for s in splits]
         )
     }

@@ -74,7 +74,10 @@ class Ground:
 
     def splitter(self, worker: str | None = None) -> Splitter:
         db, limits = self.db, self.limits
-        reuser = Reuser(db, self.blobs, limits, BACKOFF, self.threads, self.stopping)
+        reuser = Reuser(
+            db, self.blobs, limits, BACKOFF, self.threads, self.stopping, lambda: worker or self.worker,
+            on_assemblies=self.assembler(worker).assemble,
+        )  # fmt: skip
         sources = Sources(self.blobs, self.scratch / f"{worker or self.worker}-{id(reuser)}", 1 << 20)
         return Splitter(
             db, self.pool, sources, None, reuser, limits, BACKOFF, self.hands, lambda: worker or self.worker,
@@ -516,7 +519,7 @@ def test_of_two_that_copy_the_one_that_holds_the_document_counts(ground, at):
     job, second = ground.submit()
     frozen(ground, at, second, lambda worker: ground.split(second, worker=worker))
     assert rows(ground.db, "SELECT DISTINCT attempt FROM page WHERE document_id = :d", d=second) == [(2,)]
-    assert {key.partition("/")[2] for key in ground.keys(job)} == {
+    assert {key.partition("/")[2] for key in ground.keys(job) if "/pages/" in key or "/figures/" in key} == {
         "pages/1.2.json", "pages/2.2.json",
         "figures/1.2/page-0001-figure-1.jpg", "figures/2.2/page-0002-figure-1.jpg",
     }  # fmt: skip
