@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,40 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from api.shapes import DocumentList, JobList, PageList, PauseList, ServiceInfo, WorkerList
-from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError
-from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WorkerPublic
+from api.shapes import (
+    DocumentList,
+    JobList,
+    JsonSubmission,
+    KeyUsage,
+    NewUpload,
+    PageList,
+    PauseList,
+    ServiceInfo,
+    UploadPlace,
+    WebhookList,
+    WorkerList,
+)
+from jobs.errors import InternalError, InvalidRequest, PagemillError, Problem, ServiceError, StorageUnavailable
+from jobs.models import DocumentPublic, JobPublic, PagePublic, PausePublic, State, WebhookPublic, WorkerPublic
 from jobs.options import JobOptions, Priority
 from jobs.results import PageEntry, PageResult
 from jobs.settings import ClientSettings
+from jobs.sources import Source
 
 M = TypeVar("M", bound=BaseModel)
 
 # Writing has no limit of its own: an upload waits as long as the store takes its pieces.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0, read=300.0)
+LONGEST_WAIT = 60
+"""Seconds that a server lets one request wait."""
+SILENCE = 45.0
+"""Seconds without a byte after which a stream of events is dead: three of the server's keep-alives."""
+COME_BACK = 2.0
+"""Seconds before a stream that was cut is opened again."""
+PATIENCE = 60.0
+"""Seconds for which a server may be away while a job is followed."""
+_UNTAGGED = 0.5
+"""Seconds between looks at a server that does not wait for us."""
 
 
 class NotPagemill(ServiceError):
@@ -36,6 +60,23 @@ class ServerUnreachable(ServiceError):
     """The server cannot be reached."""
 
     code, status, retryable = "server_unreachable", 503, True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job as it was, and the tag by which the server knows that."""
+
+    job: JobPublic
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """A server-sent event."""
+
+    kind: str
+    id: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +147,13 @@ class Client:
 
     # --- jobs
 
-    def submit(self, uploads: Sequence[Upload], options: JobOptions | None = None) -> JobPublic:
-        """Send files as one job. They are read while they are sent, one at a time. Raises OSError for those."""
+    def submit(
+        self, uploads: Sequence[Upload], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """Send files as one job. They are read while they are sent, one at a time. Raises OSError for those.
+
+        With an `idempotency_key` it may be called again where no answer came: it makes one job.
+        """
         if not uploads:
             raise InvalidRequest("a job needs at least one file", where="file")
         parts: list[tuple[str, tuple[str | None, Any, str]]] = []
@@ -121,13 +167,115 @@ class Client:
             for upload, file in zip(uploads, files, strict=True)
         ]
         try:
-            return _parsed(JobPublic, self._request("POST", "jobs", files=parts))
+            headers = _idempotent(idempotency_key)
+            return _parsed(JobPublic, self._request("POST", "jobs", files=parts, headers=headers))
         finally:
             for file in files:
                 file.close()
 
+    def submit_sources(
+        self, sources: Sequence[Source], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """A job of documents that lie elsewhere, or were put by `upload`."""
+        body = JsonSubmission(sources=list(sources), options=options or JobOptions())
+        headers = _idempotent(idempotency_key) | {"Content-Type": "application/json"}
+        content = body.model_dump_json(exclude_defaults=True).encode()
+        return _parsed(JobPublic, self._request("POST", "jobs", content=content, headers=headers))
+
+    def submit_manifest(
+        self, sources: Iterable[Source], options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> JobPublic:
+        """A job of many such documents, which are sent as they come; no prefixes."""
+
+        def lines() -> Iterator[bytes]:
+            if options is not None:
+                yield b'{"options":%b}\n' % options.model_dump_json(exclude_defaults=True).encode()
+            for source in sources:
+                yield source.model_dump_json(exclude_none=True).encode() + b"\n"
+
+        headers = _idempotent(idempotency_key) | {"Content-Type": "application/x-ndjson"}
+        return _parsed(JobPublic, self._request("POST", "jobs", content=lines(), headers=headers))
+
+    def upload(self, upload: Upload) -> Source:
+        """Put a file by a link, past the server where its store can make links; then submit the source that this
+        returns. Raises OSError."""
+        wanted = NewUpload(bytes=upload.path.stat().st_size, name=upload.name)
+        place = _parsed(UploadPlace, self._request("POST", "uploads", json=wanted.model_dump()))
+        with upload.path.open("rb") as file:
+            self._put(place, file)
+        return Source(upload=place.id)
+
+    def _put(self, place: UploadPlace, file: IO[bytes]) -> None:
+        if place.url.startswith("/"):
+            self._request(
+                "PUT", str(self._http.base_url.copy_with(path=place.url)), content=file, headers=place.headers
+            )
+            return
+        # Without our key: the link is for a store, which is somebody else.
+        try:
+            answer = httpx.put(place.url, content=file, headers=place.headers, timeout=TIMEOUT)
+        except httpx.TransportError as error:
+            raise StorageUnavailable(f"the object store cannot be reached ({type(error).__name__})") from error
+        if answer.is_error:
+            raise StorageUnavailable(f"the object store answers {answer.status_code} to a link that it was made for")
+
+    def key(self) -> KeyUsage:
+        """The key that asks, its limits, and what it has used up."""
+        return self._get(KeyUsage, "key")
+
+    def webhooks(self, job: str) -> list[WebhookPublic]:
+        """What its receiver was told of the job's ends, and what came of it."""
+        return self._get(WebhookList, f"jobs/{job}/webhooks").items
+
+    def replay(self, job: str, event: str) -> WebhookPublic:
+        """Deliver it once more, soon."""
+        return _parsed(WebhookPublic, self._request("POST", f"jobs/{job}/webhooks/{event}/replay"))
+
     def job(self, job: str) -> JobPublic:
         return self._get(JobPublic, f"jobs/{job}")
+
+    def snapshot(self, job: str) -> Snapshot:
+        """The job, to be waited for with `changed`."""
+        response = self._request("GET", f"jobs/{job}")
+        return Snapshot(_parsed(JobPublic, response), response.headers.get("etag", ""))
+
+    def changed(self, known: Snapshot, seconds: float) -> Snapshot:
+        """The job once it is no longer as it is known, or after so many seconds, at most `LONGEST_WAIT`: one long
+        poll."""
+        wait = max(1, min(round(seconds), LONGEST_WAIT))
+        headers = {"If-None-Match": known.tag, "Prefer": f"wait={wait}"}
+        timeout = httpx.Timeout(30.0, connect=10.0, read=wait + 30.0)
+        with self._reaching():
+            response = self._http.get(f"jobs/{known.job.id}", headers=headers, timeout=timeout)
+        if "preference-applied" not in response.headers and not response.is_error:
+            time.sleep(_UNTAGGED)
+        if response.status_code == 304:
+            return known
+        return Snapshot(_parsed(JobPublic, _checked(response)), response.headers.get("etag", ""))
+
+    def follow(self, job: str, *, patience: float = PATIENCE) -> Iterator[JobPublic]:
+        """The job now and whenever it has changed, at most once a second, until it has ended. A stream that is cut is
+        taken up again where it was; raises ServerUnreachable where that does not succeed for `patience` seconds, Gone
+        when the job is deleted meanwhile."""
+        last = ""
+        patient_until = time.monotonic() + patience
+        while True:
+            pause = COME_BACK
+            try:
+                for event in self._events(f"jobs/{job}/events", last):
+                    patient_until = time.monotonic() + patience
+                    last = event.id or last
+                    if event.kind == "job":
+                        yield JobPublic.model_validate_json(event.data)
+                    elif event.kind == "end":
+                        return
+                    elif event.kind == "gone":
+                        raise _error(Problem.model_validate_json(event.data), "")
+            except PagemillError as error:
+                if not error.retryable or time.monotonic() > patient_until:
+                    raise
+                pause = max(pause, error.retry_after or 0)
+            time.sleep(pause)
 
     def jobs(self, states: Sequence[State] = (), limit: int | None = None) -> Iterator[JobPublic]:
         """Newest first, at most `limit`."""
@@ -176,7 +324,7 @@ class Client:
         """Pages as they finish; with `follow` until the document has ended."""
         query = {"after": after, "follow": follow}
         with self._stream(f"jobs/{job}/documents/{document}/pages.ndjson", query) as response:
-            for line in response.iter_lines():
+            for line in _lines(response):
                 if line:
                     yield PageEntry.model_validate_json(line)
 
@@ -208,10 +356,28 @@ class Client:
             response = self._http.request(method, place, **values)
         return _checked(response)
 
+    def _events(self, place: str, last: str) -> Iterator[_Event]:
+        """Events as they come; an empty one for a comment. An end that the server told before is told again."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        timeout = httpx.Timeout(30.0, connect=10.0, read=SILENCE)
+        with self._stream(place, {}, headers=headers, timeout=timeout) as response:
+            if response.status_code == 204:
+                yield _Event("end", last, b"")
+            fields: dict[bytes, bytes] = {}
+            for line in _lines(response):
+                name, _, value = line.partition(b":")
+                fields[name] = value.removeprefix(b" ")
+                if line:
+                    continue
+                yield _Event(
+                    fields.get(b"event", b"").decode(), fields.get(b"id", b"").decode(), fields.get(b"data", b"")
+                )
+                fields = {}
+
     @contextmanager
-    def _stream(self, place: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
-        headers = {"Accept": "*/*"}
-        with self._reaching(), self._http.stream("GET", place, params=query, headers=headers) as response:
+    def _stream(self, place: str, query: dict[str, Any], **values: Any) -> Iterator[httpx.Response]:
+        values = {"headers": {"Accept": "*/*"}} | values
+        with self._reaching(), self._http.stream("GET", place, params=query, **values) as response:
             if response.is_error:
                 response.read()
             yield _checked(response)
@@ -223,6 +389,21 @@ class Client:
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             raise ServerUnreachable(f"{self._http.base_url.copy_with(path='')}: {reason}") from error
+
+
+def _idempotent(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
+
+
+def _lines(response: httpx.Response) -> Iterator[bytes]:
+    """Lines as JSON and events end them. (httpx's own also end at what Unicode calls a line end: text has some.)"""
+    rest = b""
+    for chunk in response.iter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r")
+    if rest:
+        yield rest
 
 
 class _LateFile:

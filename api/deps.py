@@ -10,12 +10,16 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from api.auth import Doorkeeper, Principal, require
+from api.backlog import Backlog
 from api.images import PageImages
 from api.rates import Rates
+from api.waiting import Waits
 from jobs.blobs import BlobStore
 from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
+from jobs.hints import HintList
 from jobs.ids import is_id
+from jobs.inbox import Inbox
 from jobs.models import Scope
 from jobs.settings import LimitSettings
 from jobs.store import keys
@@ -44,8 +48,16 @@ class Api:
     """What workers here serve. A job for another one would wait for ever."""
     broker_url: str
     images: PageImages
+    inboxes: tuple[Inbox, ...]
+    hints: HintList
+    events_token: str | None
+    """Of whoever sends event messages; keys with the scope `admin` may too."""
     upload_threads: anyio.CapacityLimiter
     """Uploads write to the store in threads of their own, so that a slow store leaves the other requests theirs."""
+    waits: Waits
+    """Who waits for jobs."""
+    backlog: Backlog
+    """What waits for workers."""
 
 
 def get_api(request: Request) -> Api:
@@ -69,13 +81,13 @@ def identify(api: Api, request: Request) -> Principal:
     return api.doorkeeper.admit(token, host=headers.get("host"), origin=headers.get("origin"), site=site)
 
 
-def _principal(api: ApiDep, request: Request) -> Principal:
+def principal_of(api: ApiDep, request: Request) -> Principal:
     principal = identify(api, request)
     api.rates.take(principal.owner, principal.limits.requests_per_second)
     return principal
 
 
-PrincipalDep = Annotated[Principal, Depends(_principal)]
+PrincipalDep = Annotated[Principal, Depends(principal_of)]
 
 
 def own_jobs(principal: PrincipalDep, request: Request) -> None:

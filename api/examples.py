@@ -38,6 +38,20 @@ JOB: dict[str, Any] = {
     "expires_at": None,
 }
 
+QUEUE: dict[str, Any] = {"pages_ahead": 120, "eta_seconds": 41}
+
+EVENTS = """retry: 2000
+
+event: job
+id: 5f0c7a2e9b1d4c68a3e7f201.9d2b6c10
+data: {"id":"job_0198c1f0a1b27c3d8e4f5a6b7c8d9e0f","state":"running", …}
+
+event: end
+id: 0b7d1f3c5a9e8d2467c1b0fa.0.end
+data: {"id":"job_0198c1f0a1b27c3d8e4f5a6b7c8d9e0f","state":"succeeded"}
+
+"""
+
 DOCUMENT: dict[str, Any] = {
     "id": "doc_0198c1f0a1b37c3d8e4f5a6b7c8d9e0f",
     "job_id": JOB["id"],

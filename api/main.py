@@ -15,22 +15,28 @@ from fastapi import Depends, FastAPI
 
 from api import openapi, problems
 from api.auth import Doorkeeper
+from api.backlog import Backlog
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.rates import Rates
-from api.routes import documents, jobs, pages, results, service, uploads, webhooks
+from api.routes import documents, inbox, jobs, pages, results, service, uploads, webhooks
 from api.version import VERSION
+from api.waiting import Waits, polling
 from jobs.blobs import open_store
 from jobs.blobs.buckets import own_places
 from jobs.errors import DatabaseUnavailable
+from jobs.hints import HintList
+from jobs.inbox import open_inboxes
 from jobs.models import KeyGrants, KeyLimits
+from jobs.queue import make_app
 from jobs.settings import (
     AccessSettings,
     ApiSettings,
     BlobSettings,
     BrokerSettings,
     DatabaseSettings,
+    InboxSettings,
     LimitSettings,
     SecretSettings,
     load,
@@ -57,6 +63,7 @@ class Settings:
     secrets: SecretSettings = field(default_factory=SecretSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -69,6 +76,7 @@ class Settings:
             secrets=load(SecretSettings),
             limits=load(LimitSettings),
             access=load(AccessSettings),
+            inbox=load(InboxSettings),
         )
 
 
@@ -79,7 +87,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with _opened(settings) as app.state.api:
-            yield
+            async with polling(app.state.api.waits):
+                yield
 
     app = FastAPI(
         title="pagemill",
@@ -93,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(service.root)
-    for router in (service.router, service.operation):
+    for router in (service.router, service.operation, inbox.router):
         app.include_router(router, prefix="/v1")
     app.include_router(webhooks.secrets, prefix="/v1")
     webhooks.describe(app)
@@ -110,6 +119,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Api]:
     database = open_database(settings.database)
+    celery = make_app(settings.broker)  # contacts nobody
+    token = settings.inbox.inbox_events_token
     try:
         blobs = open_store(settings.blobs)
         yield Api(
@@ -131,9 +142,15 @@ def _opened(settings: Settings) -> Iterator[Api]:
             engines=settings.api.offered,
             broker_url=settings.broker.broker_url,
             images=PageImages(blobs, settings.limits),
+            inboxes=open_inboxes(settings.inbox, settings.blobs),
+            hints=HintList(celery, settings.broker.broker_prefix),
+            events_token=token.get_secret_value() if token else None,
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
+            waits=Waits(database),
+            backlog=Backlog(database),
         )
     finally:
+        celery.close()
         database.dispose()
 
 
@@ -145,10 +162,11 @@ def check_door(settings: ApiSettings, database: Database) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Tells its address once it listens."""
+    """Tells its address once it listens, and sends those away who wait when it ends."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[str], None] | None) -> None:
         super().__init__(config)
+        self._app = app
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -156,6 +174,11 @@ class _Server(uvicorn.Server):
         if self.started and self._on_ready is not None:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The base waits for open answers before it tells the application; those that wait use up its patience."""
+        self._app.state.api.waits.close()
+        await super().shutdown(sockets)
 
 
 def _at(settings: Settings, host: str | None, port: int | None) -> Settings:
@@ -183,8 +206,9 @@ def serve(
         check_door(settings.api, database)
     finally:
         database.dispose()
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.api.api_host,
         port=settings.api.api_port,
         access_log=False,
@@ -193,7 +217,7 @@ def serve(
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, app, on_ready)
     server.run()
     if not server.started:
         raise SystemExit(3)

@@ -15,8 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemBody
-from api.shapes import JobChange, NewUpload
-from api.uploads import JsonSubmission
+from api.shapes import JobChange, JsonSubmission, NewUpload
 from jobs.options import JobOptions
 from jobs.results import DocumentResult, PageEntry
 

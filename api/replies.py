@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel
 
 from api.names import content_disposition
 from api.negotiate import ZIP, Representation, has_already
@@ -15,12 +17,25 @@ REVALIDATE = "private, no-cache"
 """Keep it, but ask each time: a retry changes results and a delete ends them."""
 
 
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already (If-None-Match)."}}
+"""Of the `responses` of a route whose answers have a tag."""
+
+
 def etag(*parts: object) -> str:
     """A strong tag from what the bytes depend on."""
     seed = hashlib.sha256()
     for part in parts:
         seed.update(hashlib.sha256(part if isinstance(part, bytes) else str(part).encode()).digest())
     return f'"{seed.hexdigest()[:32]}"'
+
+
+def json_reply(request: Request, body: BaseModel) -> Response:
+    """The body with its tag, or 304 where the client has it already."""
+    content = body.model_dump_json().encode()
+    tag = etag(content)
+    if (known := not_modified(request, tag)) is not None:
+        return known
+    return Response(content, media_type="application/json", headers={"ETag": tag, "Cache-Control": REVALIDATE})
 
 
 def not_modified(request: Request, tag: str, **headers: str) -> Response | None:

@@ -14,9 +14,10 @@ from api.names import UniqueNames, archive_name
 from api.negotiate import JSON, MARKDOWN, TEXT, Representation
 from api.problems import StoredProblem
 from api.text import stored_text
-from jobs.blobs import BlobMissing, figure_key, job_prefix, manifest_key, result_key
+from jobs.blobs import BlobMissing, figure_key, manifest_key, result_key
 from jobs.errors import InternalError, NotFound, ResultNotReady
-from jobs.models import FINAL, DocumentPublic, JobPublic, PageState
+from jobs.figures import winning_figures
+from jobs.models import FINAL, DocumentPublic, JobPublic
 from jobs.store import reading
 
 PIECE = 500
@@ -148,24 +149,8 @@ def _figures(api: Api, document: DocumentPublic, folder: str) -> Iterator[Entry]
 
 
 def figures(api: Api, document: DocumentPublic) -> Iterator[tuple[str, str]]:
-    """Name and key of each figure of the attempts that count; a page read twice has left others beside them."""
-    prefix = f"{job_prefix(document.job_id)}{document.id}/figures/"
-    winners: set[str] | None = None
-    for stat in api.blobs.list(prefix):
-        if winners is None:
-            winners = _winners(api, document.id)
-        attempt, _, name = stat.key.removeprefix(prefix).partition("/")
-        if attempt in winners:
-            yield name, stat.key
-
-
-def _winners(api: Api, document_id: str) -> set[str]:
-    with api.database.read() as session:
-        return {
-            f"{page.number}.{page.attempt}"
-            for page in reading.all_finished_pages(session, document_id)
-            if page.state is PageState.SUCCEEDED
-        }
+    """Name and key of each figure of the attempts that count."""
+    return winning_figures(api.database, api.blobs, document.job_id, document.id)
 
 
 def read_figure(api: Api, job_id: str, document_id: str, name: str) -> bytes:

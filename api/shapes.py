@@ -18,8 +18,9 @@ from jobs.models import (
     WebhookSecretPublic,
     WorkerPublic,
 )
-from jobs.options import Priority
+from jobs.options import JobOptions, Priority
 from jobs.settings import LimitSettings
+from jobs.sources import Source
 
 Check = Literal["ok", "unavailable"]
 
@@ -71,6 +72,16 @@ class JobChange(BaseModel):
     priority: Priority
 
 
+class JsonSubmission(BaseModel):
+    """Documents by where they lie. A prefix (`s3://…/`) is listed in the background; a bad source is the error of its
+    document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[Source] = Field(min_length=1)
+    options: JobOptions = JobOptions()
+
+
 class NewUpload(BaseModel):
     """A file that is to be put by a link."""
 
@@ -107,6 +118,8 @@ class LimitsPublic(BaseModel):
     document_timeout: float | None
     job_timeout: float | None
     """Of jobs that name no `deadline_seconds`."""
+    render_memory: int
+    """Bytes that a page may take while it is unpacked and drawn: what bounds compression, whatever the ratio."""
     retention: float | None
     """Of jobs that name no `retention_seconds`."""
     source_retention: float | None
@@ -155,6 +168,11 @@ class ServiceInfo(BaseModel):
     webhooks: bool
     """Whether jobs may name a webhook (the same)."""
     limits: LimitsPublic
+
+
+class EventsTaken(BaseModel):
+    accepted: int
+    """Objects in drop folders that are looked at now."""
 
 
 class Health(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 
 from api.auth import Principal
@@ -20,8 +20,9 @@ from api.deps import Api
 from api.intake import Intake
 from api.multipart import Event, FormStream, PartBegin, PartData
 from api.problems import invalid
+from api.shapes import JsonSubmission
 from jobs.blobs import BlobStore, BlobWriter, upload_key
-from jobs.blobs.buckets import Location
+from jobs.blobs.buckets import Location, parse_prefix
 from jobs.errors import FileTooLarge, InvalidRequest, NotFound, UnsupportedType, UploadIncomplete
 from jobs.ids import day_of, is_id, new_document_id, new_job_id
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument, NewListing
@@ -29,7 +30,7 @@ from jobs.models import KeyLimits
 from jobs.names import display_name
 from jobs.options import JobOptions
 from jobs.settings import LimitSettings
-from jobs.sources import Grants, Source, check_source, grants_of, location_of, remote_document
+from jobs.sources import Grants, Source, check_output, check_source, grants_of, location_of, remote_document
 from jobs.store import uploads
 
 MAX_OPTIONS_BYTES = 64 * 1024
@@ -56,16 +57,6 @@ class Submission:
     """SHA-256 of what was sent: the same for a request that is sent again."""
 
 
-class JsonSubmission(BaseModel):
-    """Documents by where they lie. A prefix (`s3://…/`) is listed in the background; a bad source is the error of its
-    document."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sources: list[Source] = Field(min_length=1)
-    options: JobOptions = JobOptions()
-
-
 class _OptionsLine(BaseModel):
     """The first line of a manifest, where it has options."""
 
@@ -80,13 +71,15 @@ class Reception:
     def __init__(self, api: Api, request: Request, principal: Principal) -> None:
         """Raises InvalidRequest where the key was granted what is no bucket."""
         self._api = api
-        self._principal = principal
+        self._owner = principal.owner
         self._limits = limits_of(api, principal.limits)
         self._request = request
         self._job_id = new_job_id()
         self._day = day_of(self._job_id)
         self._hash = hashlib.sha256()
         self._listings: list[NewListing] = []
+        inboxes = [place for inbox in api.inboxes for place in (inbox.location, inbox.output, inbox.done, inbox.failed)]
+        self._grants = grants_of(principal.grants, own=api.own_places, inboxes=inboxes)
         self.intake = Intake(api.blobs, self._limits, api.upload_threads)
         self._options: bytearray | None = None
         self._part = ""
@@ -129,6 +122,9 @@ class Reception:
         errors = [document.error for document in documents]
         if errors and errors[0] is not None and all(errors) and not self._listings:
             raise errors[0]
+        if options.output is not None:
+            prefix = parse_prefix(options.output.prefix, "options.output.prefix")
+            check_output(prefix, self._grants)
         engine = options.engine or self._api.engine
         return Submission(self._job_id, options, engine, documents, self._listings, self._fingerprint(kind, options))
 
@@ -161,7 +157,7 @@ class Reception:
     def _resolve(self, sources: Sequence[Source]) -> None:
         """Documents and listings of these sources. Raises NotFound and UploadIncomplete for uploads, SourceForbidden
         for a prefix that is not granted."""
-        grants = grants_of(self._principal.grants, own=self._api.own_places)
+        grants = self._grants
         for number, source in enumerate(sources):
             where = f"body.sources.{number}"
             if source.upload is not None:
@@ -184,7 +180,7 @@ class Reception:
         if not is_id(source.upload, "upl"):
             raise NotFound(f"there is no upload {source.upload[:80]!r}", where=f"{where}.upload")
         with self._api.database.read() as session:
-            place = uploads.get(session, source.upload, self._principal.owner)
+            place = uploads.get(session, source.upload, self._owner)
         found = self._api.blobs.stat(place.key)
         if found is None:
             raise UploadIncomplete("nothing was put there yet", where=f"{where}.upload")

@@ -16,7 +16,7 @@ from jobs.blobs import BlobStore
 from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
-from jobs.store import closing, deadlines, ending, rescue, ringing, waiting, webhooks, workers
+from jobs.store import closing, deadlines, ending, publishing, rescue, ringing, waiting, webhooks, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
 from jobs.store.ringing import Chore, Rung
@@ -43,6 +43,8 @@ WEBHOOK_WINDOW = 1024
 """Deliveries that are rung and not yet sent, shared among their owners."""
 WEBHOOK_OWNER_WINDOW = 64
 WEBHOOK_CHUNK = 16
+PUBLISH_WINDOW = 8
+"""Messages that wait in `deliver`, beyond which no more are sent for publications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,18 @@ def ring_webhooks(db: Database, bell: Doorbell, rules: RescueRules) -> int:
             webhooks.unring(session, rung)
         return 0
     return len(rung)
+
+
+def ring_publications(db: Database, bell: Doorbell) -> None:
+    """Ask for what has ended to be written to where it is wanted. One message a round: who takes it goes on until
+    nothing is left."""
+    with db.read() as session:
+        due = publishing.any_due(session)
+    try:
+        if due and bell.lengths(["deliver"])["deliver"] < PUBLISH_WINDOW:
+            bell.ring_publications()
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
 
 
 def fold(db: Database) -> None:

@@ -4,15 +4,16 @@ pauses and drains are asked for here too."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
-from jobs import webhooks
+from jobs import publishing, webhooks
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
+from jobs.blobs.buckets import parse_prefix
 from jobs.errors import (
     Gone,
     IdempotencyMismatch,
@@ -27,7 +28,7 @@ from jobs.fairness import BATCH, INTERACTIVE
 from jobs.ids import day_of, new_document_id
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.names import display_name
-from jobs.options import JobOptions, Priority
+from jobs.options import JobOptions, OutputOptions, Priority
 from jobs.results import JobDocument, JobManifest
 from jobs.store import (
     closing,
@@ -41,7 +42,7 @@ from jobs.store import (
     submitting,
     workers,
 )
-from jobs.store.database import Database
+from jobs.store.database import Database, Session
 from jobs.vault import Vault
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -109,10 +110,12 @@ def submit(
     owner: str = "",
     terms: Terms = NO_TERMS,
     listings: Sequence[NewListing] = (),
+    within: Callable[[Session], None] | None = None,
 ) -> JobPublic:
     """Enter a job in one transaction; when this returns, nothing acknowledged can be lost. Jobs of one `owner` take
     turns as one (jobs/fairness.py). What has not ended `options.deadline_seconds` later fails
     (jobs/store/deadlines.py). With listings the job is not sealed: more documents come (workers/listing.py).
+    `within`: what else belongs into the transaction; where it raises, there is no job.
 
     Raises InvalidRequest (no documents, metadata too large, a password or webhook without PAGEMILL_SECRET_KEY) and
     DatabaseUnavailable.
@@ -122,7 +125,9 @@ def submit(
     if options.webhook is not None:
         webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
-        entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+        _enter(session, job, documents, listings, options)
+        if within is not None:
+            within(session)
         return reading.get_job(session, job_id)
 
 
@@ -150,7 +155,7 @@ def submit_once(
         webhooks.ensure_secret(db, vault, owner, where="options.webhook")
     with db.write() as session:
         if idempotency.note(session, owner, request.key, request.fingerprint, job_id):
-            entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+            _enter(session, job, documents, listings, options)
             return reading.get_job(session, job_id)
         winner, fingerprint = idempotency.winner(session, owner, request.key)
         if fingerprint != request.fingerprint:
@@ -158,6 +163,32 @@ def submit_once(
                 f"{request.key!r} came with another request before", where="Idempotency-Key", actual=request.key
             )
         return reading.get_job(session, winner)
+
+
+def _enter(
+    session: Session,
+    job: dict[str, Any],
+    documents: Sequence[NewDocument],
+    listings: Sequence[NewListing],
+    options: JobOptions,
+) -> None:
+    entering.enter(session, job, list(map(_row, documents)), _listings(listings))
+    if options.output is not None:
+        _plan_outputs(session, str(job["id"]), options.output, 0, [(new.id, new.name) for new in documents])
+
+
+def _plan_outputs(
+    session: Session, job_id: str, output: OutputOptions, first: int, documents: Sequence[tuple[str, str]]
+) -> None:
+    """Of documents (id, name) from position `first` on. Raises InvalidRequest for what is no prefix."""
+    location = parse_prefix(output.prefix, "options.output.prefix")
+
+    def path(position: int, name: str) -> str:
+        folder = publishing.folder_of(name, location)
+        return folder if output.layout == "name" else f"{job_id}/{position}/{folder}"
+
+    planned = [(document, path(position, name)) for position, (document, name) in enumerate(documents, first)]
+    publishing.plan(session, location, planned)
 
 
 def _listings(new: Sequence[NewListing]) -> list[tuple[str, str]]:
@@ -215,9 +246,14 @@ def enter_listed(
     too_many = _refused_listing(step, InvalidRequest(f"more than {limit} documents", limit=limit))
     nothing = _refused_listing(step, SourceUnreachable("no document lies there"))
     with db.write() as session:
-        return entering.advance(
+        progress = entering.advance(
             session, step, list(map(_row, documents)), limit=limit, too_many=_row(too_many), nothing=_row(nothing)
         )
+        output = (progress.options or {}).get("output")
+        if progress.entered and output is not None:
+            planned = OutputOptions.model_validate(output)
+            _plan_outputs(session, step.job, planned, progress.first, progress.entered)
+    return progress
 
 
 def _refused_listing(step: entering.Step, error: PagemillError) -> NewDocument:
@@ -452,9 +488,10 @@ def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:
         held = ending.is_held(session, job_id)
         sources = ending.source_keys(session, job_id)
     blobs.delete_prefix(job_prefix(job_id))
-    # With what was fetched and not taken, and with a manifest.
+    blobs.delete(sources)
+    # What was fetched and not taken, and a manifest, lie beside the sources.
     folders = {source.rpartition("/")[0] for source in sources} | {f"uploads/{day_of(job_id):%Y-%m-%d}/{job_id}"}
-    for folder in sorted(folders):
+    for folder in sorted(folder for folder in folders if folder.endswith(f"/{job_id}")):
         blobs.delete_prefix(f"{folder}/")
     if held:
         return False

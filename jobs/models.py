@@ -107,6 +107,8 @@ class Worker(SQLModel, table=True):
     """What it reads with (jobs/reuse.py); None where it serves no engine, or is older than this column."""
     drain_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     """It is to end: with its next heartbeat it claims nothing more, finishes what it holds, and stops."""
+    pace: float | None = None
+    """Pages it reads a second, as its heartbeat tells; absent where it has read nothing lately."""
 
     __table_args__ = (Index("ix_worker_live", "state", "heartbeat_at"), Index("ix_worker_slot", "host", "slot"))
 
@@ -319,6 +321,8 @@ class Document(SQLModel, table=True):
     deadline_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """What has not ended by then fails; a retry has none."""
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    unpublished: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    """Its end, once it has one, is yet to be written to where its `Publication` says."""
 
     __table_args__ = (
         Index("ix_document_job", "job_id", "position"),
@@ -338,6 +342,9 @@ class Document(SQLModel, table=True):
         Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
         Index("ix_document_reuse", "reuse_key", "id",
               **_where("state = 'succeeded' AND reuse_key IS NOT NULL AND reader IS NOT NULL")),
+        Index("ix_document_troubled", "job_id", "position", **_where("error IS NOT NULL OR failed > 0")),
+        Index("ix_document_unpublished", "id",
+              **_where("unpublished AND state IN ('succeeded','partial','failed','canceled')")),
     )  # fmt: skip
 
 
@@ -364,6 +371,7 @@ class Page(SQLModel, table=True):
         Index("ix_page_rung", "rung_at",
               **_where("state = 'pending' AND rung_at IS NOT NULL")),
         Index("ix_page_held", "worker", **_where("state = 'running'")),
+        Index("ix_page_failed", "document_id", "number", **_where("state = 'failed'")),
         Index("ix_page_canceled_held", "document_id",
               **_where("state = 'canceled' AND worker IS NOT NULL")),
     )  # fmt: skip
@@ -426,6 +434,86 @@ class WebhookDelivery(SQLModel, table=True):
     )
 
 
+class PublicationState(StrEnum):
+    WAITING = "waiting"
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"
+    """The end of a newer document is, or was, to be seen at the target."""
+    FAILED = "failed"
+    """Given up after many attempts; a retry of the document begins anew."""
+    CANCELED = "canceled"
+    """The document was: there is nothing to write."""
+
+
+class Publication(SQLModel, table=True):
+    """Where a document's results are wanted beside pagemill's own store, and how far that is (jobs/publishing.py)."""
+
+    document_id: str = Field(
+        sa_column=Column(String, ForeignKey("document.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    location: str
+    """A prefix, as jobs/blobs/buckets.py writes it."""
+    path: str
+    """Beneath it: the folder that the document's files get, without a slash at its end."""
+    target: str
+    """Hash of both."""
+    rank: str
+    """RFC 3339: of several documents with one target the one with the greatest rank is to be seen there."""
+    state: str = PublicationState.WAITING
+    holder: str | None = None
+    """Who writes there now."""
+    held_until: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    attempts: int = 0
+    ready_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    published: str | None = None
+    """Which end of the document is written there: its state and the attempt of its result."""
+    published_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+
+    __table_args__ = (Index("ix_publication_target", "target"),)
+
+
+class InboxState(StrEnum):
+    TAKEN = "taken"
+    """A scanner copies it now; after `held_until` another one may."""
+    SUBMITTED = "submitted"
+    """It is a document."""
+
+
+class InboxObject(SQLModel, table=True):
+    """An object of a drop folder as it was at one time: its row says that it was taken, once (jobs/inbox.py)."""
+
+    id: str = Field(primary_key=True)
+    """Hash of inbox, key, etag and modified; with the document's id behind it once the original was moved away."""
+    inbox: str
+    """Its location."""
+    key: str
+    """Beneath the inbox, as it is in the bucket or folder."""
+    etag: str
+    modified: str
+    """RFC 3339, whole seconds."""
+    version: str | None = None
+    bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    state: str = InboxState.TAKEN
+    holder: str | None = None
+    held_until: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    job_id: str | None = None
+    document_id: str | None = None
+    """No foreign key: an object whose job was deleted is not taken again."""
+    original: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    """`done` or `failed`, where it was moved to, or `tagged`; empty where it was left as it is."""
+    taken_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
+    """When its original was moved or tagged."""
+
+    __tablename__ = "inbox_object"
+    __table_args__ = (
+        Index("ix_inbox_object_document", "document_id"),
+        Index("ix_inbox_object_forgettable", "ended_at",
+              **_where("original IN ('done','failed')")),
+    )  # fmt: skip
+
+
 # --- public shapes -------------------------------------------------------------------------------------------------
 
 
@@ -454,6 +542,15 @@ class PageCounts(_Public):
     canceled: int
 
 
+class QueuePlace(_Public):
+    """Where a job stands, foretold from what waits now and how pages are read now (docs/following.md)."""
+
+    pages_ahead: int
+    """Pages of other jobs that are read before the last one of this job."""
+    eta_seconds: float | None
+    """Until that one is read; absent where nothing was read lately, or its owner is paused."""
+
+
 class JobPublic(_Public):
     """A job as everybody sees it."""
 
@@ -470,8 +567,21 @@ class JobPublic(_Public):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = None
     """When it and its results are deleted; None before its end, and where they are kept."""
+    queue: QueuePlace | None = None
+    """Of a job that is asked for by its id and has not ended; lists and other answers leave it out."""
+
+
+class OutputPublic(_Public):
+    """Where a document's results are written besides, and how far that is."""
+
+    url: str
+    """The folder."""
+    state: PublicationState
+    error: Problem | None
+    """Why it is not written yet, or never will be."""
+    published_at: datetime | None
 
 
 class DocumentPublic(_Public):
@@ -479,7 +589,7 @@ class DocumentPublic(_Public):
     job_id: str
     position: int
     name: str
-    origin: str | None
+    origin: str | None = None
     """Where its file was or is fetched from, without a query; None where it was sent."""
     media_type: str
     bytes: int
@@ -488,12 +598,14 @@ class DocumentPublic(_Public):
     state: State
     sealed: bool
     source_pages: int | None
-    cached: bool
+    cached: bool = False
     """Its pages were not read: an equal document was read before (option `cache`)."""
     pages: PageCounts
     error: Problem | None
     created_at: datetime
     finished_at: datetime | None
+    output: OutputPublic | None = None
+    """Of a document that is asked for by its id; lists leave it out."""
 
 
 class PagePublic(_Public):
@@ -590,6 +702,8 @@ class WorkerPublic(_Public):
     drain_requested: bool = False
     """It claims nothing more once it has heard of it, and ends when it holds nothing."""
     pages_running: int
+    pace: float | None = None
+    """Pages it reads a second, measured over the last two minutes; absent where it has read nothing."""
 
 
 class WebhookAttempt(_Public):

@@ -141,6 +141,19 @@ class WebhookOptions(BaseModel):
         return str(parse_http_url(value))
 
 
+class OutputOptions(BaseModel):
+    """Where results are written besides, once a document has ended (docs/submitting.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str = Field(description="`s3://bucket/prefix/`, which the key was granted.", max_length=1200)
+    layout: Literal["job", "name"] = Field(
+        default="job",
+        description="`job`: `<prefix><job>/<position>/<name>/document.md` and so on; `name`: `<prefix><name>/…`, where "
+        "of documents with one name the one submitted last is to be seen.",
+    )
+
+
 class JobOptions(PageOptions):
     """The `options` part of a submission."""
 
@@ -162,6 +175,7 @@ class JobOptions(PageOptions):
         "one. The server's setting where absent.",
     )
     webhook: WebhookOptions | None = None
+    output: OutputOptions | None = None
     metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")
 
     @field_validator("pages")

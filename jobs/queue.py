@@ -28,6 +28,7 @@ ASSEMBLE = "pagemill.assemble"
 FETCH = "pagemill.fetch"
 PURGE = "pagemill.purge"
 WEBHOOK = "pagemill.webhook"
+PUBLISH = "pagemill.publish"
 
 PURPOSES = ("recognize", "split", "assemble", "deliver")
 """What a worker may serve. `deliver` is whatever talks to the outside or takes its time: files, webhooks, purges."""
@@ -110,6 +111,10 @@ class Doorbell:
 
     def ring_webhooks(self, refs: Sequence[DeliveryRef]) -> None:
         self._send(WEBHOOK, "deliver", {"deliveries": dict(refs)})
+
+    def ring_publications(self) -> None:
+        """Documents have ended whose results are wanted elsewhere too; which, the database knows."""
+        self._send(PUBLISH, "deliver", {})
 
     def _send(self, task: str, queue: str, arguments: dict[str, Any]) -> None:
         self._app.send_task(task, kwargs=arguments, queue=queue_named(queue))

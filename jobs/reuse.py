@@ -22,7 +22,8 @@ from jobs.settings import EngineSettings, LimitSettings
 OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "echo", "paddleocr_vl"})
 """Fields of JobOptions that change what is read."""
 OTHER_OPTIONS = frozenset({
-    "password", "priority", "deadline_seconds", "retention_seconds", "cache", "webhook", "metadata",
+    "password", "priority", "deadline_seconds", "retention_seconds", "cache", "webhook", "output",
+    "metadata",
 })  # fmt: skip
 """Those that do not. A document with a password is never used again, whatever its key."""
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.blobs.buckets import Location, parse_location
+from jobs.blobs.buckets import Location, parse_location, parse_prefix
 from jobs.errors import DocumentError, InvalidRequest, OutputForbidden, SourceForbidden
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
 from jobs.models import KeyGrants
@@ -66,14 +66,6 @@ def grants_of(key: KeyGrants, *, own: Sequence[Location] = (), inboxes: Sequence
         own=tuple(own),
         kept=(*(Location(place.kind, place.bucket, "") for place in own), *inboxes),
     )
-
-
-def parse_prefix(text: str, where: str) -> Location:
-    """`s3://bucket` or `s3://bucket/prefix/`. Raises InvalidRequest."""
-    location = parse_location(text, where=where)
-    if location.kind != "s3":
-        raise InvalidRequest(f"{text!r} is no bucket: s3://BUCKET/PREFIX/", where=where)
-    return location if location.is_prefix else Location("s3", location.bucket, location.path + "/")
 
 
 def check_source(location: Location, grants: Grants) -> None:

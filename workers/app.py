@@ -19,10 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from jobs import dispatch
-from jobs.blobs import open_store
-from jobs.blobs.buckets import Places, own_places
+from jobs.blobs import Places, open_store
+from jobs.blobs.buckets import own_places
 from jobs.errors import EngineUnavailable
+from jobs.hints import HintList
 from jobs.ids import new_worker_id
+from jobs.inbox import open_inboxes, open_options
 from jobs.models import KeyGrants
 from jobs.queue import Doorbell, make_app
 from jobs.reuse import reader_of
@@ -37,16 +39,21 @@ from workers.engines import build_engine
 from workers.engines.base import Engine
 from workers.fetch import Fetcher
 from workers.hands import Hands
+from workers.inbox import LEASE, InboxWatch
 from workers.incarnation import Incarnation
 from workers.listing import Lister, Listings, Reach
 from workers.loop import EngineLoop
+from workers.originals import Originals
 from workers.outbound import Outbound
+from workers.pace import Pace
 from workers.pages import RecentResults, ResultWriter
+from workers.publish import Publisher
 from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import backoff_of
 from workers.reuse import Reuser
+from workers.scan import CLAIM, Scanner
 from workers.slots import take_slot
 from workers.sources import Sources
 from workers.split import Splitter
@@ -60,6 +67,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0
 """Seconds for which finished pages are kept while the store or the database is away (rule 12)."""
 STORE_THREADS = 16
+PUBLISH_THREADS = 8
 INSPECTORS = 2
 """Processes that open documents: one that takes its whole deadline leaves the other."""
 WAIT_FOR_TURN = 3.0
@@ -90,6 +98,7 @@ class WorkerProcess:
         """Set when nothing runs any more and closing begins."""
         self.closed = threading.Event()
         self.hands = Hands()
+        self.pace = Pace()
         self.loop = EngineLoop()
         self.engine: Engine | None = None
         self.recognizer: Recognizer | None = None
@@ -134,6 +143,9 @@ class WorkerProcess:
         self.db = open_database(settings.database)
         stack.callback(self.db.dispose)
         self.blobs = open_store(settings.blobs)
+        self.inboxes = open_inboxes(settings.inbox, settings.blobs)
+        self.places = Places(settings.blobs)
+        stack.callback(self.places.close)
         self.slot = take_slot(settings.worker.host, settings.engine.device, settings.worker.slot, settings.scope)
         stack.callback(self.slot.release)
         pool = self._start_engine() if "recognize" in settings.purposes else None
@@ -155,6 +167,7 @@ class WorkerProcess:
         self.incarnation.start()
         stack.callback(self.tick.stop)
         self.tick.start()
+        self._watch_inboxes()
         if self.engine is not None:
             self._start_watchdog()
 
@@ -230,6 +243,7 @@ class WorkerProcess:
             on_taken=lambda holds: self.recognizer.drop(holds) if self.recognizer else None,
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
             on_drain=self._on_drain,
+            pace=lambda: self.pace.measured(busy=bool(self.hands.holds())),
         )
         self.incarnation.register()
         # A predecessor in our slot is dead from now on; its pages need not wait for the next rescue (rule 6).
@@ -258,14 +272,36 @@ class WorkerProcess:
             assemble=assembler.run,
             purge=Purger(self.db, self.blobs).run,
             webhook=self._build_courier().run,
+            publish=self._build_publisher().run,
         )
+
+    def _build_publisher(self) -> Publisher:
+        originals = Originals(self.db, self.places, self.inboxes)
+        threads = self._threads("publish", PUBLISH_THREADS)
+        return Publisher(self.db, self.blobs, self.places, originals, threads, self.stopping)
+
+    def _watch_inboxes(self) -> None:
+        """Where there are any, and this worker is one that reaches out."""
+        if not self.inboxes or "deliver" not in self.settings.purposes:
+            return
+        settings = self.settings
+        scanner = Scanner(
+            self.db, self.blobs, self.places, self.inboxes, settings.inbox, settings.limits,
+            open_options(settings.inbox), settings.engine.name, self._vault,
+            self._threads("inbox", settings.inbox.inbox_threads), CLAIM / settings.timers.time_factor,
+        )  # fmt: skip
+        hints = HintList(self.celery, settings.broker.broker_prefix, settings.inbox.inbox_events_list)
+        every, lease = (seconds / settings.timers.time_factor for seconds in (settings.inbox.inbox_sweep_every, LEASE))
+        watch = InboxWatch(self.db, scanner, hints, every=every, lease=lease)
+        self._stack.callback(watch.stop)
+        watch.start()
 
     @property
     def _patience(self) -> float:
         return PATIENCE / self.settings.timers.time_factor
 
-    def _threads(self, name: str) -> ThreadPoolExecutor:
-        threads = ThreadPoolExecutor(STORE_THREADS, name)
+    def _threads(self, name: str, number: int = STORE_THREADS) -> ThreadPoolExecutor:
+        threads = ThreadPoolExecutor(number, name)
         self._stack.callback(threads.shutdown)
         return threads
 
@@ -275,20 +311,18 @@ class WorkerProcess:
     def _build_fetcher(self, assembler: Assembler) -> Fetcher:
         settings = self.settings
         return Fetcher(
-            self.db, self.blobs, self._places, Outbound(settings.outbound), settings.limits, self._backoff, self.hands,
+            self.db, self.blobs, self.places, Outbound(settings.outbound), settings.limits, self._backoff, self.hands,
             self._threads("fetch"), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
             on_ended=assembler.close,
         )  # fmt: skip
 
     def _build_listings(self, assembler: Assembler) -> Listings:
         settings = self.settings
-        self._places = Places(settings.blobs)
-        self._stack.callback(self._places.close)
         reach = Reach(
             KeyGrants.model_validate(settings.access.listed), own_places(settings.blobs), settings.access.web_sources
         )
         lister = Lister(
-            self.db, self.blobs, self._places, settings.limits, reach, self._backoff, on_entered=self.tick.wake,
+            self.db, self.blobs, self.places, settings.limits, reach, self._backoff, on_entered=self.tick.wake,
             on_sealed=assembler.close, stopping=self.stopping,
         )  # fmt: skip
         listings = Listings(lister)
@@ -326,8 +360,9 @@ class WorkerProcess:
         self._stack.callback(line.stop)
         line.start()
         recorder = Recorder(
-            self.db, lambda: self.worker_id, patience=self._patience, on_assemblies=line.add, on_recorded=self.tick.wake
-        )
+            self.db, lambda: self.worker_id, patience=self._patience, on_assemblies=line.add,
+            on_recorded=self._on_recorded,
+        )  # fmt: skip
         self._stack.callback(recorder.stop)
         recorder.start()
         self._watch(engine)
@@ -337,6 +372,10 @@ class WorkerProcess:
             WAIT_FOR_TURN / self.settings.timers.time_factor, lambda: self.worker_id, self._on_engine_death,
         )  # fmt: skip
         return Recognizer(parts)
+
+    def _on_recorded(self, pages: int) -> None:
+        self.pace.add(pages)
+        self.tick.wake()
 
     def _watch(self, engine: Engine) -> None:
         """An engine that dies while it has no page ends the worker as well."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from jobs.errors import InvalidRequest
@@ -13,6 +13,7 @@ from jobs.settings import (
     BrokerSettings,
     DatabaseSettings,
     EngineSettings,
+    InboxSettings,
     LimitSettings,
     OutboundSettings,
     SecretSettings,
@@ -34,6 +35,7 @@ class Settings:
     worker: WorkerSettings
     outbound: OutboundSettings
     access: AccessSettings
+    inbox: InboxSettings = field(default_factory=InboxSettings)
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -64,4 +66,5 @@ def load_settings() -> Settings:
         worker=load(WorkerSettings),
         outbound=load(OutboundSettings),
         access=load(AccessSettings),
+        inbox=load(InboxSettings),
     )

@@ -31,9 +31,11 @@ class Incarnation:
         on_taken: Callable[[set[Hold]], None],
         on_replaced: Callable[[], None],
         on_drain: Callable[[], None],
+        pace: Callable[[], float | None] = lambda: None,
     ) -> None:
         """`on_taken` is told of claims that we work on and that are no longer ours: their time is over. `on_drain` is
-        called with every heartbeat while somebody wants this worker to end."""
+        called with every heartbeat while somebody wants this worker to end. `pace`: what it reads, in pages a second,
+        where it knows."""
         self._db = db
         self._registration = registration
         self._hands = hands
@@ -42,6 +44,7 @@ class Incarnation:
         self._on_taken = on_taken
         self._on_replaced = on_replaced
         self._on_drain = on_drain
+        self._pace = pace
         self._suspects: set[Hold] = set()
         self._leaves = False
         """A drain asked of an earlier row of this process."""
@@ -88,7 +91,7 @@ class Incarnation:
         """One heartbeat: stay alive, learn of cancels and of a drain, hand back what nobody here works on."""
         worker = self.id
         with self._db.write() as session:
-            alive = workers.heartbeat(session, worker)
+            alive = workers.heartbeat(session, worker, self._pace())
         if not alive:
             self._begin_anew()
             return

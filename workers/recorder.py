@@ -31,10 +31,10 @@ class Recorder:
         *,
         patience: float,
         on_assemblies: Callable[[list[ClaimedDocument]], None],
-        on_recorded: Callable[[], None],
+        on_recorded: Callable[[int], None],
     ) -> None:
         """`patience`: seconds during which a database that is away is asked again before outcomes are given up: their
-        pages are then taken back by rescue and run again."""
+        pages are then taken back by rescue and run again. `on_recorded` is told how many pages have ended."""
         self._db = db
         self._worker_id = worker_id
         self._patience = patience
@@ -90,7 +90,7 @@ class Recorder:
             return
         if recorded.assemblies:
             self._on_assemblies(recorded.assemblies)
-        self._on_recorded()
+        self._on_recorded(sum(outcome.state != "pending" for outcome, _ in group))
 
     def _record(self, outcomes: list[Outcome]) -> Recorded | None:
         ends = time.monotonic() + self._patience

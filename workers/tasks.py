@@ -28,6 +28,7 @@ class Stages:
     assemble: Callable[[list[DocumentRef]], int]
     purge: Callable[[str], bool]
     webhook: Callable[[list[DeliveryRef]], int]
+    publish: Callable[[], int]
 
 
 class Unacknowledged(Request):  # type: ignore[misc]
@@ -73,6 +74,10 @@ def add_tasks(app: Celery, stages: Stages) -> None:
     @app.task(name=queue.WEBHOOK, base=Rung, shared=False)  # type: ignore[untyped-decorator]
     def webhook(deliveries: dict[str, int]) -> None:
         _guarded(queue.WEBHOOK, lambda: stages.webhook([DeliveryRef(d, int(a)) for d, a in deliveries.items()]))
+
+    @app.task(name=queue.PUBLISH, base=Rung, shared=False)  # type: ignore[untyped-decorator]
+    def publish() -> None:
+        _guarded(queue.PUBLISH, stages.publish)
 
 
 def _guarded(task: str, stage: Callable[[], Any]) -> None:

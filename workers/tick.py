@@ -139,6 +139,7 @@ class Tick:
         dispatch.clear_stamps(self._db, self._bell, self._rules)
         lifecycle.expire(self._db)
         dispatch.ring_purges(self._db, self._bell)
+        dispatch.ring_publications(self._db, self._bell)
         dispatch.forget_workers(self._db)
         self._chores.start()
 

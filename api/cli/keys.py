@@ -12,10 +12,10 @@ import typer
 
 from api.cli.embedded import sqlite_url
 from jobs import keys
+from jobs.blobs.buckets import parse_prefix
 from jobs.errors import InvalidRequest
 from jobs.models import KeyGrants, KeyLimits, KeyPublic, Scope
 from jobs.settings import DatabaseSettings, load
-from jobs.sources import parse_prefix
 from jobs.store.database import Database, open_database
 
 app = typer.Typer(

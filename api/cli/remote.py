@@ -10,30 +10,45 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.text import Text
 
 from api.cli.bars import Bars, OpenDocument, Progress, clock
 from api.cli.fetch import JobArgument, failures_of, open_client
 from api.cli.listing import colour, plain_lines, table_lines
-from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
+from api.cli.options import Dpi, Engine, Json, More, Pages, Password, TextFrom, job_options
 from api.cli.plan import Failure, Plan, make_plan
 from api.cli.report import counted, print_failures
-from api.client import Client, Upload
-from jobs.errors import InvalidRequest, ServiceError
-from jobs.models import FINAL, JobPublic, State
-from jobs.options import Priority
+from api.client import Client, Snapshot, Upload
+from api.complaints import complaint
+from jobs.errors import InvalidRequest, RateLimited, ServiceError
+from jobs.models import FINAL, JobPublic, QueuePlace, State
+from jobs.options import JobOptions, Priority
+from jobs.sources import Source
 
+_LOOK = 5
+"""Seconds of one long poll: what is shown tells at least so often that nothing has happened."""
 _POLL = 0.5
+"""Seconds between tries to reach a server that is away."""
 _PATIENCE = 60.0
 """Seconds that a server may be away while it is watched."""
 
 Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end; exit status 1 unless all went well.")]
 
 
+Places = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATHS…",
+        help="Files, and folders with all their subfolders; or where documents lie: https://…, s3://bucket/key, "
+        "s3://bucket/prefix/.",
+    ),
+]
+
+
 def submit(
-    paths: Paths,
+    places: Places,
     engine: Engine = None,
     pages: Pages = None,
     dpi: Dpi = None,
@@ -42,6 +57,10 @@ def submit(
     priority: Annotated[Priority | None, typer.Option("--priority", help="interactive goes before batch.")] = None,
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Echoed with the job; may be repeated.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="TEXT", help="Sent again with it, it makes no second job."),
     ] = None,
     more: More = None,
     watch: Watch = False,
@@ -54,12 +73,13 @@ def submit(
       pagemill submit scan.pdf --watch
 
       pagemill submit letters/ --pages 1-3 --metadata customer=17
+
+      pagemill submit s3://scans/2026/ https://example.org/a.pdf --options '{"output":{"prefix":"s3://texts/"}}'
     """
     given: dict[str, Any] = {"engine": engine, "pages": pages, "dpi": dpi, "text": text, "password": password}
     options = job_options(more, **given, priority=priority, metadata=_metadata(metadata))
     with open_client() as client:
-        plan = _plan(paths, client)
-        job = client.submit([Upload(source.path, _sendable(source.name)) for source in plan.sources], options)
+        job = _sent(client, places, options, idempotency_key)
         if not as_json:
             typer.echo(job.id)
         if watch:
@@ -212,6 +232,30 @@ def jobs(
 # --- sending
 
 
+_ELSEWHERE = ("https://", "http://", "s3://")
+
+
+def _sent(client: Client, places: Sequence[str], options: JobOptions | None, key: str | None) -> JobPublic:
+    """Files in one request; with sources elsewhere beside them, each is put by a link first."""
+    sources = [_source(place) for place in places if place.startswith(_ELSEWHERE)]
+    paths = [Path(place) for place in places if not place.startswith(_ELSEWHERE)]
+    plan = _plan(paths, client) if paths else None
+    uploads = [] if plan is None else [Upload(found.path, _sendable(found.name)) for found in plan.sources]
+    if not sources:
+        return client.submit(uploads, options, idempotency_key=key)
+    if uploads and key is not None:
+        # Each file is put anew, under a new id: to the server it would be another request.
+        raise typer.BadParameter("needs files alone, or places elsewhere alone", param_hint="--idempotency-key")
+    return client.submit_sources([*map(client.upload, uploads), *sources], options, idempotency_key=key)
+
+
+def _source(place: str) -> Source:
+    try:
+        return Source(url=place)
+    except ValidationError as error:
+        raise InvalidRequest(f"{place[:80]!r}: {complaint(error.errors()[0])}", where=place[:80]) from None
+
+
 def _plan(paths: Sequence[Path], client: Client) -> Plan:
     """What to send. Raises InvalidRequest before anything is sent."""
     plan = make_plan(paths)
@@ -263,16 +307,18 @@ def _watched(client: Client, job: JobPublic, *, quiet: bool) -> JobPublic:
     """The job once it has ended, its progress shown meanwhile on stderr. A server that is away is waited for."""
     console = Console(stderr=True, highlight=False, quiet=quiet)
     patient_until = time.monotonic() + _PATIENCE
+    known: Snapshot | None = None
     with Bars(console) as bars:
         while job.state not in FINAL:
             bars.show(_progress(job))
-            time.sleep(_POLL)
             try:
-                job = client.job(job.id)
+                known = client.snapshot(job.id) if known is None else client.changed(known, _LOOK)
+                job = known.job
                 patient_until = time.monotonic() + _PATIENCE
-            except ServiceError:
+            except (ServiceError, RateLimited) as error:
                 if time.monotonic() > patient_until:
                     raise
+                time.sleep(_POLL if isinstance(error, ServiceError) else error.retry_after or _POLL)
     return job
 
 
@@ -308,6 +354,8 @@ def _describe(console: Console, job: JobPublic) -> None:
     console.print(Text(job.id, style="bold") + Text("  ") + Text(job.state.value, style=colour(job.state)))
     console.print(f"documents  {_counted(counts, ('succeeded', 'partial', 'failed', 'canceled', 'unfinished'))}")
     console.print(f"pages      {_counted(pages, ('succeeded', 'failed', 'canceled', 'running', 'pending'))}")
+    if job.queue is not None:
+        console.print(f"queue      {_place(job.queue)}")
     console.print(f"engine     {job.engine}")
     console.print(f"created    {job.created_at:%Y-%m-%d %H:%M:%S} UTC")
     if job.finished_at is not None:
@@ -315,6 +363,12 @@ def _describe(console: Console, job: JobPublic) -> None:
         console.print(f"finished   {job.finished_at:%Y-%m-%d %H:%M:%S} UTC, after {clock(took)}")
     if job.error is not None:
         console.print(Text(f"{job.error.code}: {job.error.detail}", style="red"))
+
+
+def _place(place: QueuePlace) -> str:
+    """`120 pages ahead, done in about 0:41`."""
+    soon = "" if place.eta_seconds is None else f", done in about {clock(place.eta_seconds)}"
+    return f"{counted(place.pages_ahead, 'page')} ahead{soon}"
 
 
 def _counted(counts: BaseModel, names: Sequence[str]) -> str:

@@ -7,22 +7,27 @@ from typing import Annotated, Any, get_args
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from api import examples
 from api.auth import Principal
 from api.bodies import JsonBody, json_body
 from api.deps import Api, ApiDep, FailureCode, JobId, PrincipalDep, identify
+from api.filters import JOB_PARAMETERS, JobFilterDep, only
+from api.following import ended_in_time, is_over, job_answer, job_events, look
 from api.intake import Intake
-from api.paging import Cursor, Limit, cut, id_cursor
+from api.paging import Cursor, Limit, id_cursor
+from api.prefer import MAX_WAIT
 from api.problems import documented
+from api.replies import UNCHANGED, json_reply
 from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
 from jobs import admission, lifecycle
 from jobs.errors import RequestError
 from jobs.lifecycle import RequestKey, Terms
-from jobs.models import JobPublic, State
+from jobs.models import JobPublic
 from jobs.options import CacheUse, TextSource
-from jobs.store import idempotency, reading
+from jobs.store import finding, idempotency
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -98,6 +103,7 @@ _BODY: dict[str, Any] = {
             },
             "content": {"application/json": {"example": examples.JOB}},
         },
+        200: {"description": "It has ended already (`Prefer: wait=N`).", "model": JobPublic},
         **documented(400, 404, 410, 413, 415, 422, 429),
     },
 )
@@ -113,7 +119,7 @@ async def submit(
         response.headers["Idempotency-Replayed"] = "true"
         await reception.intake.discard(_Replayed())
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job
+    return await ended_in_time(api, request, response, job)
 
 
 class _Replayed(Exception):
@@ -160,29 +166,74 @@ async def _enter(
         raise
 
 
-@router.get("", responses=documented(400))
+@router.get(
+    "", response_model=JobList, responses={**UNCHANGED, **documented(400)}, dependencies=[only(*JOB_PARAMETERS)]
+)
 def list_jobs(
-    api: ApiDep,
-    principal: PrincipalDep,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    state: Annotated[list[State] | None, Query(description="Only these; may be given several times.")] = None,
-) -> JobList:
-    """Jobs of this key, newest first; everybody's where it may administer."""
+    api: ApiDep, request: Request, wanted: JobFilterDep, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Jobs of this key, newest first; everybody's where it may administer.
+
+    A request looks at some thousands of jobs: where few of them fit, it lists fewer than `limit`, or none, and more may
+    come: go on until `next_cursor` is null.
+    """
     before = id_cursor(cursor, "job")
     with api.database.read() as session:
-        found = reading.list_jobs(session, limit=limit + 1, before=before, states=state or (), owner=principal.sees)
-    items, more = cut(found, limit)
-    return JobList(items=items, next_cursor=items[-1].id if more else None)
+        found = finding.find_jobs(session, wanted, limit=limit, before=before)
+    return json_reply(request, JobList(items=found.jobs, next_cursor=found.before))
+
+
+_WAIT = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["wait=30"]},
+    "description": f"`wait=N` seconds, at most {MAX_WAIT} (RFC 7240): with If-None-Match until the job has changed, "
+    "else until it has ended. The answer comes earlier when that happens, and as the job is when it does not.",
+}
+_KNOWN = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the answer that the client has.",
+}
 
 
 @router.get(
-    "/{job}", responses={200: {"content": {"application/json": {"example": examples.JOB}}}, **documented(404, 410)}
+    "/{job}",
+    response_model=JobPublic,
+    openapi_extra={"parameters": [_WAIT, _KNOWN]},
+    responses={
+        200: {"content": {"application/json": {"example": examples.JOB | {"queue": examples.QUEUE}}}},
+        **UNCHANGED,
+        **documented(404, 410),
+    },
 )
-def get_job(api: ApiDep, job: JobId) -> JobPublic:
-    """One job with its counts."""
-    with api.database.read() as session:
-        return reading.get_job(session, job)
+async def get_job(api: ApiDep, request: Request, job: JobId) -> Response:
+    """One job with its counts, and while it has not ended, with its place in the queue."""
+    return await job_answer(api, request, job)
+
+
+@router.get(
+    "/{job}/events",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": examples.EVENTS}}},
+        204: {"description": "The client was told of the job's end (Last-Event-ID): nothing more will come."},
+        **documented(404, 410),
+    },
+)
+async def stream_events(
+    api: ApiDep, job: JobId, last_event_id: Annotated[str | None, Header(max_length=200)] = None
+) -> Response:
+    """The job as server-sent events: `job` now and whenever it has changed, at most once a second; `end` when it has
+    ended; `gone` when it was deleted meanwhile. A client that comes back with Last-Event-ID is told what it missed."""
+    seen = await look(api, job)
+    if is_over(seen, last_event_id):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second: nginx is not to collect them
+    return StreamingResponse(job_events(api, seen, last_event_id), media_type="text/event-stream", headers=headers)
 
 
 _read_change = JsonBody(JobChange)

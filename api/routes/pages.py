@@ -10,18 +10,19 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import examples, results
-from api.deps import Api, ApiDep, DocumentId, JobId, identify
+from api.deps import Api, ApiDep, DocumentId, FailureCode, JobId, identify
+from api.filters import only
 from api.images import PageAddress
 from api.ndjson import page_lines
 from api.paging import Cursor, Limit, cut, number_cursor
 from api.problems import StoredProblem, documented
-from api.replies import REVALIDATE, etag, not_modified
+from api.replies import REVALIDATE, UNCHANGED, etag, json_reply, not_modified
 from api.shapes import PageList
 from jobs.blobs import page_key
 from jobs.errors import InternalError, NotFound, ResultNotReady
 from jobs.models import PagePublic, PageState
 from jobs.results import PageResult
-from jobs.store import reading
+from jobs.store import finding, reading
 
 router = APIRouter(prefix="/jobs/{job}/documents/{document}", tags=["pages"])
 
@@ -31,14 +32,31 @@ FALLBACK_DPI = 144
 PageNumber = Annotated[int, Path(ge=1, le=10_000_000, description="1-based.")]
 
 
-@router.get("/pages", responses=documented(400, 404, 410))
-def list_pages(api: ApiDep, job: JobId, document: DocumentId, limit: Limit = 100, cursor: Cursor = None) -> PageList:
+@router.get(
+    "/pages",
+    response_model=PageList,
+    responses={**UNCHANGED, **documented(400, 404, 410)},
+    dependencies=[only("limit", "cursor", "state", "code")],
+)
+def list_pages(
+    api: ApiDep,
+    request: Request,
+    job: JobId,
+    document: DocumentId,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    state: Annotated[list[PageState] | None, Query(description="Only these; may be given several times.")] = None,
+    code: FailureCode = None,
+) -> Response:
     """Pages by number, with state and error; not their text."""
+    after = number_cursor(cursor, 0)
     with api.database.read() as session:
         reading.get_document(session, job, document)
-        found = reading.list_pages(session, document, limit=limit + 1, after=number_cursor(cursor, 0))
+        found = reading.list_pages(
+            session, document, limit=limit + 1, after=after, only=finding.page_filter(state or (), code)
+        )
     items, more = cut(found, limit)
-    return PageList(items=items, next_cursor=str(items[-1].number) if more else None)
+    return json_reply(request, PageList(items=items, next_cursor=str(items[-1].number) if more else None))
 
 
 def _page(api: Api, job: str, document: str, number: int) -> PagePublic:

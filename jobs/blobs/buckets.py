@@ -88,6 +88,14 @@ def _check_path(text: str, path: str, where: str) -> None:
         raise InvalidRequest(f"{ascii(text)[:200]} has a segment . or .. or a control character", where=where)
 
 
+def parse_prefix(text: str, where: str) -> Location:
+    """`s3://bucket` or `s3://bucket/prefix/`. Raises InvalidRequest."""
+    location = parse_location(text, where=where)
+    if location.kind != "s3":
+        raise InvalidRequest(f"{text!r} is no bucket: s3://BUCKET/PREFIX/", where=where)
+    return location if location.is_prefix else Location("s3", location.bucket, location.path + "/")
+
+
 def own_places(settings: BlobSettings) -> tuple[Location, ...]:
     """Where pagemill's own store lies: the whole of its prefix."""
     location = (

@@ -23,6 +23,8 @@ from sqlmodel import Session
 from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.settings import DatabaseSettings
 
+__all__ = ["Database", "Session", "open_database"]
+
 _WRITES = "pagemill_writes"
 _WAL_PAUSE = 0.02
 """Seconds between two tries to turn a new file to write-ahead logging."""

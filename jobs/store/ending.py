@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from jobs.store import webhooks
+from jobs.store import publishing, webhooks
 from jobs.store.closing import fold_totals
 from jobs.store.locks import lock_documents, lock_jobs
 from jobs.store.sql import Sql
@@ -126,6 +126,7 @@ def reopen(session: Session, job: str, documents: list[str], code: str | None = 
     """
     rows = [{"id": i} for i in documents]
     _RETRY_PAGES.run(session, ids=rows, code=code)
+    publishing.want_again(session, documents)
     _REOPEN_DOCUMENTS.run(session, ids=rows)
     _REOPEN_JOB.run(session, job=job)
     fold_totals(session, [job])

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from jobs.models import FINAL
 from jobs.store import closing, submitting
 from jobs.store.locks import lock_jobs
-from jobs.store.sql import Sql
+from jobs.store.sql import Sql, json_value
 from jobs.store.submitting import NewRow
 
 _INSERT = Sql(
@@ -24,7 +24,7 @@ _OPEN = Sql(
        FROM listing l JOIN job j ON j.id = l.job_id
        WHERE l.ready_at <= {now} AND l.id IN (SELECT min(id) FROM listing GROUP BY job_id) ORDER BY l.id LIMIT :limit"""
 )
-_JOB = Sql("SELECT state, sealed, deleted_at IS NOT NULL, engine, priority, owner FROM job WHERE id = :job")
+_JOB = Sql("SELECT state, sealed, deleted_at IS NOT NULL, engine, priority, owner, options FROM job WHERE id = :job")
 _MOVE = Sql("UPDATE listing SET cursor = :after, errors = 0 WHERE id = :id AND cursor = :before")
 _END = Sql("DELETE FROM listing WHERE id = :id AND cursor = :before")
 _END_ALL = Sql("DELETE FROM listing WHERE job_id = :job")
@@ -77,6 +77,11 @@ class Progress:
     """The listing goes on, and it is ours to go on with."""
     sealed: bool
     """The job has all its documents now."""
+    options: dict[str, Any] | None = None
+    """The job's."""
+    first: int = 0
+    entered: Sequence[tuple[str, str]] = ()
+    """Id and name of the documents that were entered, `first` being the position of the first."""
 
 
 def enter(
@@ -115,7 +120,7 @@ def advance(
     """Enter a step's documents, unless somebody else has; see lifecycle.enter_listed."""
     if not lock_jobs(session, [step.job]):
         return Progress(step.job, more=False, sealed=False)
-    state, sealed, deleted, engine, priority, owner = _JOB.run(session, job=step.job).one()
+    state, sealed, deleted, engine, priority, owner, options = _JOB.run(session, job=step.job).one()
     if sealed or deleted or state in FINAL:  # canceled meanwhile
         _END_ALL.run(session, job=step.job)
         return Progress(step.job, more=False, sealed=False)
@@ -137,7 +142,8 @@ def advance(
     _ADD.run(session, job=step.job, documents=len(documents), failed=failed)
     if last:
         _SEAL.run(session, job=step.job)
-    return Progress(step.job, more=move is _MOVE, sealed=last)
+    entered = [(document.id, document.name) for document in documents]
+    return Progress(step.job, move is _MOVE, last, json_value(options), first, entered)
 
 
 def _moved(session: Session, move: Sql, step: Step) -> bool:

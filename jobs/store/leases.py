@@ -12,12 +12,18 @@ _TAKE = Sql(
          WHERE lease.holder = excluded.holder OR lease.expires_at < {now}
        RETURNING holder"""
 )
+_TAKEN = Sql("SELECT 1 FROM lease WHERE name = :name AND expires_at >= {now}")
 _GIVE_BACK = Sql("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 
 def take_lease(session: Session, name: str, holder: str, seconds: float) -> bool:
     """Take or renew the lease for so many seconds. False while it is another's."""
     return _TAKE.run(session, name=name, holder=holder, seconds=seconds).first() is not None
+
+
+def is_taken(session: Session, name: str) -> bool:
+    """Whether anybody has it now; asking costs less than trying to take it."""
+    return _TAKEN.run(session, name=name).first() is not None
 
 
 def give_lease_back(session: Session, name: str, holder: str) -> None:

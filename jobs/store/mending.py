@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from jobs.errors import InternalError
 from jobs.models import State
+from jobs.store import publishing
 from jobs.store.closing import end_pages, fold_totals
 from jobs.store.ending import cancel_documents
 from jobs.store.locks import lock_documents, lock_jobs
@@ -151,6 +152,7 @@ def run_again(session: Session, job: str, document: str, lost: Sequence[tuple[in
     """
     if lost:
         _REREAD_PAGES.run(session, document=document, lost=[{"n": n, "a": a} for n, a in lost])
+    publishing.want_again(session, [document])
     _REOPEN_DOCUMENT.run(session, document=document)
     _RECOUNT.run(session, document=document)
     reopen_job(session, job)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
 from jobs.errors import Gone, NotFound, Problem
@@ -16,10 +16,13 @@ from jobs.models import (
     DocumentPublic,
     Job,
     JobPublic,
+    OutputPublic,
     Page,
     PageCounts,
     PagePublic,
     PageState,
+    Publication,
+    PublicationState,
     State,
     Worker,
     WorkerPublic,
@@ -52,7 +55,7 @@ class FinishedPage:
 
 def get_job(session: Session, job_id: str) -> JobPublic:
     """Raises NotFound, or Gone after a delete."""
-    return _job(_live_job(session, job_id))
+    return job_public(_live_job(session, job_id))
 
 
 def list_jobs(
@@ -71,7 +74,7 @@ def list_jobs(
         query = query.where(Job.owner == owner)
     if states:
         query = query.where(col(Job.state).in_([state.value for state in states]))
-    return [_job(row) for row in session.exec(query)]
+    return [job_public(row) for row in session.exec(query)]
 
 
 def get_document(session: Session, job_id: str, document_id: str) -> DocumentPublic:
@@ -79,22 +82,44 @@ def get_document(session: Session, job_id: str, document_id: str) -> DocumentPub
     return _document(_live_document(session, job_id, document_id))
 
 
-def list_documents(session: Session, job_id: str, *, limit: int, after: int = -1) -> list[DocumentPublic]:
-    """By position. `after`: the last position seen. Raises NotFound, or Gone after a delete."""
+def with_output(session: Session, document: DocumentPublic) -> DocumentPublic:
+    """The document, and where its results are written besides, if they are."""
+    row = session.get(Publication, document.id)
+    if row is None:
+        return document
+    output = OutputPublic(
+        url=f"{row.location}{row.path}/",
+        state=PublicationState(row.state),
+        error=_problem(row.error),
+        published_at=row.published_at,
+    )
+    return document.model_copy(update={"output": output})
+
+
+def list_documents(
+    session: Session, job_id: str, *, limit: int, after: int = -1, only: Sequence[ColumnElement[bool]] = ()
+) -> list[DocumentPublic]:
+    """By position. `after`: the last position seen; `only`: of jobs.store.finding. Raises NotFound, or Gone after a
+    delete."""
     _live_job(session, job_id)
     query = (
         select(Document)
-        .where(Document.job_id == job_id, Document.position > after)
+        .where(Document.job_id == job_id, Document.position > after, *only)
         .order_by(col(Document.position))
         .limit(limit)
     )
     return [_document(row) for row in session.exec(query)]
 
 
-def list_pages(session: Session, document_id: str, *, limit: int, after: int = 0) -> list[PagePublic]:
-    """By number. `after`: the last number seen."""
+def list_pages(
+    session: Session, document_id: str, *, limit: int, after: int = 0, only: Sequence[ColumnElement[bool]] = ()
+) -> list[PagePublic]:
+    """By number. `after`: the last number seen; `only`: of jobs.store.finding."""
     query = (
-        select(Page).where(Page.document_id == document_id, Page.number > after).order_by(col(Page.number)).limit(limit)
+        select(Page)
+        .where(Page.document_id == document_id, Page.number > after, *only)
+        .order_by(col(Page.number))
+        .limit(limit)
     )
     return [_page(row) for row in session.exec(query)]
 
@@ -178,9 +203,14 @@ def _live_job(session: Session, job_id: str) -> Job:
     if row is None:
         raise NotFound(f"there is no job {job_id}", where=job_id)
     if row.deleted_at is not None:
-        expired = row.expires_at is not None and row.deleted_at >= row.expires_at
-        raise Gone(f"job {job_id} {'was kept for its time and is deleted' if expired else 'was deleted'}", where=job_id)
+        raise gone(row)
     return row
+
+
+def gone(row: Job) -> Gone:
+    """The answer to who asks for a deleted job."""
+    expired = row.expires_at is not None and row.deleted_at is not None and row.deleted_at >= row.expires_at
+    return Gone(f"job {row.id} {'was kept for its time and is deleted' if expired else 'was deleted'}", where=row.id)
 
 
 def _live_document(session: Session, job_id: str, document_id: str) -> Document:
@@ -195,7 +225,7 @@ def _problem(stored: dict[str, Any] | None) -> Problem | None:
     return None if stored is None else Problem.model_validate(stored)
 
 
-def _job(row: Job) -> JobPublic:
+def job_public(row: Job) -> JobPublic:
     ended = row.documents_succeeded + row.documents_partial + row.documents_failed + row.documents_canceled
     done = row.pages_running + row.pages_succeeded + row.pages_failed + row.pages_canceled
     return JobPublic(
@@ -286,4 +316,5 @@ def _worker(row: Worker, pages_running: int) -> WorkerPublic:
         detail=row.detail,
         drain_requested=row.drain_requested,
         pages_running=pages_running,
+        pace=row.pace,
     )

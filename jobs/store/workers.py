@@ -20,7 +20,10 @@ _REGISTER = Sql(
                            drain_requested)
        VALUES (:id, :host, :slot, :pid, :engine, :capacity, :reader, 'alive', {now}, {now}, :leaves)"""
 )
-_HEARTBEAT = Sql("UPDATE worker SET heartbeat_at = {now} WHERE id = :id AND state IN ('alive', 'draining')")
+_HEARTBEAT = Sql(
+    """UPDATE worker SET heartbeat_at = {now}, pace = CAST(:pace AS float)
+       WHERE id = :id AND state IN ('alive', 'draining')"""
+)
 _SET_STATE = Sql("UPDATE worker SET state = :state, detail = :detail WHERE id = :id AND state IN ('alive', 'draining')")
 _REQUEST_DRAIN = Sql("UPDATE worker SET drain_requested = true WHERE id = :id AND state IN ('alive', 'draining')")
 _DRAIN_REQUESTED = Sql("SELECT drain_requested FROM worker WHERE id = :id")
@@ -77,9 +80,10 @@ def slot_taken(session: Session, host: str, slot: str) -> bool:
     return _SLOT_HOLDERS.run(session, host=host, slot=slot).first() is not None
 
 
-def heartbeat(session: Session, worker: str) -> bool:
-    """False means: somebody declared us dead. Drop everything and register anew."""
-    return _HEARTBEAT.run(session, id=worker).rowcount == 1
+def heartbeat(session: Session, worker: str, pace: float | None = None) -> bool:
+    """`pace`: pages it reads a second, None where it does not know. False means: somebody declared us dead. Drop
+    everything and register anew."""
+    return _HEARTBEAT.run(session, id=worker, pace=pace).rowcount == 1
 
 
 def set_state(session: Session, worker: str, state: str, detail: str | None = None) -> None:

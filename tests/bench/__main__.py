@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import control_plane, cpu_engine, dispatching, fairness, processes, recogniser, soak, timers
+from tests.bench import (
+    control_plane,
+    cpu_engine,
+    dispatching,
+    fairness,
+    inbox,
+    processes,
+    recogniser,
+    soak,
+    timers,
+    waits,
+)
 from tests.bench.machine import describe
 
 BENCHMARKS = {
@@ -14,7 +25,10 @@ BENCHMARKS = {
     "echo-1-s3": lambda: control_plane.run(documents=1000, pages=1, s3=True),
     "dispatch": dispatching.run,
     "fairness": fairness.run,
+    "inbox": lambda: inbox.run(objects=100_000),
+    "inbox-some": lambda: inbox.run(objects=5000),
     "timers": timers.run,
+    "waits": waits.run,
     "soak-echo": soak.echo,
     "soak-rapidocr": soak.rapidocr,
     "rapidocr": cpu_engine.run,

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from api.client import Client, NotPagemill, ServerUnreachable, Upload
+from jobs.blobs import page_key
 from jobs.errors import Gone, InvalidRequest, NotAcceptable, NotFound, PageTimeout, ResultNotReady, UnsupportedType
 from jobs.models import PageState, State
 from jobs.options import JobOptions
@@ -112,9 +113,25 @@ def test_lines_can_be_left_early(server, client, pdf):
     assert client.is_ready()
 
 
+def test_lines_end_where_json_ends_them(server, client, pdf):
+    """httpx's own lines also end at U+2028, U+0085 and other characters that a page may well have."""
+    odd = "a\u2028b\u0085c\x0bd\x1ee\r\n"
+    job = client.submit([Upload.of(pdf)], JobOptions(metadata={"odd": odd}))
+    (document,) = client.documents(job.id)
+    set_pages(server, job.id, document.id, {1: PageState.SUCCEEDED}, end=True)
+    read = page_result(1)
+    said = read.model_copy(update={"blocks": (read.blocks[0].model_copy(update={"content": odd}),)})
+    server.blobs().put(page_key(job.id, document.id, 1, 2), said.model_dump_json().encode())
+    assert [entry.result.blocks[0].content for entry in client.finished_pages(job.id, document.id)] == [odd]
+    client.cancel(job.id)
+    assert [seen.metadata["odd"] for seen in client.follow(job.id)] == [odd]
+
+
 def test_a_server_that_is_not_there():
     with Client("http://127.0.0.1:1") as client:
         assert not client.is_ready()
+        with pytest.raises(ServerUnreachable):
+            next(client.follow("job_" + "0" * 32, patience=0.0))
         with pytest.raises(ServerUnreachable, match="127"):
             client.info()
 

@@ -156,6 +156,10 @@ INDEXES = {
     " AND owner > '' ORDER BY owner LIMIT 1": "ix_document_pending",
     "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
+    "SELECT id FROM document WHERE unpublished AND state IN ('succeeded', 'partial', 'failed', 'canceled')"
+    " ORDER BY id LIMIT 5": "ix_document_unpublished",
+    "SELECT state FROM publication WHERE target = 't'": "ix_publication_target",
+    "SELECT id FROM inbox_object WHERE document_id = 'd'": "ix_inbox_object_document",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",
     "SELECT id FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND next_at <= '2000-01-01'"
@@ -165,6 +169,13 @@ INDEXES = {
     " GROUP BY owner": "ix_webhook_delivery_rung",
     "SELECT id FROM document WHERE reuse_key = 'k' AND state = 'succeeded' AND reuse_key IS NOT NULL"
     " AND reader IS NOT NULL ORDER BY id DESC LIMIT 1": "ix_document_reuse",
+    "SELECT id FROM document WHERE job_id = 'j' AND (error IS NOT NULL OR failed > 0) AND position > 4"
+    " ORDER BY position LIMIT 5": "ix_document_troubled",
+    "SELECT number FROM page WHERE document_id = 'd' AND state = 'failed' AND number > 4"
+    " AND CAST(error AS varchar) = 'x' ORDER BY number LIMIT 5": "ix_page_failed",
+    "SELECT id, state FROM job WHERE state IN ('queued','running') ORDER BY id LIMIT 100000": (
+        "ix_job_open or ix_job_backlog"  # the same jobs; of an empty table either is as good
+    ),
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
 }
 
@@ -178,4 +189,4 @@ def test_hot_statements_find_their_rows_by_an_index(db, query):
             # An empty table is read whole whatever indexes it has; the question is whether the index could serve.
             session.connection().execute(text("SET LOCAL enable_seqscan = off"))
             plan = list(session.connection().execute(text(f"EXPLAIN {query}")))
-    assert INDEXES[query] in str(plan)
+    assert any(index in str(plan) for index in INDEXES[query].split(" or "))

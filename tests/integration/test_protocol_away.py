@@ -109,7 +109,7 @@ def test_finished_pages_are_kept_until_the_database_is_back(fragile, own_postgre
     pages = claim(fragile, worker, document)
     assemblies = []
     recorder = Recorder(
-        fragile, lambda: worker, patience=60.0, on_assemblies=assemblies.extend, on_recorded=lambda: None
+        fragile, lambda: worker, patience=60.0, on_assemblies=assemblies.extend, on_recorded=lambda _: None
     )
     recorder.start()
     own_postgres.kill()

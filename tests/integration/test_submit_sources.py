@@ -423,6 +423,71 @@ def test_bodies_that_name_sources_are_compared_as_they_come(place):
     assert one(place.mill.db, "SELECT count(*) FROM listing WHERE job_id = :j", j=first.json()["id"]) <= 1
 
 
+# --- outputs
+
+
+def with_output(place, prefix, layout="job", outputs=("out/",)):
+    grants = KeyGrants(sources=(f"s3://{place.bucket}/o/",), outputs=tuple(f"s3://{place.bucket}/{p}" for p in outputs))
+    return place.client(grants), {"output": {"prefix": f"s3://{place.bucket}/{prefix}", "layout": layout}}
+
+
+def theirs(place, prefix):
+    found = place.s3.list_objects_v2(Bucket=place.bucket, Prefix=prefix).get("Contents", ())
+    return {item["Key"].removeprefix(prefix) for item in found}
+
+
+def test_results_are_written_where_the_job_says(place):
+    http, options = with_output(place, "out/a/")
+    data = [*files(("x.pdf", pdf(1)), ("x.pdf", pdf(2)), ("bad.pdf", b"no pdf"))]
+    data.append(("options", (None, json.dumps(options).encode(), "application/json")))
+    job = place.ended(http, http.post("jobs", files=data))
+    good = {f"{job.id}/{n}/x.pdf/document.{e}" for n in (0, 1) for e in ("md", "json")}
+    wanted = good | {f"{job.id}/2/bad.pdf/error.json"}
+    place.mill.until(lambda: theirs(place, "out/a/") == wanted, "the results")
+    body = place.s3.get_object(Bucket=place.bucket, Key=f"out/a/{job.id}/1/x.pdf/document.md")["Body"].read()
+    assert body == place.mill.markdown(job.id)[1].encode()
+    document = place.documents(http, job)[1]["id"]
+    shown = f"jobs/{job.id}/documents/{document}"
+    place.mill.until(lambda: http.get(shown).json()["output"]["state"] == "published", "the row to say so")
+    assert http.get(shown).json()["output"]["url"] == f"s3://{place.bucket}/out/a/{job.id}/1/x.pdf/"
+
+
+def test_results_of_a_prefix_mirror_it(place):
+    place.put("o/sub/a.pdf")
+    place.put("o/b.pdf")
+    http, options = with_output(place, "out/mirror/", "name")
+    body = {"sources": [{"url": f"s3://{place.bucket}/o/"}], "options": options}
+    place.ended(http, http.post("jobs", json=body))
+    wanted = {f"{name}/document.{end}" for name in ("sub/a.pdf", "b.pdf") for end in ("md", "json")}
+    place.mill.until(lambda: theirs(place, "out/mirror/") == wanted, "the results")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "outputs", "status", "code"),
+    [
+        ("other/", ("out/",), 422, "output_forbidden"),
+        ("out", ("out/",), 202, None),
+        ("outside/", ("out",), 422, "output_forbidden"),
+        ("out/../other/", ("out/",), 400, "invalid_request"),
+        ("out/", (), 422, "output_forbidden"),
+    ],
+)
+def test_where_results_may_be_written(place, prefix, outputs, status, code):
+    http, options = with_output(place, prefix, outputs=outputs)
+    data = [*files(pdf(1)), ("options", (None, json.dumps(options).encode(), "application/json"))]
+    response = http.post("jobs", files=data)
+    assert (response.status_code, response.json().get("code")) == (status, code), response.text
+
+
+def test_the_bucket_of_the_store_is_no_output_whatever_was_granted(place):
+    http = place.client(KeyGrants(outputs=(f"s3://{place.own}/",)))
+    for prefix in (f"s3://{place.own}/", f"s3://{place.own}/elsewhere/", f"s3://{place.own}/mill/jobs/", "file:/tmp/"):
+        options = json.dumps({"output": {"prefix": prefix}}).encode()
+        response = http.post("jobs", files=[*files(pdf(1)), ("options", (None, options, "application/json"))])
+        assert response.status_code in (400, 422), (prefix, response.text)
+        assert response.json()["code"] in ("output_forbidden", "invalid_request")
+
+
 # --- retention
 
 

@@ -69,7 +69,7 @@ class Worker:
         self.threads = ThreadPoolExecutor(4)
         self.sources = Sources(blobs, tmp_path / "copies", 0)
         self.recorder = Recorder(
-            db, lambda: self.id, patience=0.0, on_assemblies=lambda _: None, on_recorded=lambda: None
+            db, lambda: self.id, patience=0.0, on_assemblies=lambda _: None, on_recorded=lambda _: None
         )
         writer = ResultWriter(blobs, RecentResults(), 0.0, threading.Event())
         self.recognizer = Recognizer(

@@ -5,9 +5,11 @@ import orjson
 from jobs.blobs import page_key, result_key
 from jobs.models import State
 from jobs.options import EchoOptions
+from jobs.store import reading
 from tests.documents import pdf
 from tests.installation import Installation
 from tests.mill import CALM, mill_fixture
+from tests.processes import wait_until
 from tests.soundness import unsound
 
 mill = mill_fixture()
@@ -114,3 +116,16 @@ def test_with_an_s3_store(tmp_path, sqlite_url, broker_url, seaweedfs):
         assert ended(mill, mill.submit(pdf(1), echo=EchoOptions(render=True))).state is State.SUCCEEDED
         assert worker.terminate() == 0
         assert list(scratch.iterdir()) == [], "an orderly end leaves nothing"
+
+
+def test_a_worker_tells_how_fast_it_reads(mill):
+    """With its heartbeat; what waits is foretold from it."""
+    job_id = mill.submit(pdf(20), echo=EchoOptions(seconds={"*": 0.05}))
+    ended(mill, job_id)
+
+    def paces():
+        with mill.db.read() as session:
+            return [worker.pace for worker in reading.list_workers(session) if worker.pace is not None]
+
+    wait_until(paces, "a heartbeat with a pace")
+    assert all(0.0 < pace < 1000.0 for pace in paces())

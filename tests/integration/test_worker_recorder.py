@@ -29,9 +29,11 @@ class Told:
         self.settled = []
         self.assemblies = []
         self.recorded = 0
+        self.pages = 0
 
-    def on_recorded(self):
+    def on_recorded(self, pages):
         self.recorded += 1
+        self.pages += pages
 
 
 @contextmanager

@@ -48,6 +48,7 @@ OTHER = {
     "retention_seconds": 5.0,
     "cache": "use",
     "webhook": {"url": "https://example.org/"},
+    "output": {"prefix": "s3://texts/a/"},
     "metadata": {"a": 1},
 }
 

@@ -19,6 +19,7 @@ CALLS = {
     queue.ASSEMBLE: {"documents": {"doc_a": 2}},
     queue.PURGE: {"job": "job_a"},
     queue.WEBHOOK: {"deliveries": {"evt_a": 0, "evt_b": 4}},
+    queue.PUBLISH: {},
 }
 
 
@@ -34,8 +35,11 @@ def app(calls):
     def stage(name):
         return lambda argument: calls.append((name, argument))
 
+    def publish():
+        calls.append(("publish", None))
+
     names = ("recognize", "fetch", "split", "assemble", "purge", "webhook")
-    add_tasks(app, Stages(*map(stage, names)))
+    add_tasks(app, Stages(*map(stage, names), publish))
     yield app
     app.close()
 
@@ -50,6 +54,7 @@ def test_each_message_calls_its_stage(app, calls):
         ("assemble", [DocumentRef("doc_a", 2)]),
         ("purge", "job_a"),
         ("webhook", [DeliveryRef("evt_a", 0), DeliveryRef("evt_b", 4)]),
+        ("publish", None),
     ]
 
 
@@ -58,7 +63,7 @@ def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
-    add_tasks(app, Stages(away, away, away, away, away, away))
+    add_tasks(app, Stages(away, away, away, away, away, away, lambda: away(None)))
     app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
     [record] = caplog.records

@@ -1,6 +1,6 @@
 """Webhooks: what is to be told to whom, and what it is signed with
 
-Revision: 0008, after 0006.
+Revision: 0008, after 0007.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from alembic import op
 from jobs.store.clock import Timestamp, now
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
