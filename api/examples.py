@@ -64,6 +64,7 @@ DOCUMENT: dict[str, Any] = {
     "state": "succeeded",
     "sealed": True,
     "source_pages": 2,
+    "cached": False,
     "pages": {"total": 2, "pending": 0, "running": 0, "succeeded": 2, "failed": 0, "canceled": 0},
     "error": None,
     "created_at": "2026-01-31T09:30:00.120000Z",

@@ -56,7 +56,7 @@ _OPTIONS_INSIDE = {"multipart/form-data": "the `options` part", "application/jso
 )
 
 # What may stand beside the body of a raw upload. No password: URLs are logged on the way.
-QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority"})
+QUERY_OPTIONS = frozenset({"engine", "pages", "dpi", "figures", "text", "priority", "cache"})
 
 
 @dataclass(frozen=True, slots=True)

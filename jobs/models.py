@@ -103,6 +103,8 @@ class Worker(SQLModel, table=True):
     heartbeat_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     detail: str | None = None
     """Why it takes no work, where it does not."""
+    reader: str | None = None
+    """What it reads with (jobs/reuse.py); None where it serves no engine, or is older than this column."""
     drain_requested: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
     """It is to end: with its next heartbeat it claims nothing more, finishes what it holds, and stops."""
     pace: float | None = None
@@ -305,6 +307,14 @@ class Document(SQLModel, table=True):
     """Pages of it that its owner's day was charged with: a split that runs twice is charged once."""
     result_attempt: int | None = None
     """The attempt whose document.md and document.json count."""
+    reuse_key: str | None = None
+    """What was asked of which bytes by whom (jobs/reuse.py); None where its result is for nobody else."""
+    reader: str | None = None
+    """What read all of its pages; None while they are read, and where it was more than one or is not known."""
+    cached: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    """Its pages were copied from an earlier document."""
+    copied: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    """The last attempt that may have put copies: what is read of its pages begins beyond (docs/decisions/0009)."""
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     started_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """When its split was first claimed, or its last retry."""
@@ -330,6 +340,8 @@ class Document(SQLModel, table=True):
               **_where("deadline_at IS NOT NULL AND state IN ('queued','running')")),
         Index("ix_document_started", "started_at", **_where("state = 'running'")),
         Index("ix_document_worker", "worker", **_where("worker IS NOT NULL")),
+        Index("ix_document_reuse", "reuse_key", "id",
+              **_where("state = 'succeeded' AND reuse_key IS NOT NULL AND reader IS NOT NULL")),
         Index("ix_document_troubled", "job_id", "position", **_where("error IS NOT NULL OR failed > 0")),
         Index("ix_document_unpublished", "id",
               **_where("unpublished AND state IN ('succeeded','partial','failed','canceled')")),
@@ -586,6 +598,8 @@ class DocumentPublic(_Public):
     state: State
     sealed: bool
     source_pages: int | None
+    cached: bool = False
+    """Its pages were not read: an equal document was read before (option `cache`)."""
     pages: PageCounts
     error: Problem | None
     created_at: datetime

@@ -12,6 +12,7 @@ from jobs.results import FURNITURE, Label
 from jobs.urls import MAX_URL, parse_http_url
 
 Priority = Literal["interactive", "batch"]
+CacheUse = Literal["use", "bypass"]
 VlVersion = Literal["1.0", "1.5", "1.6"]
 VlTask = Literal["ocr", "table", "formula", "chart", "seal", "spotting"]
 
@@ -170,6 +171,12 @@ class JobOptions(PageOptions):
         default=None, gt=0, le=10 * 366 * 86_400,
         description="The job and its results are deleted so long after its end; the server's setting where absent.",
     )  # fmt: skip
+    cache: CacheUse | None = Field(
+        default=None,
+        description="use: a document that was read before, the same bytes with the same options by an engine that "
+        "still serves here, gets that result without being read. bypass: read it, and give its result to no later "
+        "one. The server's setting where absent.",
+    )
     webhook: WebhookOptions | None = None
     output: OutputOptions | None = None
     metadata: dict[str, Any] = Field(default_factory=dict, description="Echoed back; at most 16 KiB as JSON.")

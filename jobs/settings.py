@@ -100,6 +100,9 @@ class LimitSettings(_Group):
     )
     source_timeout: float = Field(default=600.0, gt=0, description="Deadline of fetching one file from its URL.")
     render_memory: int = Field(default=1536 * MIB, ge=64 * MIB, description="Bytes a page may add to its process.")
+    cache: Literal["use", "bypass"] = Field(
+        default="use", description="Whether jobs that do not say so get results of equal documents; read by workers."
+    )
     key_requests_per_second: int | None = Field(
         default=None, ge=1, le=100_000, description="Of each API key that names no limit of its own; so for all key_…"
     )

@@ -92,6 +92,7 @@ class Installation:
             "PAGEMILL_STORE_URL": f"file:{self.root / 'objects'}",
             "PAGEMILL_SECRET_KEY": SECRET,
             "PAGEMILL_ENGINE": "echo",
+            "PAGEMILL_CACHE": "bypass",  # the same bytes come again and again and are meant to be read
             "PAGEMILL_ECHO_STATE": str(self.root / "echo-state"),
             "PAGEMILL_TIME_FACTOR": str(TIME_FACTOR),
         }

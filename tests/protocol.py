@@ -57,11 +57,13 @@ def submit(
     return job, sorted(document.id for document in new)
 
 
-def register(db: Database, slot: str | None = None, *, engine: str = "echo", capacity: int = 8) -> str:
+def register(
+    db: Database, slot: str | None = None, *, engine: str = "echo", capacity: int = 8, reader: str | None = None
+) -> str:
     """A living worker, in a slot of its own unless told."""
     worker = new_worker_id()
     with db.write() as session:
-        workers.register(session, Registration(worker, "host", slot or worker, 1, engine, capacity))
+        workers.register(session, Registration(worker, "host", slot or worker, 1, engine, capacity, reader))
     return worker
 
 
@@ -250,6 +252,9 @@ class Noticing(LocalStore):
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         self._around("put", key, lambda: super(Noticing, self).put(key, data, content_type))
+
+    def copy(self, source: str, target: str) -> None:
+        self._around("copy", target, lambda: super(Noticing, self).copy(source, target))
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -27,6 +27,7 @@ from jobs.ids import new_worker_id
 from jobs.inbox import open_inboxes, open_options
 from jobs.models import KeyGrants
 from jobs.queue import Doorbell, make_app
+from jobs.reuse import reader_of
 from jobs.store import workers as worker_rows
 from jobs.store.database import open_database
 from jobs.store.workers import Registration
@@ -51,6 +52,7 @@ from workers.recognize import Reading, Recognizer
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import backoff_of
+from workers.reuse import Reuser
 from workers.scan import CLAIM, Scanner
 from workers.slots import take_slot
 from workers.sources import Sources
@@ -228,6 +230,7 @@ class WorkerProcess:
             pid=os.getpid(),
             engine=self.engine.info.name if self.engine else "",
             capacity=self.engine.capacity if self.engine else 0,
+            reader=reader_of(self.engine.info, self.settings.engine, self.settings.limits) if self.engine else None,
         )
 
     def _register(self) -> None:
@@ -339,8 +342,14 @@ class WorkerProcess:
         self.inspections = LazyPool(INSPECTORS, None, self.settings.engine, self.settings.limits)
         self._stack.callback(self.inspections.close)
         return Splitter(
-            self.db, self.inspections, self._sources, self._vault, self.settings.limits, self._backoff, self.hands,
-            lambda: self.worker_id, on_split=self.tick.wake, on_ended=assembler.close,
+            self.db, self.inspections, self._sources, self._vault, self._build_reuser(assembler), self.settings.limits,
+            self._backoff, self.hands, lambda: self.worker_id, on_split=self.tick.wake, on_ended=assembler.close,
+        )  # fmt: skip
+
+    def _build_reuser(self, assembler: Assembler) -> Reuser:
+        return Reuser(
+            self.db, self.blobs, self.settings.limits, self._backoff, self._threads("copy"), self.stopping,
+            lambda: self.worker_id, on_assemblies=assembler.assemble,
         )  # fmt: skip
 
     def _build_recognizer(

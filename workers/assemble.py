@@ -116,7 +116,7 @@ class Assembler:
             self._put_whole(files, list(self._entries(document)))
         else:
             self._stream(files, self._entries(document))
-        return Finish(claim, state, with_result=True)
+        return Finish(claim, state, with_result=True, reader=document.reader if state is State.SUCCEEDED else None)
 
     def _put_whole(self, files: _Files, entries: list[_Entry]) -> None:
         markdown = "".join(document_markdown(entry.value for entry in entries)).encode()

@@ -1,4 +1,7 @@
-"""Split: open documents, find their pages, insert them, seal. Opening happens in a killable subprocess."""
+"""Split: open documents, find their pages, insert them, seal. Opening happens in a killable subprocess.
+
+What was read before is not even opened: workers/reuse.py.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from jobs.store import claiming, closing, submitting, usage
 from jobs.store.claiming import ClaimedDocument, DocumentRef
 from jobs.store.closing import Finish
 from jobs.store.database import Database
+from jobs.store.reuse import Original
 from jobs.store.submitting import PIECE, Split
 from jobs.store.usage import Refusal
 from jobs.vault import Vault
@@ -26,6 +30,7 @@ from workers.pages import password_of
 from workers.render.lazy import LazyPool
 from workers.render.messages import Inspection
 from workers.retries import Backoff
+from workers.reuse import Reuser
 from workers.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,7 @@ class Splitter:
     pool: LazyPool
     sources: Sources
     vault: Vault | None
+    reuser: Reuser
     limits: LimitSettings
     backoff: Backoff
     hands: Hands
@@ -53,8 +59,11 @@ class Splitter:
         with self.db.write() as session:
             claims = claiming.claim_splits(session, self.worker_id(), refs)
         with self.hands.holding(claims), ExitStack() as sources:
+            originals = self.reuser.find(claims)
+            known = [claim for claim in claims if claim.document.id in originals]
             # All are asked for before the first answer is awaited: the subprocess never waits for us in between.
-            asked = [(claim, self._ask(claim, sources)) for claim in claims]
+            asked = [(claim, self._ask(claim, sources)) for claim in claims if claim.document.id not in originals]
+            asked += [(claim, self._ask(claim, sources)) for claim in self._reuse(known, originals)]
             found = {
                 split.document: (claim, split)
                 for claim, answer in asked
@@ -63,6 +72,14 @@ class Splitter:
             if self._insert(found) < len(found):
                 self._let_go(claims)
         return len(claims)
+
+    def _reuse(self, known: Sequence[ClaimedDocument], originals: Mapping[str, Original]) -> list[ClaimedDocument]:
+        """Give them the results of earlier documents. Returns those that must be opened and read after all."""
+        if not known:
+            return []
+        left = self.reuser.give(known, originals)
+        self.on_split()
+        return left
 
     def _ask(self, claim: ClaimedDocument, sources: ExitStack) -> Future[Inspection]:
         """Fetch the document and have it opened. Whatever goes wrong is in the future."""
@@ -97,7 +114,7 @@ class Splitter:
         numbers = select_pages(document.options.get("pages"), count)
         if len(numbers) > self.limits.max_pages:
             raise TooManyPages(f"{len(numbers)} pages are selected", limit=self.limits.max_pages, actual=len(numbers))
-        return Split(document.id, claim.attempt, count, numbers)
+        return Split(document.id, claim.attempt, count, numbers, self.reuser.key_of(claim))
 
     def _insert(self, found: Mapping[str, tuple[ClaimedDocument, Split]]) -> int:
         """Small documents together, each larger one in pieces of its own. Returns how many were still ours."""
@@ -134,7 +151,7 @@ class Splitter:
                     return False
             self.on_split()
         with self.db.write() as session:
-            return submitting.seal(session, split.document, worker, split.attempt, split.source_pages)
+            return submitting.seal(session, split.document, worker, split.attempt, split.source_pages, split.reuse_key)
 
     def _let_go(self, claims: Sequence[ClaimedDocument]) -> None:
         with self.db.write() as session:

@@ -26,7 +26,7 @@ from jobs import admission, lifecycle
 from jobs.errors import RequestError
 from jobs.lifecycle import RequestKey, Terms
 from jobs.models import JobPublic
-from jobs.options import TextSource
+from jobs.options import CacheUse, TextSource
 from jobs.store import finding, idempotency
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -80,6 +80,7 @@ _BODY: dict[str, Any] = {
             ("figures", {"type": "boolean"}, "as in `options`."),
             ("text", {"type": "string", "enum": list(get_args(TextSource))}, "as in `options`."),
             ("priority", {"type": "string", "enum": ["interactive", "batch"]}, "as in `options`."),
+            ("cache", {"type": "string", "enum": list(get_args(CacheUse))}, "as in `options`."),
         )
     ],
 }

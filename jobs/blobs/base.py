@@ -44,6 +44,10 @@ class BlobStore(Protocol):
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None: ...
     def writer(self, key: str, content_type: str = "application/octet-stream") -> BlobWriter: ...
+    def copy(self, source: str, target: str) -> None:
+        """The object under another key as well, with its type, where the store can without our seeing its bytes. An
+        object of its own, as new as if it had been put: nothing done to the source shows in it."""
+
     def get(self, key: str) -> bytes: ...
     def stream(self, key: str, chunk: int = 1 << 20) -> Iterator[bytes]:
         """Pieces of at most `chunk` bytes. BlobMissing comes at the call, not with the first piece."""

@@ -70,6 +70,14 @@ class LocalStore:
     def writer(self, key: str, content_type: str = "application/octet-stream") -> LocalWriter:
         return LocalWriter(self, self._path(key))
 
+    def copy(self, source: str, target: str) -> None:
+        """No hard link: it would be as old as the source is, and `pagemill reconcile` takes old objects that no row
+        names yet for orphans."""
+        pieces = self.stream(source)
+        with self.writer(target) as writer:
+            for piece in pieces:
+                writer.write(piece)
+
     def _create(self) -> tuple[Path, int]:
         """A new temporary file, open for writing."""
         path = self._temporary / f"{self._name}-{next(self._numbers)}"

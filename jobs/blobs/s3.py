@@ -27,7 +27,7 @@ from jobs.settings import BlobSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef, ObjectIdentifierTypeDef
 
 PART = 8 * 1024 * 1024
 """Bytes of one part of a multipart upload. S3 allows 10,000 parts of at least 5 MiB: objects up to 78 GiB."""
@@ -95,6 +95,16 @@ class S3Store:
 
     def writer(self, key: str, content_type: str = "application/octet-stream") -> S3Writer:
         return S3Writer(self._client, self._bucket, self._name(key), content_type)
+
+    def copy(self, source: str, target: str) -> None:
+        """By the server. Some that lack the source say that the request is wrong (SeaweedFS), so it is looked for."""
+        copied: CopySourceTypeDef = {"Bucket": self._bucket, "Key": self._name(source)}
+        with _mapped(source):
+            try:
+                self._client.copy_object(Bucket=self._bucket, Key=self._name(target), CopySource=copied)
+            except ClientError:
+                self._client.head_object(**copied)  # raises where that is why
+                raise
 
     # --- reading
 

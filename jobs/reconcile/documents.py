@@ -30,9 +30,12 @@ class Document:
     pages: dict[int, NamingPage]
 
     def names_page(self, number: int, attempt: int) -> bool:
-        """Whether this attempt's result counts, or is being read now and may be stored at any moment."""
+        """Whether this attempt's result counts, or is being read or copied now and may be stored at any moment."""
         page = self.pages.get(number)
-        return page is not None and page.attempt == attempt
+        return (page is not None and page.attempt == attempt) or self._is_copied(attempt)
+
+    def _is_copied(self, attempt: int) -> bool:
+        return self.row.worker is not None and self.row.copied == self.row.attempt == attempt
 
     def names_files(self, attempt: int) -> bool:
         return attempt == self.row.result_attempt or (self.row.worker is not None and attempt == self.row.attempt)

@@ -43,6 +43,9 @@ class DocumentSource:
     options: dict[str, Any]
     password: str | None
     """Encrypted."""
+    owner: str = ""
+    sha256: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class ClaimedDocument:
 
 
 _LOCK_SOURCES = Sql(
-    """SELECT d.id, d.job_id, d.name, d.source_key, d.media_type, j.options, j.password
+    """SELECT d.id, d.job_id, d.name, d.source_key, d.media_type, j.options, j.password, d.owner, d.sha256,
+              d.engine
        FROM document d JOIN job j ON j.id = d.job_id
        WHERE d.id IN (SELECT id FROM {list:ids(id text)}) AND d.state = 'running' ORDER BY d.id {update_of_d}"""
 )
@@ -122,7 +126,9 @@ def _lock_sources(session: Session, ids: Iterable[str]) -> dict[str, DocumentSou
 
 
 def _source(row: Sequence[Any]) -> DocumentSource:
-    return DocumentSource(row[0], row[1], row[2], row[3], row[4], json_value(row[5]) or {}, row[6])
+    return DocumentSource(
+        row[0], row[1], row[2], row[3], row[4], json_value(row[5]) or {}, row[6], row[7], row[8], row[9]
+    )  # fmt: skip
 
 
 _QUEUED_JOBS = Sql(

@@ -25,12 +25,15 @@ class Finish:
     state: State
     with_result: bool
     error: dict[str, Any] | None = None
+    reader: str | None = None
+    """What read all of its pages, where others may get its result (jobs/reuse.py)."""
 
 
 _FINISH = Sql(
     """UPDATE document SET state = f.state, sealed = true, worker = NULL, rung_at = NULL, finished_at = {now},
-              error = {json:f.error}, result_attempt = CASE WHEN f.with_result THEN f.a ELSE NULL END
-       FROM {list:f(d text, w text, a int, state text, with_result boolean, error text)}
+              error = {json:f.error}, result_attempt = CASE WHEN f.with_result THEN f.a ELSE NULL END,
+              reader = f.reader
+       FROM {list:f(d text, w text, a int, state text, with_result boolean, error text, reader text)}
        WHERE document.id = f.d AND document.worker = f.w AND document.attempt = f.a AND document.state = 'running'
        RETURNING id, pending + running"""
 )
@@ -72,6 +75,7 @@ def _bound(finish: Finish) -> dict[str, Any]:
         "state": finish.state.value,
         "with_result": finish.with_result,
         "error": json_text(finish.error),
+        "reader": finish.reader,
     }
 
 

@@ -123,7 +123,7 @@ _REREAD_PAGES = Sql(
          AND page.state = 'succeeded'"""
 )
 _REOPEN_DOCUMENT = Sql(
-    """UPDATE document SET state = 'running', errors = 0, crashes = 0, error = NULL, rung_at = NULL,
+    """UPDATE document SET state = 'running', errors = 0, crashes = 0, error = NULL, rung_at = NULL, reader = NULL,
               ready_at = {now}, finished_at = NULL, sealed = (source_pages IS NOT NULL)
        WHERE id = :document AND worker IS NULL"""
 )

@@ -38,6 +38,8 @@ class NamingDocument:
     sha256: str
     results: int
     """Pages whose result is stored, or may be at any moment, as counted."""
+    copied: int
+    """The last attempt that may put copies of an earlier result."""
     needs_source: bool
     """Its file is here, and it is still to be opened, or pages of it are still to be read."""
 
@@ -55,7 +57,7 @@ _JOB = "id, state, manifest, deleted_at IS NOT NULL, purged_at IS NOT NULL"
 _NEXT_JOBS = Sql(f"SELECT {_JOB} FROM job WHERE id > :after ORDER BY id LIMIT :limit")
 _JOBS = Sql(f"SELECT {_JOB} FROM job WHERE id IN (SELECT id FROM {{list:ids(id text)}}) ORDER BY id")
 _DOCUMENT = """d.id, d.job_id, d.state, d.attempt, d.worker, d.result_attempt, d.source_key, d.bytes, d.sha256,
-              d.succeeded + d.running,
+              d.succeeded + d.running, d.copied,
               d.state IN ('queued', 'running') AND d.source_url IS NULL
                 AND (NOT d.sealed OR d.pending > 0 OR d.running > 0)"""
 _NEXT_DOCUMENTS = Sql(
@@ -113,5 +115,6 @@ def _job(row: Sequence[Any]) -> NamingJob:
 def _document(row: Sequence[Any]) -> NamingDocument:
     return NamingDocument(
         id=row[0], job_id=row[1], state=row[2], attempt=row[3], worker=row[4], result_attempt=row[5],
-        source_key=row[6], bytes=row[7], sha256=row[8], results=row[9], needs_source=bool(row[10]),
+        source_key=row[6], bytes=row[7], sha256=row[8], results=row[9], copied=row[10],
+        needs_source=bool(row[11]),
     )  # fmt: skip

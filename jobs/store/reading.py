@@ -273,6 +273,7 @@ def _document(row: Document) -> DocumentPublic:
         state=State(row.state),
         sealed=row.sealed,
         source_pages=row.source_pages,
+        cached=row.cached,
         pages=PageCounts(
             total=row.total,
             pending=row.pending,

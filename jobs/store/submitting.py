@@ -17,18 +17,18 @@ PIECE = 1000
 """Rows per insert statement."""
 
 _LOCK_SPLITTING = Sql(
-    """SELECT id FROM document WHERE id = :document AND state = 'running' AND NOT sealed
+    """SELECT copied FROM document WHERE id = :document AND state = 'running' AND NOT sealed
        AND worker = :worker AND attempt = :attempt {update}"""
 )
 _INSERT_PAGES = Sql(
     """INSERT INTO page (document_id, number, state, attempt, errors, crashes, ready_at)
-       SELECT :document, number, 'pending', 0, 0, 0, {now} FROM {list:pages(number int)} WHERE true
+       SELECT :document, number, 'pending', :attempt, 0, 0, {now} FROM {list:pages(number int)} WHERE true
        ON CONFLICT (document_id, number) DO NOTHING"""
 )
 _COUNT_NEW = Sql("UPDATE document SET total = total + :new, pending = pending + :new WHERE id = :document")
 _SEAL = Sql(
-    """UPDATE document SET sealed = true, worker = NULL, source_pages = :source_pages, errors = 0, crashes = 0
-       WHERE id = :document"""
+    """UPDATE document SET sealed = true, worker = NULL, source_pages = :source_pages, errors = 0, crashes = 0,
+              reuse_key = :reuse_key WHERE id = :document"""
 )
 
 _END_REFUSED = Sql(
@@ -94,36 +94,40 @@ def insert_pages(session: Session, document: str, worker: str, attempt: int, num
 
     False, and nothing done, where the document is no longer ours to split: canceled, or rescued and claimed anew.
     """
-    if _LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).first() is None:
+    copied = _LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).scalar()
+    if copied is None:
         return False
-    new = _INSERT_PAGES.run(session, document=document, pages=[{"number": n} for n in numbers]).rowcount
+    pages = [{"number": n} for n in numbers]
+    new = _INSERT_PAGES.run(session, document=document, attempt=copied, pages=pages).rowcount
     if new:
         _COUNT_NEW.run(session, document=document, new=new)
     return True
 
 
-def seal(session: Session, document: str, worker: str, attempt: int, source_pages: int) -> bool:
+def seal(
+    session: Session, document: str, worker: str, attempt: int, source_pages: int, reuse_key: str | None = None
+) -> bool:
     """No more pages will come. False where the document is no longer ours to split."""
     if _LOCK_SPLITTING.run(session, document=document, worker=worker, attempt=attempt).first() is None:
         return False
-    _SEAL.run(session, document=document, source_pages=source_pages)
+    _SEAL.run(session, document=document, source_pages=source_pages, reuse_key=reuse_key)
     return True
 
 
-_SMALL_LOCK = Sql(
-    """SELECT d.id FROM document d JOIN {list:done(id text, attempt int)} ON d.id = done.id
+LOCK_SMALL = Sql(
+    """SELECT d.id, d.copied FROM document d JOIN {list:done(id text, attempt int)} ON d.id = done.id
        WHERE d.state = 'running' AND NOT d.sealed AND d.worker = :worker AND d.attempt = done.attempt
        ORDER BY d.id {update_of_d}"""
 )
 _SMALL_PAGES = Sql(
     """INSERT INTO page (document_id, number, state, attempt, errors, crashes, ready_at)
-       SELECT id, number, 'pending', 0, 0, 0, {now} FROM {list:pages(id text, number int)} WHERE true
+       SELECT id, number, 'pending', attempt, 0, 0, {now} FROM {list:pages(id text, number int, attempt int)} WHERE true
        ON CONFLICT (document_id, number) DO NOTHING RETURNING document_id"""
 )
 _SMALL_SEAL = Sql(
     """UPDATE document SET sealed = true, worker = NULL, source_pages = done.source_pages, errors = 0, crashes = 0,
-              total = total + done.fresh, pending = pending + done.fresh
-       FROM {list:done(id text, source_pages int, fresh int)} WHERE document.id = done.id"""
+              total = total + done.fresh, pending = pending + done.fresh, reuse_key = done.reuse_key
+       FROM {list:done(id text, source_pages int, fresh int, reuse_key text)} WHERE document.id = done.id"""
 )
 
 
@@ -135,24 +139,32 @@ class Split:
     attempt: int
     source_pages: int
     numbers: Sequence[int]
+    reuse_key: str | None = None
+    """By which its result is found later (jobs/reuse.py); None where it is for nobody else."""
 
 
 def insert_and_seal(session: Session, worker: str, splits: Sequence[Split]) -> list[str]:
-    """Insert and seal several small documents in one transaction. Returns the ids that were still ours."""
+    """Insert and seal several small documents in one transaction. Returns the ids that were still ours.
+
+    Pages begin with the last attempt that may have put copies of an earlier result, so that none is taken for theirs.
+    """
     ours = {
-        row[0]
-        for row in _SMALL_LOCK.run(
+        row[0]: row[1]
+        for row in LOCK_SMALL.run(
             session, worker=worker, done=[{"id": s.document, "attempt": s.attempt} for s in splits]
         )
     }
     splits = [s for s in splits if s.document in ours]
     if not splits:
         return []
-    pages = [{"id": s.document, "number": n} for s in splits for n in s.numbers]
+    pages = [{"id": s.document, "number": n, "attempt": ours[s.document]} for s in splits for n in s.numbers]
     fresh: dict[str, int] = {}
     for row in _SMALL_PAGES.run(session, pages=pages):
         fresh[row[0]] = fresh.get(row[0], 0) + 1
-    done = [{"id": s.document, "source_pages": s.source_pages, "fresh": fresh.get(s.document, 0)} for s in splits]
+    done = [
+        {"id": s.document, "source_pages": s.source_pages, "fresh": fresh.get(s.document, 0), "reuse_key": s.reuse_key}
+        for s in splits
+    ]
     _SMALL_SEAL.run(session, done=done)
     return sorted(ours)
 

@@ -16,8 +16,9 @@ _REPLACE = Sql(
        WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')"""
 )
 _REGISTER = Sql(
-    """INSERT INTO worker (id, host, slot, pid, engine, capacity, state, started_at, heartbeat_at, drain_requested)
-       VALUES (:id, :host, :slot, :pid, :engine, :capacity, 'alive', {now}, {now}, :leaves)"""
+    """INSERT INTO worker (id, host, slot, pid, engine, capacity, reader, state, started_at, heartbeat_at,
+                           drain_requested)
+       VALUES (:id, :host, :slot, :pid, :engine, :capacity, :reader, 'alive', {now}, {now}, :leaves)"""
 )
 _HEARTBEAT = Sql(
     """UPDATE worker SET heartbeat_at = {now}, pace = CAST(:pace AS float)
@@ -58,6 +59,8 @@ class Registration:
     engine: str
     capacity: int
     """Pages it can have in flight; 0 for one that serves no engine."""
+    reader: str | None = None
+    """What it reads with (jobs/reuse.py)."""
 
 
 def register(session: Session, new: Registration, *, leaves: bool = False) -> None:
@@ -66,7 +69,7 @@ def register(session: Session, new: Registration, *, leaves: bool = False) -> No
     _REPLACE.run(session, host=new.host, slot=new.slot)
     _REGISTER.run(
         session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity,
-        leaves=leaves,
+        reader=new.reader, leaves=leaves,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class Place:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PAGEMILL_")}
         self.temporary.mkdir(exist_ok=True)
         own = {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary), "COLUMNS": "200"}
+        own["PAGEMILL_CACHE"] = "bypass"  # the same files are sent again and again and are meant to be read
         return clean | own | self.settings
 
     def run(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -128,6 +128,44 @@ def test_what_is_not_there_is_missing(store, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_copy_is_an_object_of_its_own(ground):
+    store = ground.store
+    store.put("a/source.json", b"read once", "application/json")
+    before = store.stat("a/source.json")
+    store.copy("a/source.json", "b/c/copy.json")
+    assert store.get("b/c/copy.json") == b"read once"
+    assert store.stat("a/source.json") == before
+    assert store.stat("b/c/copy.json").modified >= before.modified, "young, or reconcile would take it for an orphan"
+    store.put("a/source.json", b"something else")
+    assert store.get("b/c/copy.json") == b"read once"
+    store.delete(["a/source.json"])
+    store.copy("b/c/copy.json", "a/source.json")
+    assert store.get("a/source.json") == b"read once"
+    if ground.seaweedfs is not None:
+        name = ground.settings.store_url.removeprefix(f"s3://{BUCKET}/") + "/b/c/copy.json"
+        assert ground.seaweedfs.client.head_object(Bucket=BUCKET, Key=name)["ContentType"] == "application/json"
+
+
+def test_a_copy_replaces_what_was_there(store):
+    store.put("source", b"new")
+    store.put("target", b"old and longer")
+    store.copy("source", "target")
+    assert store.get("target") == b"new"
+
+
+def test_what_is_not_there_is_not_copied(ground):
+    with pytest.raises(BlobMissing):
+        ground.store.copy("nothing", "target")
+    assert ground.keys() == ground.leftovers() == []
+
+
+def test_a_copy_of_a_folder_is_missing(ground):
+    ground.store.put("folder/object", b"x")
+    with pytest.raises(BlobMissing):
+        ground.store.copy("folder", "target")
+    assert ground.keys() == ["folder/object"]
+
+
 def test_readers_never_see_half_of_an_object(store):
     size = 3 * 1024 * 1024
     versions = [bytes([letter]) * size for letter in b"ab"]

@@ -167,6 +167,8 @@ INDEXES = {
     "SELECT min(owner) FROM webhook_delivery WHERE state = 'pending' AND owner > 'a'": "ix_webhook_delivery_due",
     "SELECT owner, count(*) FROM webhook_delivery WHERE rung_at IS NOT NULL AND rung_at > '2000-01-01'"
     " GROUP BY owner": "ix_webhook_delivery_rung",
+    "SELECT id FROM document WHERE reuse_key = 'k' AND state = 'succeeded' AND reuse_key IS NOT NULL"
+    " AND reader IS NOT NULL ORDER BY id DESC LIMIT 1": "ix_document_reuse",
     "SELECT id FROM document WHERE job_id = 'j' AND (error IS NOT NULL OR failed > 0) AND position > 4"
     " ORDER BY position LIMIT 5": "ix_document_troubled",
     "SELECT number FROM page WHERE document_id = 'd' AND state = 'failed' AND number > 4"
