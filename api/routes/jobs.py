@@ -233,7 +233,7 @@ _EVENT = {
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT, "example": examples.EVENTS}}},
         204: {"description": "The client was told of the job's end (Last-Event-ID): nothing more will come."},
-        **documented(404, 410),
+        **documented(400, 404, 410),
     },
 )
 async def stream_events(
