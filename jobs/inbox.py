@@ -81,8 +81,8 @@ def open_inboxes(settings: InboxSettings, store: BlobSettings) -> tuple[Inbox, .
 
 
 def open_options(settings: InboxSettings) -> JobOptions:
-    """Raises InvalidRequest for what are no options, and for an engine that does not exist: its jobs would wait for
-    ever."""
+    """Raises InvalidRequest for what are no options, for an engine that does not exist (its jobs would wait for ever),
+    and for options that only a key's jobs can have."""
     where = "PAGEMILL_INBOX_OPTIONS"
     try:
         options = JobOptions.model_validate_json(settings.inbox_options)
@@ -90,6 +90,10 @@ def open_options(settings: InboxSettings) -> JobOptions:
         first = error.errors(include_input=False)[0]
         path = ".".join(map(str, first["loc"]))
         raise InvalidRequest(f"{path}: {first['msg']}", where=where) from None
+    if options.output is not None:
+        raise InvalidRequest("output: results of inboxes go to PAGEMILL_INBOX_OUTPUT", where=where)
+    if options.webhook is not None:
+        raise InvalidRequest("webhook: jobs of inboxes have none; watch PAGEMILL_INBOX_OUTPUT", where=where)
     if options.engine is not None and options.engine not in ENGINE_NAMES:
         raise InvalidRequest(f"there is no engine {options.engine!r}; known: {', '.join(ENGINE_NAMES)}", where=where)
     return options

@@ -470,7 +470,10 @@ class Publication(SQLModel, table=True):
     """Which end of the document is written there: its state and the attempt of its result."""
     published_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
 
-    __table_args__ = (Index("ix_publication_target", "target"),)
+    __table_args__ = (
+        Index("ix_publication_waiting", "target", **_where("state = 'waiting'")),
+        Index("ix_publication_written", "target", "rank", **_where("published_at IS NOT NULL")),
+    )
 
 
 class InboxState(StrEnum):
@@ -502,6 +505,8 @@ class InboxObject(SQLModel, table=True):
     """No foreign key: an object whose job was deleted is not taken again."""
     original: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
     """`done` or `failed`, where it was moved to, or `tagged`; empty where it was left as it is."""
+    moved_etag: str | None = None
+    """Of the original where it was moved to: what comes to lie there later is another one."""
     taken_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     ended_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """When its original was moved or tagged."""

@@ -228,6 +228,12 @@ class _Batch:
         try:
             while self.documents and not self._entered():
                 pass
+        except ServiceError:
+            raise  # the job may have been committed all the same; copies of none are swept as abandoned uploads
+        except Exception:
+            # Each sweep would come here again, and the store fill up until the sweeper comes.
+            self._drop_copies()
+            raise
         finally:
             self._let_go()
         if self.error is not None:
@@ -273,6 +279,12 @@ class _Batch:
                 for object_id, document in made
             ],
         )
+
+    def _drop_copies(self) -> None:
+        try:
+            self.scanner.blobs.delete(d.source_key for d in self.documents.values() if d.source_key)
+        except PagemillError as error:
+            log.warning("copies stay until they are swept: %s", error, extra={"action": "inbox_copies_kept"})
 
     def _let_go(self) -> None:
         """Objects that did not become documents; those that did are no longer ours to let go."""

@@ -35,6 +35,8 @@ UNFINISHED = ".partial"
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.EROFS})
+_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG})
+"""What a listing leaves out, beneath the folder that it is asked for."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _log = logging.getLogger(__name__)
@@ -217,6 +219,9 @@ def _entries(bucket: str, prefix: str, beginning: str) -> Iterator[str]:
     except OSError as error:
         if error.errno in _ABSENT or error.errno == errno.ELOOP:
             return iter(())  # it went while we looked
+        if prefix and error.errno in _CLOSED:
+            _left_alone(f"{bucket}/{prefix}", error)
+            return iter(())
         raise
     return iter(sorted(filter(_speakable, names)))  # by code point, which is the order of UTF-8 too
 
@@ -265,7 +270,17 @@ def _seen(bucket: str, key: str) -> ObjectStat | None:
     except OSError as error:
         if error.errno in _ABSENT or error.errno == errno.ELOOP:
             return None
+        if error.errno in _CLOSED:
+            _left_alone(f"{bucket}/{key}", error)
+            return None
         raise
+
+
+def _left_alone(path: str, error: OSError) -> None:
+    """One folder of another user's, or one that is too deep, must not keep all others from being listed."""
+    _log.warning(
+        "left alone, it cannot be read: %s (%s)", ascii(path)[:1000], error.strerror, extra={"action": "folder_ignored"}
+    )
 
 
 def _same(bucket: str, key: str, found: os.stat_result, etag: str) -> ObjectStat:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,7 +16,7 @@ import pytest
 
 from jobs import lifecycle
 from jobs.blobs import Places
-from jobs.errors import SourceForbidden, SourceUnreachable, StorageUnavailable
+from jobs.errors import InvalidRequest, SourceForbidden, SourceUnreachable, StorageUnavailable
 from jobs.hints import Hint, HintList
 from jobs.models import State
 from jobs.queue import make_app
@@ -318,6 +320,64 @@ def test_a_scanner_that_is_told_to_end_keeps_what_it_copied_and_lets_go_of_the_r
         assert local.scanner(threads=threads).sweep(local.inbox, go_on).taken == 2
     time.sleep(0.01)
     assert local.sweep() == 4
+
+
+@pytest.mark.parametrize("wrong", [InvalidRequest("no such thing"), RuntimeError("nobody expected it")])
+def test_a_batch_that_cannot_be_entered_leaves_no_copies(folder, monkeypatch, wrong):
+    def refuse(*_):
+        raise wrong
+
+    monkeypatch.setattr(scan._Batch, "_within", refuse)
+    folder.put("incoming/a.pdf")
+    with pytest.raises(type(wrong)):
+        folder.sweep()
+    assert list(folder.blobs.list("uploads/")) == []
+    monkeypatch.undo()
+    time.sleep(0.01)  # claims are let go as of a millisecond
+    assert folder.sweep() == 1
+
+
+def test_a_folder_that_may_not_be_read_keeps_no_other_out(local, monkeypatch, caplog):
+    local.put("incoming/a.pdf")
+    local.put("incoming/lost+found/b.pdf")
+    local.put("incoming/z.pdf")
+    open_folder = os.open
+
+    def denied(path, *given, **more):
+        if path == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_folder(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", denied)
+    assert local.sweep() == 2
+    assert names(local) == ["a.pdf", "z.pdf"]
+    assert [record.action for record in caplog.records if record.levelname == "WARNING"] == ["folder_ignored"]
+
+
+def test_an_inbox_that_may_not_be_read_is_an_error(local, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(SourceForbidden):
+        local.sweep()
+
+
+def test_a_path_that_is_too_long_keeps_no_other_out(local, caplog):
+    local.put("incoming/a.pdf")
+    folder = os.open(local.inbox.location.bucket, os.O_RDONLY)
+    for _ in range(20):  # Linux takes 4,096 bytes at once, and deeper folders step by step
+        os.mkdir("z" * 250, dir_fd=folder)
+        beneath = os.open("z" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = beneath
+    os.close(os.open("x.pdf", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    os.close(folder)
+    try:
+        assert local.sweep() == 1
+        assert [record.action for record in caplog.records if record.levelname == "WARNING"] == ["folder_ignored"]
+    finally:
+        subprocess.run(["rm", "-rf", f"{local.inbox.location.bucket}/{'z' * 250}"], check=True)
 
 
 def test_an_inbox_that_is_not_there_is_an_error(folder, seaweedfs):

@@ -158,7 +158,8 @@ INDEXES = {
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
     "SELECT id FROM document WHERE unpublished AND state IN ('succeeded', 'partial', 'failed', 'canceled')"
     " ORDER BY id LIMIT 5": "ix_document_unpublished",
-    "SELECT state FROM publication WHERE target = 't'": "ix_publication_target",
+    "SELECT rank FROM publication WHERE target = 't' AND state = 'waiting'": "ix_publication_waiting",
+    "SELECT max(rank) FROM publication WHERE target = 't' AND published_at IS NOT NULL": "ix_publication_written",
     "SELECT id FROM inbox_object WHERE document_id = 'd'": "ix_inbox_object_document",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from jobs import dispatch, lifecycle, publishing
-from jobs.blobs import figure_key
+from jobs.blobs import Location, figure_key
 from jobs.ids import new_job_id
 from jobs.options import JobOptions
 from jobs.queue import Doorbell, make_app
@@ -153,6 +153,67 @@ def test_a_newest_version_that_failed_is_what_is_seen(folder):
     assert {name for name in folder.names("outgoing/a.pdf/") if not name.startswith("figures/")} == {"error.json"}
 
 
+def test_an_older_version_is_not_seen_while_the_newest_runs_again(local):
+    older, newer = drop(local, data=PDF + b"1"), drop(local, data=PDF + b"22")
+    local.end(newer, failed=True)
+    local.publish()
+    job = one(local.db, "SELECT job_id FROM document WHERE id = :d", d=newer)
+    lifecycle.close(local.db, local.blobs, job)
+    lifecycle.retry(local.db, local.blobs, job)
+    local.end(older, "# older")
+    assert local.publish() == 0
+    assert local.names("outgoing/") == {"a.pdf/error.json"}
+    assert sorted(states(local)) == ["superseded", "waiting"]
+
+
+def test_rivals_for_one_place_hold_up_no_other(local):
+    for number in range(publish_module.BATCH + 2):
+        local.end(drop(local, data=PDF + str(number).encode()))
+    with local.db.write() as session:
+        assert len(rows_of.claim(session, "dead", publish_module.BATCH, 600)) == 1
+    with local.db.read() as session:
+        assert not rows_of.any_due(session)
+    local.end(drop(local, "other.pdf"))
+    assert local.publish() == 1
+    assert "other.pdf/document.md" in local.names("outgoing/")
+
+
+def submitted(folder: DropFolder, place: Location, path: str) -> str:
+    """A document that has ended, whose results are wanted at `path` in `place`."""
+    document = new_document()
+    lifecycle.submit(
+        folder.db, job_id=new_job_id(), options=JobOptions(), engine="echo", documents=[document], vault=None,
+        within=lambda session: publishing.plan(session, place, [(document.id, path)]),
+    )  # fmt: skip
+    folder.end(document.id)
+    return document.id
+
+
+def test_places_take_turns_and_whoever_waits_longest_is_first(local):
+    busy, quiet = local.inbox.output, local.inbox.output.beside("quiet")
+    many = [submitted(local, busy, f"{number}.pdf") for number in range(3)]
+    change(local.db, "UPDATE publication SET ready_at = '2020-01-01 00:00:00.000' WHERE document_id = :d", d=many[2])
+    few = submitted(local, quiet, "x.pdf")
+    with local.db.write() as session:
+        claims = rows_of.claim(session, "one", 2, 600)
+    assert {claim.document for claim in claims} == {many[2], few}
+
+
+def test_what_was_written_to_a_place_before_is_not_looked_at_again(local):
+    """A claim locks and reads only what waits, however many were there before."""
+    for number in range(3):
+        local.end(drop(local, data=PDF + str(number).encode()), f"# {number}")
+        local.publish()
+    document = drop(local, data=PDF + b"last")
+    local.end(document, "# last")
+    with local.db.write() as session:
+        target = one(local.db, "SELECT target FROM publication WHERE document_id = :d", d=document)
+        locked = rows_of._LOCK_TARGETS.run(session, targets=[{"t": target}]).all()
+    assert [row[1] for row in locked] == [document]
+    assert local.publish() == 1
+    assert local.read("outgoing/a.pdf/document.md") == b"# last"
+
+
 def test_two_publishers_write_each_document_once(folder):
     count = 12
     for number in range(count):
@@ -220,6 +281,56 @@ def test_a_newer_version_that_came_meanwhile_is_not_moved(folder):
     folder.end(folder.document("a.pdf"))
     assert folder.publish() == 1
     assert folder.read("done/a.pdf") == PDF + b"22"
+
+
+def test_a_retry_moves_only_what_was_moved_before(folder):
+    """Not what somebody else, or a newer document, put in its place."""
+    folder.configure(inbox_originals="move")
+    document = drop(folder, data=PDF + b"1")
+    folder.end(document, failed=True)
+    folder.publish()
+    folder.put("failed/a.pdf", PDF + b"another")
+    retry(folder, document, "# at last")
+    assert folder.publish() == 1
+    assert folder.names("done/") == set()
+    assert folder.names("failed/") == {"a.pdf", "a.pdf.error.json"}
+    assert folder.read("failed/a.pdf") == PDF + b"another"
+
+
+def test_what_lies_in_the_place_of_an_original_that_went_is_not_taken_for_it(folder):
+    folder.configure(inbox_originals="move")
+    folder.put("done/a.pdf", PDF + b"of before")
+    document = drop(folder)
+    folder.delete("incoming/a.pdf")
+    folder.end(document)
+    assert folder.publish() == 1
+    assert rows(folder.db, "SELECT original, moved_etag FROM inbox_object") == [("", None)]
+
+
+def test_a_move_whose_worker_died_before_it_was_noted_is_known_again(folder, monkeypatch):
+    folder.configure(inbox_originals="move")
+    document = drop(folder)
+    folder.end(document)
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.store.inbox.note_moved", lambda *_: 1 / 0)
+        assert folder.publish() == 0
+    assert folder.names("done/") == {"a.pdf"}
+    change(folder.db, "UPDATE publication SET ready_at = '2000-01-01 00:00:00.000'")
+    assert folder.publish() == 1
+    assert one(folder.db, "SELECT original FROM inbox_object") == "done"
+
+
+@pytest.mark.parametrize("originals", ["move", "tag"])
+def test_the_same_bytes_put_again_are_another_object(bucket, seaweedfs, originals):
+    bucket.configure(inbox_originals=originals)
+    bucket.end(drop(bucket))
+    threading.Event().wait(1.1)  # LastModified has whole seconds
+    bucket.put("incoming/a.pdf")
+    assert bucket.publish() == 1
+    assert bucket.names("done/") == set()
+    key = f"{bucket.inbox.location.path}a.pdf"
+    assert seaweedfs.client.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"] == []
+    assert bucket.sweep() == 1
 
 
 def test_an_original_that_somebody_took_away_is_nobodys_trouble(folder):
@@ -334,13 +445,7 @@ def test_a_document_that_runs_again_while_it_is_written_is_written_again(folder)
 
 
 def test_any_job_may_have_its_results_written_elsewhere(folder):
-    job, document = new_job_id(), new_document()
-    place = folder.inbox.output
-    lifecycle.submit(
-        folder.db, job_id=job, options=JobOptions(), engine="echo", documents=[document], vault=None,
-        within=lambda session: publishing.plan(session, place, [(document.id, "results/x.pdf")]),
-    )  # fmt: skip
-    folder.end(document.id)
+    submitted(folder, folder.inbox.output, "results/x.pdf")
     assert folder.publish() == 1
     assert folder.names("outgoing/") == {f"results/x.pdf/{name}" for name in FILES}
 

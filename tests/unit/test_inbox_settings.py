@@ -129,6 +129,16 @@ def test_options_are_those_of_jobs():
         assert refused.value.where == "PAGEMILL_INBOX_OPTIONS"
 
 
+@pytest.mark.parametrize(
+    "options", ['{"output": {"prefix": "s3://b1/y/"}}', '{"webhook": {"url": "https://example.org/"}}']
+)
+def test_options_that_only_jobs_of_keys_have_are_refused_at_the_start(options):
+    """Each sweep would copy everything and then be refused."""
+    with pytest.raises(InvalidRequest, match=r"output: |webhook: ") as refused:
+        open_options(InboxSettings(inbox_options=options))
+    assert refused.value.where == "PAGEMILL_INBOX_OPTIONS"
+
+
 # --- folders of results
 
 PLACES = (Location("s3", "b1", "outgoing/"), Location("s3", "b1", "done/"))
