@@ -398,6 +398,8 @@ class WebhookDelivery(SQLModel, table=True):
     job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
     owner: str
     url: str
+    host: str
+    """The URL's, with its port: what shares a receiver."""
     event: str
     body: str
     """As it is sent and signed, the same with every attempt."""
@@ -417,8 +419,8 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         Index("ix_webhook_delivery_job", "job_id", "id"),
-        Index("ix_webhook_delivery_due", "owner", "next_at", **_where("state = 'pending'")),
-        Index("ix_webhook_delivery_rung", "owner", "rung_at", **_where("rung_at IS NOT NULL")),
+        Index("ix_webhook_delivery_due", "owner", "host", "next_at", **_where("state = 'pending'")),
+        Index("ix_webhook_delivery_rung", "owner", "host", "rung_at", **_where("rung_at IS NOT NULL")),
     )
 
 
@@ -458,7 +460,10 @@ class Publication(SQLModel, table=True):
     """Which end of the document is written there: its state and the attempt of its result."""
     published_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
 
-    __table_args__ = (Index("ix_publication_target", "target"),)
+    __table_args__ = (
+        Index("ix_publication_waiting", "target", **_where("state = 'waiting'")),
+        Index("ix_publication_written", "target", "rank", **_where("published_at IS NOT NULL")),
+    )
 
 
 class InboxState(StrEnum):
@@ -490,6 +495,8 @@ class InboxObject(SQLModel, table=True):
     """No foreign key: an object whose job was deleted is not taken again."""
     original: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
     """`done` or `failed`, where it was moved to, or `tagged`; empty where it was left as it is."""
+    moved_etag: str | None = None
+    """Of the original where it was moved to: what comes to lie there later is another one."""
     taken_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     ended_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     """When its original was moved or tagged."""

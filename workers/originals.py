@@ -60,7 +60,11 @@ class Originals:
 
     def _tag(self, inbox: Inbox, original: Original, outcome: str) -> None:
         buckets = self.places.of(inbox.location)
-        buckets.tag(inbox.location.bucket, inbox.key(original.name), {TAG: outcome}, etag=original.etag)
+        place = self._unmoved(buckets, inbox, original)
+        if place is None:
+            return
+        bucket, key, etag = place
+        buckets.tag(bucket, key, {TAG: outcome}, etag=etag)
         with self.db.write() as session:
             objects.note_tagged(session, original.id)
 
@@ -70,7 +74,7 @@ class Originals:
         to = inbox.failed if outcome == "failed" else inbox.done
         to_key = to.path + claim.path
         place = self._place(buckets, inbox, original, claim)
-        if place is None and buckets.stat(to.bucket, to_key) is None:
+        if place is None and not self._lies_at(buckets, to.bucket, to_key, original):
             return  # somebody took it away, or another one lies there now
         if outcome == "failed":
             # Before the move: should we die between the two, the next time finds nothing to move any more.
@@ -80,16 +84,31 @@ class Originals:
             buckets.move(bucket, key, to.bucket, to_key, etag=etag)
         if original.state == "failed" and outcome == "done":
             buckets.delete(inbox.failed.bucket, inbox.failed.path + claim.path + ERROR_SUFFIX)
-        with self.db.write() as session:
-            objects.note_moved(session, original.id, outcome)
+        moved = buckets.stat(to.bucket, to_key)  # a copy may have another etag
+        if moved is not None:
+            with self.db.write() as session:
+                objects.note_moved(session, original.id, outcome, moved.etag)
 
     def _place(self, buckets: Buckets, inbox: Inbox, original: Original, claim: Claim) -> tuple[str, str, str] | None:
         """Bucket, key and etag of the original, where it still is."""
-        if original.state in ("done", "failed"):
-            beside = inbox.failed if original.state == "failed" else inbox.done
-            bucket, key = beside.bucket, beside.path + claim.path
-            stat = buckets.stat(bucket, key)
-            return None if stat is None else (bucket, key, stat.etag)
+        if original.state not in ("done", "failed"):
+            return self._unmoved(buckets, inbox, original)
+        beside = inbox.failed if original.state == "failed" else inbox.done
+        bucket, key = beside.bucket, beside.path + claim.path
+        stat = buckets.stat(bucket, key)
+        return (bucket, key, stat.etag) if stat is not None and stat.etag == original.moved_etag else None
+
+    def _unmoved(self, buckets: Buckets, inbox: Inbox, original: Original) -> tuple[str, str, str] | None:
+        """The same in the inbox. The same bytes put again have the same etag on S3, and wait to be read."""
         bucket, key = inbox.location.bucket, inbox.key(original.name)
         stat = buckets.stat(bucket, key)
-        return (bucket, key, stat.etag) if stat is not None and stat.etag == original.etag else None
+        if stat is None:
+            return None
+        now = inbox.found(stat)
+        return (bucket, key, now.etag) if (now.etag, now.modified) == (original.etag, original.modified) else None
+
+    def _lies_at(self, buckets: Buckets, bucket: str, key: str, original: Original) -> bool:
+        """Whether we died after the move. A copy that got another etag is not known again: better it stays unnoted
+        than that somebody else's is taken for it."""
+        stat = buckets.stat(bucket, key)
+        return stat is not None and stat.etag in (original.etag, original.moved_etag)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
@@ -111,7 +110,7 @@ class Courier:
         with self._changed:
             known = {errand.ref.id for errand in (*self._waiting, *self._running)}
             room = WAITING - len(self._waiting)
-            new = [_errand(ref, *lanes[ref.id]) for ref in refs if ref.id in lanes and ref.id not in known][:room]
+            new = [_Errand(ref, *lanes[ref.id]) for ref in refs if ref.id in lanes and ref.id not in known][:room]
             self._waiting += new
         self._begin()
         return len(new)
@@ -212,10 +211,6 @@ class Courier:
             "%s %s: %s", claimed.ref.id, state.value, outcome.error or outcome.status,
             extra={"action": "webhook", "state": state.value},
         )  # fmt: skip
-
-
-def _errand(ref: DeliveryRef, owner: str, url: str) -> _Errand:
-    return _Errand(ref, owner, urlsplit(url).netloc)
 
 
 def _outcome(reply: Reply) -> Outcome:

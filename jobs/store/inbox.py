@@ -99,12 +99,13 @@ def submit(session: Session, holder: str, job: str, documents: Sequence[tuple[st
 # --- originals
 
 _OF_DOCUMENT = Sql(
-    "SELECT id, inbox, key, etag, original FROM inbox_object WHERE document_id = :document AND state = 'submitted'"
+    """SELECT id, inbox, key, etag, modified, original, moved_etag FROM inbox_object
+       WHERE document_id = :document AND state = 'submitted'"""
 )
 _TAGGED = Sql("UPDATE inbox_object SET original = 'tagged', ended_at = {now} WHERE id = :id")
 # Whoever moves a file back wants it read again, and a file that was only moved is what it was.
 _MOVED = Sql(
-    """UPDATE inbox_object SET original = :to, ended_at = {now},
+    """UPDATE inbox_object SET original = :to, moved_etag = :etag, ended_at = {now},
               id = CASE WHEN id LIKE '%/%' THEN id ELSE id || '/' || document_id END
        WHERE id = :id"""
 )
@@ -123,8 +124,12 @@ class Original:
     inbox: str
     name: str
     etag: str
+    modified: str
+    """RFC 3339, whole seconds."""
     state: str
     """`done` or `failed`, where it was moved to, or `tagged`; empty where it was left as it is."""
+    moved_etag: str | None
+    """Of the object where it was moved to."""
 
 
 def original_of(session: Session, document: str) -> Original | None:
@@ -136,9 +141,10 @@ def note_tagged(session: Session, object_id: str) -> None:
     _TAGGED.run(session, id=object_id)
 
 
-def note_moved(session: Session, object_id: str, to: str) -> None:
-    """`to`: done or failed. The row stays for its document; an object like it would be a new one."""
-    _MOVED.run(session, id=object_id, to=to)
+def note_moved(session: Session, object_id: str, to: str, etag: str) -> None:
+    """`to`: done or failed; `etag`: of the object there. The row stays for its document; an object like it would be a
+    new one."""
+    _MOVED.run(session, id=object_id, to=to, etag=etag)
 
 
 def forget(session: Session, inbox: str, age: float = FORGET_AFTER) -> int:

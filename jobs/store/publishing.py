@@ -16,7 +16,7 @@ from sqlmodel import Session
 from jobs.models import PageState, PublicationState, State
 from jobs.store.clock import rfc3339
 from jobs.store.locks import lock_documents
-from jobs.store.sql import Sql, json_value
+from jobs.store.sql import Sql, grouped, json_value
 from jobs.store.submitting import json_text
 
 _ENDED = "state IN ('succeeded', 'partial', 'failed', 'canceled')"
@@ -65,14 +65,36 @@ def want_again(session: Session, documents: Sequence[str]) -> None:
 
 # --- whose turn it is
 
+# Who holds a row has it in state `waiting`: the two partial indexes of the table find all that is locked here, and the
+# newest that was written, however many were written there before.
 _FREE = "(p.holder IS NULL OR p.held_until < {now})"
+_READY = f"p.state = 'waiting' AND p.ready_at <= {{now}} AND d.unpublished AND d.{_ENDED}"
+_UNHELD = """NOT EXISTS (SELECT 1 FROM publication h WHERE h.target = p.target AND h.state = 'waiting'
+                                AND h.holder IS NOT NULL AND h.held_until >= {now})"""
+_ANY_DUE = Sql(
+    f"SELECT 1 FROM document d JOIN publication p ON p.document_id = d.id WHERE {_READY} AND {_UNHELD} LIMIT 1"
+)
+# Locations take turns, and in each whoever waits longest is first: a place that keeps failing stops no other.
 _DUE = Sql(
-    f"""SELECT p.document_id, p.target FROM document d JOIN publication p ON p.document_id = d.id
-       WHERE d.unpublished AND d.{_ENDED} AND p.ready_at <= {{now}} AND {_FREE} ORDER BY d.id LIMIT :limit"""
+    f"""SELECT target FROM (
+          SELECT target, ready_at, id, row_number() OVER (PARTITION BY location ORDER BY ready_at, id) AS turn FROM (
+            SELECT p.target, p.location, min(p.ready_at) AS ready_at, min(d.id) AS id
+            FROM document d JOIN publication p ON p.document_id = d.id
+            WHERE {_READY} AND {_UNHELD} GROUP BY p.target, p.location) AS targets) AS turns
+       ORDER BY turn, ready_at, id LIMIT :limit"""
+)
+_DUE_THERE = Sql(
+    f"""SELECT p.document_id FROM publication p JOIN document d ON d.id = p.document_id
+       WHERE p.target IN (SELECT t FROM {{list:targets(t text)}}) AND {_READY}"""
 )
 _LOCK_TARGETS = Sql(
-    f"""SELECT p.target, p.document_id, p.rank, {_FREE}, p.state, p.published_at IS NOT NULL FROM publication p
-       WHERE p.target IN (SELECT t FROM {{list:targets(t text)}}) ORDER BY p.document_id {{update}}"""
+    f"""SELECT p.target, p.document_id, p.rank, {_FREE} FROM publication p
+       WHERE p.target IN (SELECT t FROM {{list:targets(t text)}}) AND p.state = 'waiting'
+       ORDER BY p.document_id {{update}}"""
+)
+_NEWEST = Sql(
+    """SELECT targets.t, (SELECT max(p.rank) FROM publication p WHERE p.target = targets.t
+                            AND p.published_at IS NOT NULL) FROM {list:targets(t text)}"""
 )
 _HOLD = Sql(
     f"""UPDATE publication SET holder = :holder, held_until = {{later::seconds}}, attempts = attempts + 1
@@ -114,30 +136,27 @@ class Claim:
 
 
 def any_due(session: Session) -> bool:
-    return _DUE.run(session, limit=1).first() is not None
+    return _ANY_DUE.run(session).first() is not None
 
 
 def claim(session: Session, holder: str, limit: int, seconds: float) -> list[Claim]:
     """Up to `limit` documents that have ended, each for itself alone at its target, for so many seconds. Those that
     came too late for theirs are ended as superseded."""
-    due = {row[0]: row[1] for row in _DUE.run(session, limit=limit)}
-    if not due:
+    targets = [{"t": row[0]} for row in _DUE.run(session, limit=limit)]
+    if not targets:
         return []
+    due = {row[0] for row in _DUE_THERE.run(session, targets=targets)}
     lock_documents(session, due)
-    chosen, earlier, late = _choose(due, _rows_by_target(session, sorted(set(due.values()))))
-    for document in late:
-        _end(session, document, PublicationState.SUPERSEDED)
+    rivals = grouped(
+        (row[0], _Rival(row[1], row[2], bool(row[3]))) for row in _LOCK_TARGETS.run(session, targets=targets)
+    )
+    newest = {row[0]: row[1] for row in _NEWEST.run(session, targets=targets)}
+    chosen, late = _choose(due, rivals, newest)
+    _end(session, late, PublicationState.SUPERSEDED)
     ids = [{"id": document} for document in chosen]
     _HOLD.run(session, holder=holder, seconds=seconds, ids=ids)
     rows = _CLAIMED.run(session, holder=holder, ids=ids)
-    return [_claim(holder, tuple(row), row[0] in earlier) for row in rows]
-
-
-def _rows_by_target(session: Session, targets: list[str]) -> dict[str, list[_Rival]]:
-    found: dict[str, list[_Rival]] = {target: [] for target in targets}
-    for row in _LOCK_TARGETS.run(session, targets=[{"t": target} for target in targets]):
-        found[row[0]].append(_Rival(row[1], row[2], bool(row[3]), PublicationState(row[4]), bool(row[5])))
-    return found
+    return [_claim(holder, tuple(row), newest[chosen[row[0]]] is not None) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +164,23 @@ class _Rival:
     document: str
     rank: str
     free: bool
-    state: PublicationState
-    written: bool
 
 
-def _choose(due: dict[str, str], rivals: dict[str, list[_Rival]]) -> tuple[list[str], set[str], list[str]]:
-    """Documents to write, one a target and the greatest rank first; those of them before which something was written
-    there; and those that came too late. Where somebody writes just now, all wait for the next time."""
-    chosen: list[str] = []
-    earlier: set[str] = set()
+def _choose(
+    due: set[str], rivals: dict[str, list[_Rival]], newest: dict[str, str | None]
+) -> tuple[dict[str, str], list[str]]:
+    """Documents to write and their targets, one a target and the greatest rank first; and those that came too late:
+    something newer was written there, even where that is being read again just now. Where somebody writes just now,
+    all wait for the next time."""
+    chosen: dict[str, str] = {}
     late: list[str] = []
-    for rows in rivals.values():
-        newest = max((r.rank for r in rows if r.state is PublicationState.PUBLISHED), default="")
-        late += [r.document for r in rows if r.document in due and r.free and r.rank < newest]
-        ready = [r for r in rows if r.document in due and r.rank >= newest]
+    for target, rows in rivals.items():
+        written = newest[target] or ""
+        late += [r.document for r in rows if r.document in due and r.free and r.rank < written]
+        ready = [r for r in rows if r.document in due and r.rank >= written]
         if ready and all(r.free for r in rows):
-            first = max(ready, key=lambda r: r.rank)
-            chosen.append(first.document)
-            if any(r.written for r in rows):
-                earlier.add(first.document)
-    return chosen, earlier, late
+            chosen[max(ready, key=lambda r: r.rank).document] = target
+    return chosen, late
 
 
 def _claim(holder: str, row: tuple[Any, ...], earlier: bool) -> Claim:
@@ -188,7 +204,7 @@ _WRITTEN = Sql(
 )
 _END = Sql(
     """UPDATE publication SET state = :state, holder = NULL, held_until = NULL, error = {json:CAST(:error AS text)}
-       WHERE document_id = :document"""
+       WHERE document_id IN (SELECT id FROM {list:ids(id text)})"""
 )
 _RELEASE = Sql(
     """UPDATE publication SET holder = NULL, held_until = NULL, ready_at = {later::seconds},
@@ -196,7 +212,7 @@ _RELEASE = Sql(
 )
 _HELD = Sql("SELECT 1 FROM publication WHERE document_id = :document AND holder = :holder {update}")
 _VERSION_NOW = Sql(f"SELECT {_VERSION} FROM document d WHERE d.id = :document AND d.{_ENDED}")
-_SEEN_TO = Sql("UPDATE document SET unpublished = false WHERE id = :document")
+_SEEN_TO = Sql("UPDATE document SET unpublished = false WHERE id IN (SELECT id FROM {list:ids(id text)})")
 
 
 def note_written(session: Session, claim: Claim) -> None:
@@ -212,13 +228,16 @@ def finish(session: Session, claim: Claim, state: PublicationState, error: dict[
     if _VERSION_NOW.run(session, document=claim.document).scalar() != claim.version:
         release(session, claim, 0.0, None)
         return False
-    _end(session, claim.document, state, error)
+    _end(session, [claim.document], state, error)
     return True
 
 
-def _end(session: Session, document: str, state: PublicationState, error: dict[str, Any] | None = None) -> None:
-    _END.run(session, document=document, state=state.value, error=json_text(error))
-    _SEEN_TO.run(session, document=document)
+def _end(
+    session: Session, documents: Sequence[str], state: PublicationState, error: dict[str, Any] | None = None
+) -> None:
+    ids = [{"id": document} for document in documents]
+    _END.run(session, ids=ids, state=state.value, error=json_text(error))
+    _SEEN_TO.run(session, ids=ids)
 
 
 def release(session: Session, claim: Claim, delay: float, error: dict[str, Any] | None) -> None:

@@ -377,6 +377,45 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(db, courier, receiver):
     assert AT_ONCE_TO_RECEIVER < AT_ONCE_TO_OWNER
 
 
+def test_a_slow_receiver_does_not_fill_the_window_of_its_owner(db, courier, receiver):
+    """More is due for a slow host than is rung of one owner; what comes later for another host is rung at once."""
+    gate = threading.Event()
+
+    def slow(_):
+        gate.wait(60)
+        return Answer()
+
+    with Receiver(slow) as stuck:
+        for _ in range(70):
+            canceled(db, stuck.url("/slow"))
+        assert courier.run(due(db)) == 64
+        stuck.wait(AT_ONCE_TO_RECEIVER)
+        job = canceled(db, receiver.url("/quick"))
+        assert courier.run(due(db)) == 1
+        receiver.wait(1)
+        gate.set()
+        assert courier.wait(60)
+    assert only(db, job).state is WebhookState.DELIVERED
+
+
+def test_ringing_is_fair_to_the_hosts_of_an_owner(db):
+    for host, count in (("a", 9), ("b:8080", 1), ("c", 9)):
+        for _ in range(count):
+            canceled(db, f"https://{host}/")
+
+    def ring(window):
+        hosts = [one(db, "SELECT host FROM webhook_delivery WHERE id = :i", i=ref.id) for ref in due(db, window)]
+        return "".join(sorted(host[0] for host in hosts))
+
+    assert ring(6) == "aabcc"
+    assert ring(6) == "", "what is in flight counts"
+    assert ring(10) == "ac"
+    for number in range(20):
+        canceled(db, f"https://d{number}/")
+    assert ring(5) == "d" * 3, "a new host gets its part, until the owner holds twice its share"
+    assert ring(5) == ""
+
+
 def ref_of(db, job):
     return DeliveryRef(only(db, job).id, 0)
 

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(), nullable=True),
         sa.Column("document_id", sa.String(), nullable=True),
         sa.Column("original", sa.String(), server_default="", nullable=False),
+        sa.Column("moved_etag", sa.String(), nullable=True),
         sa.Column("taken_at", Timestamp(), server_default=now(), nullable=False),
         sa.Column("ended_at", Timestamp(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox_object")),
@@ -70,7 +71,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("document_id", name=op.f("pk_publication")),
     )
-    op.create_index("ix_publication_target", "publication", ["target"])
+    waiting, written = sa.text("state = 'waiting'"), sa.text("published_at IS NOT NULL")
+    op.create_index("ix_publication_waiting", "publication", ["target"], postgresql_where=waiting, sqlite_where=waiting)
+    op.create_index(
+        "ix_publication_written", "publication", ["target", "rank"], postgresql_where=written, sqlite_where=written
+    )
     op.add_column("document", sa.Column("unpublished", sa.Boolean(), server_default=sa.false(), nullable=False))
     due = sa.text(_DUE)
     op.create_index("ix_document_unpublished", "document", ["id"], postgresql_where=due, sqlite_where=due)
