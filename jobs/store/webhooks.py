@@ -260,7 +260,7 @@ def record(
         attempts=orjson.dumps(log).decode(),
         delay=delay,
     ).rowcount
-    if state is WebhookState.STOPPED:
+    if recorded and state is WebhookState.STOPPED:
         _STOP.run(session, owner=claimed.owner, url=claimed.url)
     return recorded == 1
 
