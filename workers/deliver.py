@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 WAITING = 16
 """Jobs accepted and not yet purged; what comes beyond is rung again by rescue."""
-CLOSING = 5.0
+CLOSING = 2.0
 """Seconds that a purge under way may take when the worker ends. Another worker purges what it leaves."""
 
 
