@@ -14,11 +14,11 @@ from api.auth import Doorkeeper, Principal, require
 from api.backlog import Backlog
 from api.images import PageImages
 from api.rates import Rates
+from api.relay import HintRelay
 from api.waiting import Waits
 from jobs.blobs import BlobStore
 from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
-from jobs.hints import HintList
 from jobs.ids import is_id
 from jobs.inbox import Inbox
 from jobs.models import Scope
@@ -50,7 +50,7 @@ class Api:
     broker_url: str
     images: PageImages
     inboxes: tuple[Inbox, ...]
-    hints: HintList
+    hints: HintRelay
     events_token: str | None
     """Of whoever sends event messages; keys with the scope `admin` may too."""
     source_threads: anyio.CapacityLimiter

@@ -21,6 +21,7 @@ from api.headers import SecurityHeaders
 from api.images import PageImages
 from api.patience import IdleLimit, patient_protocol
 from api.rates import Rates
+from api.relay import PATIENCE, HintRelay
 from api.routes import documents, inbox, jobs, pages, results, service, uploads, webhooks
 from api.version import VERSION
 from api.waiting import Waits, polling
@@ -122,7 +123,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Api]:
     database = open_database(settings.database)
-    celery = make_app(settings.broker)  # contacts nobody
+    celery = make_app(settings.broker, patience=PATIENCE)  # contacts nobody
     token = settings.inbox.inbox_events_token
     try:
         blobs = open_store(settings.blobs)
@@ -146,7 +147,7 @@ def _opened(settings: Settings) -> Iterator[Api]:
             broker_url=settings.broker.broker_url,
             images=PageImages(blobs, settings.limits),
             inboxes=open_inboxes(settings.inbox, settings.blobs),
-            hints=HintList(celery, settings.broker.broker_prefix),
+            hints=HintRelay(HintList(celery, settings.broker.broker_prefix)),
             events_token=token.get_secret_value() if token else None,
             source_threads=anyio.CapacityLimiter(SOURCES_AT_ONCE),
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),

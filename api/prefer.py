@@ -8,11 +8,12 @@ from collections.abc import Iterable
 MAX_WAIT = 60
 """Seconds. Proxies commonly give up on an answer after a minute."""
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the grammar's word for it
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_VALUE = rf"(?:\s*=\s*(?P<value>{_TOKEN}|{_QUOTED})?)?"
-_PARAMETERS = rf"(?:\s*;\s*(?:{_TOKEN}(?:\s*=\s*(?:{_TOKEN}|{_QUOTED})?)?)?)*"
-_PREFERENCE = re.compile(rf"\s*(?P<name>{_TOKEN}){_VALUE}{_PARAMETERS}\s*(?:,|$)")
+# Possessive throughout: what is no Prefer fails in one pass, whatever it looks like.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # noqa: S105 - the grammar's word for it
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_VALUE = rf"(?:\s*+=\s*+(?P<value>{_TOKEN}|{_QUOTED})?+)?+"
+_PARAMETERS = rf"(?:\s*+;\s*+(?:{_TOKEN}(?:\s*+=\s*+(?:{_TOKEN}|{_QUOTED})?+)?+)?+)*+"
+_PREFERENCE = re.compile(rf"\s*+(?P<name>{_TOKEN}){_VALUE}{_PARAMETERS}\s*+(?:,|$)")
 
 
 def preferred_wait(headers: Iterable[str]) -> int | None:

@@ -410,6 +410,8 @@ class WebhookDelivery(SQLModel, table=True):
     job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
     owner: str
     url: str
+    host: str
+    """The URL's, with its port: what shares a receiver."""
     event: str
     body: str
     """As it is sent and signed, the same with every attempt."""
@@ -429,8 +431,8 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         Index("ix_webhook_delivery_job", "job_id", "id"),
-        Index("ix_webhook_delivery_due", "owner", "next_at", **_where("state = 'pending'")),
-        Index("ix_webhook_delivery_rung", "owner", "rung_at", **_where("rung_at IS NOT NULL")),
+        Index("ix_webhook_delivery_due", "owner", "host", "next_at", **_where("state = 'pending'")),
+        Index("ix_webhook_delivery_rung", "owner", "host", "rung_at", **_where("rung_at IS NOT NULL")),
     )
 
 

@@ -51,8 +51,9 @@ def queue_named(name: str) -> Queue:
     return Queue(name, exchange=Exchange("", type="direct"), routing_key=name, no_ack=True)
 
 
-def make_app(settings: BrokerSettings) -> Celery:
-    """A Celery app that knows the broker and no tasks; `workers.tasks` adds those."""
+def make_app(settings: BrokerSettings, *, patience: float = 5.0) -> Celery:
+    """A Celery app that knows the broker and no tasks; `workers.tasks` adds those. `patience`: seconds that an answer
+    of the broker may take."""
     app = Celery("pagemill", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -76,8 +77,8 @@ def make_app(settings: BrokerSettings) -> Celery:
         broker_pool_limit=4,
         broker_transport_options={
             "global_keyprefix": settings.broker_prefix,
-            "socket_timeout": 5.0,
-            "socket_connect_timeout": 3.0,
+            "socket_timeout": patience,
+            "socket_connect_timeout": min(patience, 3.0),
             "socket_keepalive": True,
             "health_check_interval": 15,
             "max_retries": 0,  # a broker that refuses connections is told at once; the next round tries again

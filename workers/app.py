@@ -270,10 +270,15 @@ class WorkerProcess:
             fetch=self._build_fetcher(assembler).run,
             split=self._build_splitter(assembler).run,
             assemble=assembler.run,
-            purge=Purger(self.db, self.blobs).run,
+            purge=self._build_purger().run,
             webhook=self._build_courier().run,
             publish=self._build_publisher().run,
         )
+
+    def _build_purger(self) -> Purger:
+        purger = Purger(self.db, self.blobs)
+        self._stack.callback(purger.close)
+        return purger
 
     def _build_publisher(self) -> Publisher:
         originals = Originals(self.db, self.places, self.inboxes)

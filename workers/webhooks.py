@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
@@ -111,7 +110,7 @@ class Courier:
         with self._changed:
             known = {errand.ref.id for errand in (*self._waiting, *self._running)}
             room = WAITING - len(self._waiting)
-            new = [_errand(ref, *lanes[ref.id]) for ref in refs if ref.id in lanes and ref.id not in known][:room]
+            new = [_Errand(ref, *lanes[ref.id]) for ref in refs if ref.id in lanes and ref.id not in known][:room]
             self._waiting += new
         self._begin()
         return len(new)
@@ -179,14 +178,14 @@ class Courier:
 
     def _send(self, claimed: Claimed, secrets: Sequence[str]) -> Outcome:
         at = datetime.fromisoformat(claimed.at)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": claimed.ref.id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": sign(secrets, claimed.ref.id, at, claimed.body),
-        }
-        body = claimed.body.encode()
         try:
+            headers = {
+                "content-type": "application/json",
+                "webhook-id": claimed.ref.id,
+                "webhook-timestamp": str(int(at.timestamp())),
+                "webhook-signature": sign(secrets, claimed.ref.id, at, claimed.body),
+            }
+            body = claimed.body.encode()
             with self._outbound.stream(
                 "POST", claimed.url, headers=headers, content=body, timeout=self._timeout
             ) as reply:
@@ -195,6 +194,10 @@ class Courier:
             return Outcome(error=f"refused: {error}", final=True)
         except OutboundFailed as error:
             return Outcome(error=str(error))
+        except Exception as error:
+            # The edge of what a receiver can make us do: without a record it would be tried for ever.
+            log.exception("%s cannot be sent", claimed.ref.id, extra={"action": "webhook_failed"})
+            return Outcome(error=f"the attempt failed: {type(error).__name__}")
 
     def _record(self, claimed: Claimed, outcome: Outcome, seconds: float) -> None:
         state, pause = verdict(outcome, claimed.failures)
@@ -212,10 +215,6 @@ class Courier:
             "%s %s: %s", claimed.ref.id, state.value, outcome.error or outcome.status,
             extra={"action": "webhook", "state": state.value},
         )  # fmt: skip
-
-
-def _errand(ref: DeliveryRef, owner: str, url: str) -> _Errand:
-    return _Errand(ref, owner, urlsplit(url).netloc)
 
 
 def _outcome(reply: Reply) -> Outcome:
@@ -247,7 +246,7 @@ def _retry_after(header: str) -> float:
     if header.isascii() and header.isdigit():
         return float(header[:9])
     try:
-        when = parsedate_to_datetime(header)
-    except ValueError:
+        when = parsedate_to_datetime(header).astimezone(UTC)
+    except (ValueError, OverflowError):  # no date, or one beyond the years 1 to 9999
         return 0.0
-    return max(0.0, (when.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from api.auth import require
-from api.deps import Api, ApiDep, principal_of
+from api.deps import ApiDep, principal_of
 from api.problems import documented
 from api.shapes import EventsTaken
 from jobs.errors import FileTooLarge, InvalidRequest
 from jobs.hints import Hint, parse_hints
 from jobs.models import Scope
-from jobs.queue import BROKER_ERRORS
 
-logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/inbox", tags=["inbox"], responses=documented(401, 403))
 
 MAX_BYTES = 1 << 20
@@ -57,15 +53,6 @@ async def _hints(api: ApiDep, request: Request) -> list[Hint]:
     return [hint for hint in found if any(inbox.holds(hint.bucket, hint.key) for inbox in api.inboxes)]
 
 
-def _pass_on(api: Api, hints: list[Hint]) -> int:
-    try:
-        api.hints.push(hints)
-    except BROKER_ERRORS as error:
-        logger.warning("inbox events are left to the next sweep: %s", error, extra={"action": "inbox_deaf"})
-        return 0
-    return len(hints)
-
-
 @router.post(
     "/events",
     status_code=202,
@@ -77,8 +64,8 @@ async def events(api: ApiDep, hints: Annotated[list[Hint], Depends(_hints)]) -> 
     """Have the objects that an S3 event message names looked at now.
 
     A message is a hint, never an order: keys outside of the drop folders are ignored, a message that is lost, doubled
-    or forged harms nothing, and where the broker is away (`accepted` is 0) the next sweep finds the objects.
+    or forged harms nothing, and where the broker is away or busy (`accepted` is 0) the next sweep finds the objects.
     """
     if not hints:
         return EventsTaken(accepted=0)
-    return EventsTaken(accepted=await anyio.to_thread.run_sync(_pass_on, api, hints))
+    return EventsTaken(accepted=await api.hints.pass_on(hints))

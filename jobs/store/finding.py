@@ -1,8 +1,9 @@
 """Lists by what their rows say: jobs by state, code, metadata and time, documents and pages by state and code.
 
 An id sorts by time, so a list of jobs is a walk along an index from a cursor towards older ones, and nothing that is
-submitted meanwhile moves what is still to come. Where a filter has no index, one request walks over `SCAN` jobs at
-most: it may then find less than was asked for, or nothing, and says from where to go on.
+submitted meanwhile moves what is still to come. One request walks over `SCAN` jobs at most, deleted ones included:
+where a filter has no index, or many jobs were deleted, it may find less than was asked for, or nothing, and says from
+where to go on.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def find_jobs(session: Session, wanted: JobFilter, *, limit: int, before: str | 
     """Newest first. `before`: where the answer before ended."""
     walk = list(_walk(wanted, before))
     conditions = list(_conditions(session, wanted))
-    floor = _floor(session, walk, SCAN_DEEP if wanted.code is not None else SCAN) if conditions else None
+    # Also where nothing more is asked: there may be any number of deleted jobs on the way.
+    floor = _floor(session, walk, SCAN_DEEP if wanted.code is not None else SCAN)
     query = (
         select(Job)
         .where(*walk, *conditions, col(Job.deleted_at).is_(None))

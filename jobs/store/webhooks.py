@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import orjson
 from sqlmodel import Session, col, select
@@ -46,8 +47,8 @@ _ENDED_JOB = Sql(
 )
 _INSERT = Sql(
     """INSERT INTO webhook_delivery
-         (id, job_id, owner, url, event, body, state, attempt, failures, attempts, next_at, created_at)
-       VALUES (:id, :job, :owner, :url, :event, :body, 'pending', 0, 0, {json:'[]'}, {now}, {now})"""
+         (id, job_id, owner, url, host, event, body, state, attempt, failures, attempts, next_at, created_at)
+       VALUES (:id, :job, :owner, :url, :host, :event, :body, 'pending', 0, 0, {json:'[]'}, {now}, {now})"""
 )
 
 
@@ -69,6 +70,7 @@ def insert_event(session: Session, job: str) -> None:
         job=job,
         owner=owner,
         url=webhook["url"],
+        host=urlsplit(webhook["url"]).netloc,
         event=event,
         body=orjson.dumps(body).decode(),
     )
@@ -103,13 +105,26 @@ _OWNERS = Sql(
        SELECT owner FROM waiting WHERE owner IS NOT NULL"""
 )
 """One index probe an owner, however many deliveries each of them has."""
+_HOSTS = Sql(
+    """WITH RECURSIVE waiting(host) AS (
+         SELECT (SELECT min(host) FROM webhook_delivery WHERE state = 'pending' AND owner = :owner)
+         UNION ALL
+         SELECT (SELECT min(d.host) FROM webhook_delivery d
+                 WHERE d.state = 'pending' AND d.owner = :owner AND d.host > w.host)
+         FROM waiting w WHERE w.host IS NOT NULL)
+       SELECT host FROM waiting w
+       WHERE host IS NOT NULL AND EXISTS (
+         SELECT 1 FROM webhook_delivery d
+         WHERE d.state = 'pending' AND d.owner = :owner AND d.host = w.host AND d.next_at <= {now})"""
+)
+"""For which something is due; two index probes a host."""
 _IN_FLIGHT = Sql(
-    """SELECT owner, count(*) FROM webhook_delivery
-       WHERE rung_at IS NOT NULL AND rung_at > {later:-:expires} GROUP BY owner"""
+    """SELECT owner, host, count(*) FROM webhook_delivery
+       WHERE rung_at IS NOT NULL AND rung_at > {later:-:expires} GROUP BY owner, host"""
 )
 _DUE = Sql(
     """SELECT id FROM webhook_delivery
-       WHERE state = 'pending' AND owner = :owner AND next_at <= {now}
+       WHERE state = 'pending' AND owner = :owner AND host = :host AND next_at <= {now}
          AND (rung_at IS NULL OR rung_at <= {later:-:expires})
        ORDER BY next_at LIMIT :limit"""
 )
@@ -127,16 +142,31 @@ _UNRING = Sql(
 
 
 def due(session: Session, total: int, window: int, expires: float) -> list[str]:
-    """Deliveries to ring: about `total` in flight, shared among the owners that have some, `window` for each at most.
-    Whoever has many, or slow receivers, is in nobody else's way. Rings older than `expires` seconds were lost."""
+    """Deliveries to ring: about `total` in flight, shared among the owners that have some, `window` for each at most,
+    and an owner's share among the hosts for which it has some. Whoever has many is in nobody else's way, and a slow
+    receiver in no other one's. Rings older than `expires` seconds were lost."""
     owners = [row[0] for row in _OWNERS.run(session)]
-    in_flight = {row[0]: row[1] for row in _IN_FLIGHT.run(session, expires=expires)}
+    in_flight: dict[str, dict[str, int]] = {}
+    for owner, host, count in _IN_FLIGHT.run(session, expires=expires):
+        in_flight.setdefault(owner, {})[host] = count
     share = max(1, min(window, total // max(1, len(owners))))
     found: list[str] = []
     for owner in random.sample(owners, min(len(owners), OWNERS_A_ROUND)):
-        free = share - in_flight.get(owner, 0)
-        if free > 0:
-            found += [row[0] for row in _DUE.run(session, owner=owner, expires=expires, limit=free)]
+        found += _due_of(session, owner, share, in_flight.get(owner, {}), expires)
+    return found
+
+
+def _due_of(session: Session, owner: str, share: int, in_flight: dict[str, int], expires: float) -> list[str]:
+    """A host that comes when others hold the whole share gets its part at once; so the owner may come to hold twice its
+    share, and no more."""
+    free = 2 * share - sum(in_flight.values())
+    hosts = [row[0] for row in _HOSTS.run(session, owner=owner)] if free > 0 else []
+    part = max(1, share // max(1, len(hosts)))
+    found: list[str] = []
+    for host in random.sample(hosts, min(len(hosts), share)):
+        limit = min(part - in_flight.get(host, 0), free - len(found))
+        if limit > 0:
+            found += [row[0] for row in _DUE.run(session, owner=owner, host=host, expires=expires, limit=limit)]
     return found
 
 
@@ -157,7 +187,8 @@ def unring(session: Session, refs: Sequence[DeliveryRef]) -> None:
 # --- sending
 
 _LANES = Sql(
-    "SELECT id, owner, url FROM webhook_delivery WHERE id IN (SELECT id FROM {list:ids(id text)}) AND state = 'pending'"
+    """SELECT id, owner, host FROM webhook_delivery
+       WHERE id IN (SELECT id FROM {list:ids(id text)}) AND state = 'pending'"""
 )
 _CLAIM = Sql(
     """UPDATE webhook_delivery SET attempt = attempt + 1, rung_at = {now}, next_at = {later::lease}
@@ -181,7 +212,7 @@ _STOP = Sql(
 
 
 def lanes(session: Session, refs: Sequence[DeliveryRef]) -> dict[str, tuple[str, str]]:
-    """Owner and URL of those that are to be sent still."""
+    """Owner and host of those that are to be sent still."""
     rows = _LANES.run(session, ids=[{"id": ref.id} for ref in refs])
     return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -229,7 +260,7 @@ def record(
         attempts=orjson.dumps(log).decode(),
         delay=delay,
     ).rowcount
-    if state is WebhookState.STOPPED:
+    if recorded and state is WebhookState.STOPPED:
         _STOP.run(session, owner=claimed.owner, url=claimed.url)
     return recorded == 1
 

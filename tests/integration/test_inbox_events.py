@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from api.relay import AWAY, THREADS, UNDER_WAY, HintRelay
 from jobs import keys
 from jobs.hints import LIST, Hint, HintList, parse_hints
 from jobs.models import Scope
@@ -143,3 +147,60 @@ def test_a_broker_that_is_away_says_so():
     with pytest.raises(BROKER_ERRORS):
         HintList(app, "x").pop(0.1)
     app.close()
+
+
+class FrozenList(HintList):
+    """Its Redis answers nothing, and when it is let go it has timed out."""
+
+    def __init__(self):
+        self.pushes = threading.Semaphore(0)
+        self.thaw = threading.Event()
+
+    def push(self, hints):
+        self.pushes.release()
+        self.thaw.wait(60)
+        raise TimeoutError("frozen")
+
+
+def test_a_frozen_redis_takes_no_thread_of_other_requests():
+    frozen, now, accepted = FrozenList(), [0.0], []
+    relay = HintRelay(frozen, clock=lambda: now[0])
+
+    async def send():
+        accepted.append(await relay.pass_on([Hint("drop", "incoming/a.pdf")]))
+
+    async def senders():
+        async with anyio.create_task_group() as group:
+            for _ in range(UNDER_WAY):
+                group.start_soon(send)
+            for _ in range(THREADS):
+                await anyio.to_thread.run_sync(partial(frozen.pushes.acquire, timeout=60))
+            assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+            assert accepted == []
+            await send()
+            assert accepted == [0], "there is no room for one more: answered at once"
+            frozen.thaw.set()
+        assert accepted == [0] * (UNDER_WAY + 1)
+        assert not frozen.pushes.acquire(blocking=False), "those that waited did not ask it again"
+        await send()
+        assert not frozen.pushes.acquire(blocking=False)
+        now[0] = AWAY
+        await send()
+        assert frozen.pushes.acquire(blocking=False), "asked again after a while"
+
+    anyio.run(senders)
+
+
+def test_a_server_whose_redis_freezes_says_that_nothing_was_accepted(sqlite_url, valkey):
+    server = ApiServer(sqlite_url, broker_url=valkey.url, inbox="s3://drop/incoming/")
+    database = server.database()
+    database.migrate()
+    database.dispose()
+    with server:
+        assert post(server, event("incoming/a.pdf"), None).json() == {"accepted": 1}
+        valkey.freeze()
+        try:
+            response = post(server, event("incoming/a.pdf"), None)
+        finally:
+            valkey.thaw()
+        assert (response.status_code, response.json()) == (202, {"accepted": 0})

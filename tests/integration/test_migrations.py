@@ -163,11 +163,14 @@ INDEXES = {
     "SELECT id FROM inbox_object WHERE document_id = 'd'": "ix_inbox_object_document",
     "SELECT id FROM job WHERE NOT manifest AND state NOT IN ('queued', 'running') AND deleted_at IS NULL"
     " ORDER BY id LIMIT 5": "ix_job_manifest",
-    "SELECT id FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND next_at <= '2000-01-01'"
+    "SELECT id FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND host = 'a' AND next_at <= '2000-01-01'"
     " ORDER BY next_at LIMIT 5": "ix_webhook_delivery_due",
     "SELECT min(owner) FROM webhook_delivery WHERE state = 'pending' AND owner > 'a'": "ix_webhook_delivery_due",
-    "SELECT owner, count(*) FROM webhook_delivery WHERE rung_at IS NOT NULL AND rung_at > '2000-01-01'"
-    " GROUP BY owner": "ix_webhook_delivery_rung",
+    "SELECT min(host) FROM webhook_delivery WHERE state = 'pending' AND owner = '' AND host > 'a'": (
+        "ix_webhook_delivery_due"
+    ),
+    "SELECT owner, host, count(*) FROM webhook_delivery WHERE rung_at IS NOT NULL AND rung_at > '2000-01-01'"
+    " GROUP BY owner, host": "ix_webhook_delivery_rung",
     "SELECT id FROM document WHERE reuse_key = 'k' AND state = 'succeeded' AND reuse_key IS NOT NULL"
     " AND reader IS NOT NULL ORDER BY id DESC LIMIT 1": "ix_document_reuse",
     "SELECT id FROM document WHERE job_id = 'j' AND (error IS NOT NULL OR failed > 0) AND position > 4"

@@ -15,6 +15,7 @@ from jobs.blobs import manifest_key
 from jobs.errors import DatabaseUnavailable, StorageUnavailable
 from jobs.ids import new_worker_id
 from jobs.settings import DatabaseSettings
+from jobs.store import ending
 from jobs.store.database import open_database
 from jobs.store.workers import Registration
 from tests.ledger import assert_exact
@@ -34,6 +35,7 @@ from tests.protocol import (
     through,
 )
 from tests.services import Postgres
+from workers.deliver import Purger
 from workers.hands import Hands
 from workers.incarnation import Incarnation
 from workers.recorder import Recorder
@@ -229,6 +231,23 @@ def test_a_delete_without_the_store_is_a_delete_and_purged_later(db, away):
     mend(away)
     assert lifecycle.purge(db, away, job)
     assert list(away.list("")) == []
+
+
+def test_a_purge_that_fails_is_in_no_other_ones_way(db, away, caplog):
+    purger = Purger(db, away)
+    break_(away)
+    jobs = [submit(db)[0] for _ in range(2)]
+    with db.write() as session:
+        for job in jobs:
+            ending.mark_deleted(session, job)
+    assert purger.run(jobs[0])
+    assert purger.wait(60)
+    assert [record.action for record in caplog.records if record.levelname == "WARNING"] == ["purge_put_off"]
+    mend(away)
+    assert [purger.run(job) for job in jobs] == [True] * 2, "what failed may be rung again"
+    assert purger.wait(60)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == []
 
 
 def test_a_cancel_needs_no_store_and_a_read_document_no_second_reading(db, away):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event, Semaphore
+
 import pytest
 
 from jobs import lifecycle
@@ -12,6 +14,7 @@ from jobs.store import claiming, closing, ending, recording, submitting, workers
 from jobs.store.closing import Finish
 from jobs.store.submitting import Split
 from tests.protocol import (
+    Noticing,
     beside,
     change,
     claim,
@@ -30,6 +33,7 @@ from tests.protocol import (
     states,
     submit,
 )
+from workers.deliver import WAITING, Purger
 
 
 @pytest.fixture
@@ -260,6 +264,61 @@ def test_a_splitter_or_assembler_holds_its_job_too(db, worker, blobs):
         with db.write() as session:
             claiming.let_go(session, held)
     assert lifecycle.purge(db, blobs, job)
+
+
+class Stuck(Noticing):
+    """A store that answers no delete until it is let go."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.asked = Semaphore(0)
+        self.answers = Event()
+        self.before = self._hang
+
+    def _hang(self, verb, key):
+        self.asked.release()
+        self.answers.wait(60)
+
+
+@pytest.fixture
+def stuck(tmp_path):
+    return Stuck(tmp_path / "objects")
+
+
+def deleted_job(db):
+    job, _ = submit(db)
+    with db.write() as session:
+        ending.mark_deleted(session, job)
+    return job
+
+
+def test_purges_of_a_store_that_hangs_take_one_thread_and_none_of_those_who_ring(db, stuck):
+    purger = Purger(db, stuck)
+    jobs = [deleted_job(db) for _ in range(4)]
+    assert [purger.run(job) for job in jobs] == [True] * 4
+    assert [purger.run(job) for job in jobs] == [False] * 4, "rung again: once is enough"
+    assert stuck.asked.acquire(timeout=60)
+    assert not stuck.asked.acquire(timeout=0.2), "one at a time"
+    assert [purger.run(f"job_{n}") for n in range(WAITING)].count(True) == WAITING - 3, "and not for ever more"
+    stuck.answers.set()
+    assert purger.wait(60)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == []
+
+
+def test_a_worker_that_ends_begins_no_purge(db, stuck, monkeypatch):
+    monkeypatch.setattr("workers.deliver.CLOSING", 0.1)
+    purger = Purger(db, stuck)
+    first, second = deleted_job(db), deleted_job(db)
+    purger.run(first)
+    purger.run(second)
+    assert stuck.asked.acquire(timeout=60)
+    purger.close()
+    assert not purger.run(second)
+    stuck.answers.set()
+    assert purger.wait(60)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [second]
 
 
 @pytest.mark.parametrize("state", ["dead", "stopped"])

@@ -133,6 +133,19 @@ def test_metadata_are_matched_as_they_are_written(db):
     lifecycle.cancel(db, job)
 
 
+def test_deleted_jobs_are_walked_over_a_piece_at_a_time_whatever_is_asked_for(db, monkeypatch):
+    monkeypatch.setattr(finding, "SCAN", 5)
+    kept, *deleted = [submit(db)[0] for _ in range(13)]
+    change(db, "UPDATE job SET deleted_at = created_at WHERE id <> :id", id=kept)
+    for wanted in (JobFilter(), JobFilter(owner=""), JobFilter(states=(State.QUEUED, State.RUNNING))):
+        first = found(db, wanted)
+        assert (first.jobs, first.before) == ([], deleted[-5])
+        second = found(db, wanted, before=first.before)
+        assert (second.jobs, second.before) == ([], deleted[-10])
+        third = found(db, wanted, before=second.before)
+        assert ([job.id for job in third.jobs], third.before) == ([kept], None)
+
+
 @pytest.mark.parametrize(
     "text", ["' OR '1'='1", "$.case", '"', "a'); DROP TABLE job; --", ":key", "%(key)s", "\\", "*", "case' = 'x", "$"]
 )

@@ -249,6 +249,31 @@ def test_a_receiver_asks_for_patience(db, courier, receiver):
     assert timedelta(seconds=899) < found.next_attempt_at - found.attempts[0].at < timedelta(seconds=960)
 
 
+@pytest.mark.parametrize(
+    "when", ["Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0001 00:00:00 +2300", "soon", "Fri, 99 Dec 2099", "²"]
+)
+def test_what_no_receiver_can_mean_is_an_attempt_as_any_other(db, courier, receiver, when):
+    receiver.answer = lambda _: Answer(503, {"Retry-After": when})
+    job = canceled(db, receiver.url())
+    deliver(db, courier)
+    found = only(db, job)
+    assert [attempt.status for attempt in found.attempts] == [503]
+    assert found.next_attempt_at - found.attempts[0].at < timedelta(seconds=60)
+
+
+def test_an_attempt_that_fails_in_no_way_we_know_is_recorded(db, receiver):
+    class Broken(Outbound):
+        def stream(self, *args, **kwargs):
+            raise RecursionError("too deep")
+
+    courier = Courier(db, VAULT, Broken(OutboundSettings(outbound_allow="127.0.0.1")), timeout=30.0)
+    job = canceled(db, receiver.url())
+    deliver(db, courier)
+    found = only(db, job)
+    assert (found.state, found.attempts[0].status) == (WebhookState.PENDING, None)
+    assert found.attempts[0].error == "the attempt failed: RecursionError"
+
+
 def test_a_receiver_that_is_gone_stops_all_that_waits_for_it(db, courier, receiver):
     receiver.answer = lambda _: Answer(410)
     jobs = [canceled(db, receiver.url()) for _ in range(3)]
@@ -377,6 +402,45 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(db, courier, receiver):
     assert AT_ONCE_TO_RECEIVER < AT_ONCE_TO_OWNER
 
 
+def test_a_slow_receiver_does_not_fill_the_window_of_its_owner(db, courier, receiver):
+    """More is due for a slow host than is rung of one owner; what comes later for another host is rung at once."""
+    gate = threading.Event()
+
+    def slow(_):
+        gate.wait(60)
+        return Answer()
+
+    with Receiver(slow) as stuck:
+        for _ in range(70):
+            canceled(db, stuck.url("/slow"))
+        assert courier.run(due(db)) == 64
+        stuck.wait(AT_ONCE_TO_RECEIVER)
+        job = canceled(db, receiver.url("/quick"))
+        assert courier.run(due(db)) == 1
+        receiver.wait(1)
+        gate.set()
+        assert courier.wait(60)
+    assert only(db, job).state is WebhookState.DELIVERED
+
+
+def test_ringing_is_fair_to_the_hosts_of_an_owner(db):
+    for host, count in (("a", 9), ("b:8080", 1), ("c", 9)):
+        for _ in range(count):
+            canceled(db, f"https://{host}/")
+
+    def ring(window):
+        hosts = [one(db, "SELECT host FROM webhook_delivery WHERE id = :i", i=ref.id) for ref in due(db, window)]
+        return "".join(sorted(host[0] for host in hosts))
+
+    assert ring(6) == "aabcc"
+    assert ring(6) == "", "what is in flight counts"
+    assert ring(10) == "ac"
+    for number in range(20):
+        canceled(db, f"https://d{number}/")
+    assert ring(5) == "d" * 3, "a new host gets its part, until the owner holds twice its share"
+    assert ring(5) == ""
+
+
 def ref_of(db, job):
     return DeliveryRef(only(db, job).id, 0)
 
@@ -501,6 +565,28 @@ def test_an_event_can_be_sent_again(db, courier, receiver):
         webhooks.replay(db, job, new_event_id())
     with pytest.raises(NotFound):
         webhooks.replay(db, canceled(db, receiver.url()), event)
+
+
+def test_a_replay_during_an_attempt_is_not_stopped_by_it(db, courier, receiver):
+    """The receiver comes back while its 410 is on the way: what was asked for since is sent."""
+    arrived, gate = threading.Event(), threading.Event()
+
+    def gone(_):
+        arrived.set()
+        gate.wait(60)
+        return Answer(410)
+
+    receiver.answer = gone
+    job = canceled(db, receiver.url())
+    courier.run(due(db))
+    assert arrived.wait(60)
+    webhooks.replay(db, job, only(db, job).id)
+    gate.set()
+    assert courier.wait(60)
+    assert only(db, job).state is WebhookState.PENDING
+    receiver.answer = lambda _: Answer()
+    assert deliver(db, courier) == 1
+    assert only(db, job).state is WebhookState.DELIVERED
 
 
 def test_a_replay_has_the_whole_schedule_before_it(db, courier, receiver):

@@ -38,3 +38,6 @@ def test_a_long_header_takes_no_long_time():
     assert preferred_wait([";" * 60_000]) is None
     assert preferred_wait(['a="' + "\\" * 60_000]) is None
     assert preferred_wait(["a ;" * 20_000 + "{"]) is None
+    assert preferred_wait(["a" + "; " * 30_000 + "="]) is None
+    assert preferred_wait(["a=" + " " * 1_000_000 + "("]) is None
+    assert preferred_wait(["a" + " ; b = c" * 10_000 + "(, wait=10"]) == 10

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("owner", sa.String(), nullable=False),
         sa.Column("url", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
         sa.Column("body", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -48,8 +49,8 @@ def upgrade() -> None:
     _index("ix_webhook_secret_current", "webhook_secret", ["owner"], "expires_at IS NULL", unique=True)
     op.create_index("ix_webhook_secret_owner", "webhook_secret", ["owner", "id"])
     op.create_index("ix_webhook_delivery_job", "webhook_delivery", ["job_id", "id"])
-    _index("ix_webhook_delivery_due", "webhook_delivery", ["owner", "next_at"], "state = 'pending'")
-    _index("ix_webhook_delivery_rung", "webhook_delivery", ["owner", "rung_at"], "rung_at IS NOT NULL")
+    _index("ix_webhook_delivery_due", "webhook_delivery", ["owner", "host", "next_at"], "state = 'pending'")
+    _index("ix_webhook_delivery_rung", "webhook_delivery", ["owner", "host", "rung_at"], "rung_at IS NOT NULL")
 
 
 def _index(name: str, table: str, columns: list[str], condition: str, *, unique: bool = False) -> None:
