@@ -1,6 +1,6 @@
 """The files of one submission on their way into the object store: hashed, counted and looked at while they pass.
 
-Nothing is held but one megabyte: the client is read only as fast as the store takes. What is wrong with a file is a
+Nothing is held but a piece of each: the client is read only as fast as the store takes. What is wrong with a file is a
 value on its document; what is wrong with the store is an exception.
 """
 
@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PIECE = 1 << 20
-"""Bytes gathered before a thread is asked to write them: a hop costs 0.1 ms, a network chunk is 64 KiB."""
+PIECE = 1 << 18
+"""Bytes gathered before a thread is asked to write them: a hop costs 0.1 ms, a network chunk is 64 KiB. A slow client
+holds as many for as long as it likes."""
 
 
 class Intake:
