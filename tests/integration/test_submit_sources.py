@@ -414,14 +414,17 @@ def test_an_upload_says_how_long_it_is(place, body):
 
 
 def test_side_by_side_with_one_key_one_job_is_made(place):
+    """On two servers at once."""
     http = place.key()
+    own = {name: value for name, value in place.server.settings.items() if name not in ("database_url", "api_port")}
     before = len(list(place.mill.blobs.list("uploads/")))
+    with ApiServer(place.server.database_url, **own) as second, second.client(headers=http.headers) as other:
 
-    def post(_):
-        return http.post("jobs", files=files(pdf(1)), headers={"Idempotency-Key": "once"})
+        def post(number):
+            return (http, other)[number % 2].post("jobs", files=files(pdf(1)), headers={"Idempotency-Key": "once"})
 
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(post, range(32)))
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(post, range(32)))
     assert {a.status_code for a in answers} == {202}
     assert len({a.json()["id"] for a in answers}) == 1
     assert sum("idempotency-replayed" not in a.headers for a in answers) == 1
