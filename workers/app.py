@@ -37,6 +37,7 @@ from workers.config import Settings
 from workers.deliver import Purger
 from workers.engines import build_engine
 from workers.engines.base import Engine
+from workers.fetch import THREADS as FETCH_THREADS
 from workers.fetch import Fetcher
 from workers.hands import Hands
 from workers.inbox import LEASE, InboxWatch
@@ -317,7 +318,7 @@ class WorkerProcess:
         settings = self.settings
         return Fetcher(
             self.db, self.blobs, self.places, Outbound(settings.outbound), self._reach, settings.limits, self._backoff,
-            self.hands, self._threads("fetch"), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
+            self.hands, self._threads("fetch", FETCH_THREADS), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
             on_ended=assembler.close,
         )  # fmt: skip
 
