@@ -318,8 +318,8 @@ class WorkerProcess:
         settings = self.settings
         return Fetcher(
             self.db, self.blobs, self.places, Outbound(settings.outbound), self._reach, settings.limits, self._backoff,
-            self.hands, self._threads("fetch", FETCH_THREADS), self.stopping, lambda: self.worker_id, on_fetched=self.tick.wake,
-            on_ended=assembler.close,
+            self.hands, self._threads("fetch", FETCH_THREADS), self.stopping, lambda: self.worker_id,
+            on_fetched=self.tick.wake, on_ended=assembler.close,
         )  # fmt: skip
 
     def _build_listings(self, assembler: Assembler) -> Listings:
