@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +44,6 @@ from jobs.sources import (
 from jobs.store import uploads
 
 MAX_OPTIONS_BYTES = 64 * 1024
-MAX_METADATA_BYTES = 16 * 1024
 MAX_JSON_BYTES = 1024 * 1024
 """Of a submission that names its sources; more go into a manifest."""
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
@@ -427,13 +425,7 @@ def parse_options(raw: bytes) -> JobOptions:
 
 
 def check_metadata(options: JobOptions) -> JobOptions:
-    """The options. Raises InvalidRequest for metadata that cannot be kept."""
-    try:
-        size = len(json.dumps(options.metadata, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode())
-    except ValueError:
-        raise InvalidRequest("metadata holds what JSON has no number for", where="options.metadata") from None
-    if size > MAX_METADATA_BYTES:
-        raise InvalidRequest("metadata is too long", where="options.metadata", limit=MAX_METADATA_BYTES, actual=size)
+    """The options, asked before files are received. Raises InvalidRequest for metadata that cannot be kept."""
     lifecycle.check_metadata(options)
     return options
 

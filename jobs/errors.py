@@ -107,7 +107,7 @@ class PagemillError(Exception):
             type=f"urn:pagemill:error:{self.code}",
             title=self.title(),
             status=self.status,
-            detail=_storable(self.detail),
+            detail=storable(self.detail),
             code=self.code,
             retryable=self.retryable,
             where=self.where,
@@ -122,7 +122,7 @@ class PagemillError(Exception):
         return self
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Foreign libraries say anything; PostgreSQL takes no NUL, and no encoder half a surrogate pair."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 

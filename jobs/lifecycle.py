@@ -3,6 +3,7 @@ pauses and drains are asked for here too."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -221,6 +222,10 @@ def _new_job(
 
 def check_metadata(options: JobOptions) -> dict[str, object]:
     """The metadata. Raises InvalidRequest where it cannot be kept."""
+    try:
+        json.dumps(options.metadata, allow_nan=False)  # orjson would write null
+    except ValueError:
+        raise InvalidRequest("metadata holds what JSON has no number for", where="options.metadata") from None
     try:
         size = len(orjson.dumps(options.metadata))
     except (TypeError, ValueError) as error:  # orjson: integers beyond 64 bits, too deep

@@ -24,6 +24,7 @@ from jobs.errors import (
     InternalError,
     InvalidRequest,
     PagemillError,
+    storable,
 )
 from jobs.ids import day_of, new_document_id
 from jobs.lifecycle import UNKNOWN_TYPE, NewDocument
@@ -158,16 +159,16 @@ class Lister:
             error=error,
             source_url=url if fits else None,
             source_etag=stat.etag,
-            origin=_storable(url),
+            origin=storable(url),
         )
 
     def _wrong(self, url: str, stat: ObjectStat) -> DocumentError | InvalidRequest | None:
         """Why this object cannot be fetched: its size, or a key that other calls take for another."""
         limit = self.limits.max_file_bytes
         if stat.size > limit:
-            return FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=stat.size).at(_storable(url))
+            return FileTooLarge(f"larger than {limit} bytes", limit=limit, actual=stat.size).at(storable(url))
         try:
-            parse_location(url, where=_storable(url))
+            parse_location(url, where=storable(url))
         except InvalidRequest as error:
             return error
         return None
@@ -210,11 +211,6 @@ class _Entry:
     cursor: str
     """Where the listing is after it."""
     document: NewDocument | None
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL keeps no NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _lines_of(pieces: Iterator[bytes]) -> Iterator[bytes]:
