@@ -65,7 +65,7 @@ class Consumer:
         app = process.celery
         queues = queue_names(self._settings)
         app.conf.task_queues = [queue_named(name) for name in queues]
-        add_tasks(app, process.stages)
+        add_tasks(app, process.wiring.stages)
         worker_shutting_down.connect(self._shutting_down, weak=False)
         worker_ready.connect(self._consuming, weak=False)
         setup_logging.connect(_keep_logging, weak=False)
