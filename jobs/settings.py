@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from jobs.addresses import AllowList
 from jobs.engines import ENGINE_NAMES
 from jobs.errors import InvalidRequest
+from jobs.spending import Price
 
 MIB = 1024 * 1024
 
@@ -354,6 +355,26 @@ class InboxSettings(_Group):
     )
 
 
+class MetricsSettings(_Group):
+    """What a process of the service tells of itself, and on which port (docs/monitoring.md)."""
+
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Of /metrics, /healthz and /readyz, by API servers and workers; 0: any free one. Absent: none.",
+    )
+    metrics_host: str = "127.0.0.1"
+    price_per_gpu_hour: float | None = Field(
+        default=None, ge=0, description="What an engine's hour costs; jobs then tell their cost."
+    )
+    currency: str = Field(default="USD", min_length=1, max_length=16, description="Of the price; any text.")
+
+    @property
+    def price(self) -> Price | None:
+        return None if self.price_per_gpu_hour is None else Price(self.price_per_gpu_hour, self.currency)
+
+
 class ClientSettings(_Group):
     """Where the command finds the server."""
 
@@ -372,7 +393,8 @@ class ClientSettings(_Group):
 
 GROUPS: tuple[type[_Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
-    WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, InboxSettings, ClientSettings,
+    WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, InboxSettings, MetricsSettings,
+    ClientSettings,
 )  # fmt: skip
 
 # Read by tests and tools, not by a group.

@@ -1,7 +1,8 @@
 """The composition root of a worker process: engine up once, engine down once.
 
-Order of start: slot, engine (loaded and warm before anything is taken), row, stages (workers/wiring.py), heartbeat,
-tick; then Celery's consumer (workers/consumer.py). Whatever was opened is closed in the opposite order.
+Order of start: the listener for metrics, slot, engine (loaded and warm before anything is taken), row, stages
+(workers/wiring.py), heartbeat, tick; then Celery's consumer (workers/consumer.py). Whatever was opened is closed in the
+opposite order.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from workers.engines.base import Engine
 from workers.hands import Hands
 from workers.incarnation import Incarnation
 from workers.loop import EngineLoop
+from workers.meter import Meter
+from workers.monitor import Monitor
 from workers.pace import Pace
+from workers.presence import Life
 from workers.recognize import Recognizer
 from workers.render.lazy import LazyPool
 from workers.slots import take_slot
@@ -67,6 +71,8 @@ class WorkerProcess:
         self.closed = threading.Event()
         self.hands = Hands()
         self.pace = Pace()
+        self.meter = Meter(reads="recognize" in settings.purposes)
+        self.monitor = Monitor(settings.metrics, self.meter, settings.timers.scaled("heartbeat_stale"))
         self.loop = EngineLoop()
         self.engine: Engine | None = None
         self.recognizer: Recognizer | None = None
@@ -94,6 +100,7 @@ class WorkerProcess:
 
     def drain(self) -> None:
         """Claim nothing from now on. Waits for nobody, not even for the database that is to know it."""
+        self.monitor.live(Life.DRAINING)
         if self.recognizer is not None:
             self.recognizer.drain()
         threading.Thread(target=self.incarnation.set_state, args=("draining",), name="draining", daemon=True).start()
@@ -108,6 +115,8 @@ class WorkerProcess:
     def _start(self) -> None:
         settings = self.settings
         stack = self._stack
+        stack.callback(self.monitor.stop)
+        self.monitor.start()
         self.db = open_database(settings.database)
         stack.callback(self.db.dispose)
         self.blobs = open_store(settings.blobs)
@@ -129,6 +138,7 @@ class WorkerProcess:
             lambda: self.worker_id,
             settings.limits,
             self._start_listings,
+            settings.metrics.price,
         )
         self.wiring = Wiring(self._opened(), self.engine, pool, stack)
         self.recognizer = self.wiring.recognizer
@@ -143,10 +153,20 @@ class WorkerProcess:
     def _start_listings(self) -> None:
         self.wiring.listings.start()
 
+    def _who(self) -> dict[str, str]:
+        info = self.engine.info if self.engine else None
+        return {
+            "worker": self.worker_id,
+            "host": self.settings.worker.host,
+            "slot": self.slot.name,
+            "engine": info.name if info else "",
+            "model": info.model if info else "",
+        }
+
     def _opened(self) -> Opened:
         return Opened(
             self.settings, self.db, self.blobs, self.places, self.inboxes, self.slot, self.celery, self.tick, self.loop,
-            self.hands, self.pace, self.stopping, lambda: self.worker_id, self._on_engine_death,
+            self.hands, self.pace, self.meter, self.stopping, lambda: self.worker_id, self._engine_died,
         )  # fmt: skip
 
     def _start_watchdog(self) -> None:
@@ -161,6 +181,11 @@ class WorkerProcess:
         )
         self._stack.callback(watchdog.stop)
         watchdog.start()
+        self.monitor.watchdog = watchdog
+
+    def _engine_died(self, error: EngineUnavailable) -> None:
+        self.monitor.live(Life.BROKEN, str(error))
+        self._on_engine_death(error)
 
     def _start_engine(self) -> LazyPool | None:
         """Load and warm up; where that fails, leave a row that says why this worker takes no work."""
@@ -185,6 +210,7 @@ class WorkerProcess:
         engine.start()
         self.loop.run(engine.warm_up())
         self.engine = engine
+        self.monitor.has_engine(engine, settings.engine)
         if engine.page_half is None:
             return None
         processes = settings.engine.render_processes or len(os.sched_getaffinity(0))
@@ -195,6 +221,7 @@ class WorkerProcess:
         return pool
 
     def _leave_reason(self, error: EngineUnavailable) -> None:
+        self.monitor.live(Life.BROKEN, str(error))
         registration = replace(self._registration(), engine=self.settings.engine.name, capacity=0)
         with self.db.write() as session:
             worker_rows.register(session, registration)
@@ -222,8 +249,11 @@ class WorkerProcess:
             on_replaced=lambda: self.recognizer.drop_all() if self.recognizer else None,
             on_drain=self._on_drain,
             pace=lambda: self.pace.measured(busy=bool(self.hands.holds())),
+            on_beat=self.monitor.beat,
         )
         self.incarnation.register()
+        self.monitor.beat()
+        self.meter.who = self._who
         # A predecessor in our slot is dead from now on; its pages need not wait for the next rescue (rule 6).
         dispatch.take_back(self.db, rescue_rules(self.settings.timers, self.settings.worker.max_crashes))
         self._stack.callback(lambda: self.incarnation.set_state("stopped"))

@@ -23,6 +23,7 @@ from jobs.errors import EngineUnavailable
 from jobs.queue import queue_named, recognize_queue
 from workers.app import WorkerProcess
 from workers.config import Settings
+from workers.presence import Life
 from workers.recognize import message_limit
 from workers.tasks import add_tasks
 
@@ -86,6 +87,8 @@ class Consumer:
     def _consuming(self, **_: Any) -> None:
         """Celery's signal handlers are in place."""
         self._ready.set()
+        if self._process is not None:
+            self._process.monitor.live(Life.SERVING)
 
     def _drain(self) -> None:
         """From the heartbeat: somebody wants this worker to end, and not in haste."""

@@ -16,9 +16,10 @@ import asyncio
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from jobs import poison
@@ -35,6 +36,7 @@ from jobs.errors import (
     PageTimeout,
     ServiceError,
 )
+from jobs.metrics import Place, Stage
 from jobs.poison import Company
 from jobs.results import PageOutput
 from jobs.settings import LimitSettings
@@ -48,7 +50,9 @@ from workers.engines.base import Engine, NotTaken
 from workers.gate import Gate
 from workers.hands import Hands, Hold, hold_of
 from workers.loop import EngineLoop
+from workers.meter import Meter
 from workers.pages import ResultWriter, WorkerPage
+from workers.presence import Stay
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
@@ -83,6 +87,18 @@ class Reading:
     """Seconds a message waits while the engine has enough to do."""
     worker_id: Callable[[], str]
     on_engine_death: Callable[[EngineUnavailable], None]
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A claimed page on its way through this worker."""
+
+    page: ClaimedPage
+    stay: Stay
+    ended: Countdown
+    begun: float | None = None
+    """When it was given to the recorder."""
 
 
 class Countdown:
@@ -121,6 +137,8 @@ class Recognizer:
         self._dropped: set[Reader] = set()
         self._gate = Gate()
         self._turns = threading.Semaphore(message_limit(parts.engine.capacity))
+        self._presence = parts.meter.presence
+        self._presence.limit(message_limit(parts.engine.capacity))
         self._draining = False
         self._handing_back = False
 
@@ -134,7 +152,8 @@ class Recognizer:
             self._unring(refs)
             return 0
         try:
-            return self._run(refs)
+            with self._presence.turn():
+                return self._run(refs)
         finally:
             self._turns.release()
 
@@ -159,8 +178,10 @@ class Recognizer:
         if self._draining:
             self._unring(refs)
             return 0
-        with parts.db.write() as session:
-            claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
+        with self._presence.claiming():
+            with parts.db.write() as session:
+                claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
+            self._presence.move(None, Place.CLAIMED, len(claimed))
         parts.hands.take(claimed)
         ended = Countdown(len(claimed))
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
@@ -200,18 +221,19 @@ class Recognizer:
 
     def _begin(self, claimed: list[ClaimedPage], ended: Countdown) -> None:
         for page in claimed:
+            held = _Held(page, Stay(self._presence), ended)
             if self._handing_back:
-                self._record(Outcome(page, "pending"), ended)
+                self._record(Outcome(page, "pending"), held)
                 continue
-            task = asyncio.get_running_loop().create_task(self._read(page))
+            task = asyncio.get_running_loop().create_task(self._read(page, held.stay))
             with self._lock:
                 self._running[task] = page
-            task.add_done_callback(partial(self._end, page, ended))
+            task.add_done_callback(partial(self._end, held))
 
-    async def _read(self, page: ClaimedPage) -> PageOutput | Outcome:
+    async def _read(self, page: ClaimedPage, stay: Stay) -> PageOutput | Outcome:
         """What the engine makes of the page, or how it ended otherwise. Never raises."""
         try:
-            return await self._recognize(page)
+            return await self._recognize(page, stay)
         except TimeoutError:
             limit = self._parts.limits.page_timeout
             return self._failed(page, PageTimeout(f"not read within {limit:g} seconds", limit=limit))
@@ -229,36 +251,43 @@ class Recognizer:
             log.exception("engine %s raised", self._parts.engine.info.name, extra=_names(page))
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
-    async def _recognize(self, page: ClaimedPage) -> PageOutput:
+    async def _recognize(self, page: ClaimedPage, stay: Stay) -> PageOutput:
         parts = self._parts
+        engine = parts.engine
         deadline = Deadline(parts.limits.page_timeout)
         handle = WorkerPage(
-            page, parts.pool, parts.sources, parts.vault, parts.engine.default_dpi, parts.threads, deadline
-        )
+            page, parts.pool, parts.sources, parts.vault, engine.default_dpi, parts.threads, deadline, stay,
+            read_there=engine.reads_in_page_half,
+        )  # fmt: skip
+        stay.go(Place.ENGINE)
         try:
             async with deadline:
-                return await parts.engine.recognize(handle)
+                return await engine.recognize(handle)
         finally:
             await handle.release()
 
-    def _end(self, page: ClaimedPage, ended: Countdown, task: Reader) -> None:
+    def _end(self, held: _Held, task: Reader) -> None:
         with self._lock:
             del self._running[task]
             dropped = task in self._dropped
             self._dropped.discard(task)
         if dropped or task.cancelled():
-            self._settle(page, ended)
+            self._settle(held)
             return
         result = task.result()
         if isinstance(result, Outcome):
-            self._record(result, ended)
+            self._record(result, held)
         else:
-            self._parts.threads.submit(self._store, page, result, ended)
+            held.stay.go(Place.STORING)
+            self._parts.threads.submit(self._store, result, held)
 
     # --- on a thread of the store: keeping
 
-    def _store(self, page: ClaimedPage, output: PageOutput, ended: Countdown) -> None:
+    def _store(self, output: PageOutput, held: _Held) -> None:
         """From here on a cancel changes nothing: the result is put and waits for its commit, whose guard decides."""
+        page, meter = held.page, self._parts.meter
+        meter.read(output.result.timings, held.stay.inside)
+        begun = time.perf_counter()
         try:
             self._parts.writer.put_page(page, output)
             outcome = Outcome(page, "succeeded")
@@ -267,14 +296,20 @@ class Recognizer:
         except Exception as error:
             log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=_names(page))
             outcome = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
-        self._record(outcome, ended)
+        meter.stage(Stage.STORE, time.perf_counter() - begun)
+        self._record(outcome, held)
 
-    def _record(self, outcome: Outcome, ended: Countdown) -> None:
-        self._parts.recorder.add(outcome, partial(self._settle, outcome.page, ended))
+    def _record(self, outcome: Outcome, held: _Held) -> None:
+        held.stay.go(Place.RECORDING)
+        held.begun = time.perf_counter()
+        self._parts.recorder.add(replace(outcome, spent=held.stay.spent), partial(self._settle, held))
 
-    def _settle(self, page: ClaimedPage, ended: Countdown) -> None:
-        self._parts.hands.put_down([page])
-        ended.down()
+    def _settle(self, held: _Held) -> None:
+        if held.begun is not None:
+            self._parts.meter.stage(Stage.RECORD, time.perf_counter() - held.begun)
+        held.stay.go(None)
+        self._parts.hands.put_down([held.page])
+        held.ended.down()
 
     # --- what becomes of a page
 

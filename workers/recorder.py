@@ -31,10 +31,10 @@ class Recorder:
         *,
         patience: float,
         on_assemblies: Callable[[list[ClaimedDocument]], None],
-        on_recorded: Callable[[int], None],
+        on_recorded: Callable[[Recorded], None],
     ) -> None:
         """`patience`: seconds during which a database that is away is asked again before outcomes are given up: their
-        pages are then taken back by rescue and run again. `on_recorded` is told how many pages have ended."""
+        pages are then taken back by rescue and run again. `on_recorded` is told of every group."""
         self._db = db
         self._worker_id = worker_id
         self._patience = patience
@@ -90,7 +90,7 @@ class Recorder:
             return
         if recorded.assemblies:
             self._on_assemblies(recorded.assemblies)
-        self._on_recorded(sum(outcome.state != "pending" for outcome, _ in group))
+        self._on_recorded(recorded)
 
     def _record(self, outcomes: list[Outcome]) -> Recorded | None:
         ends = time.monotonic() + self._patience

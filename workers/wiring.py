@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from celery import Celery
@@ -21,8 +22,10 @@ from jobs.blobs.buckets import own_places
 from jobs.errors import EngineUnavailable
 from jobs.hints import HintList
 from jobs.inbox import Inbox, open_options
+from jobs.metrics import Stage
 from jobs.models import KeyGrants
 from jobs.store.database import Database
+from jobs.store.recording import Recorded
 from jobs.vault import open_vault
 from workers.assemble import Assembler, AssemblyLine
 from workers.config import Settings
@@ -34,6 +37,7 @@ from workers.hands import Hands
 from workers.inbox import LEASE, InboxWatch
 from workers.listing import Lister, Listings, Reach
 from workers.loop import EngineLoop
+from workers.meter import Meter
 from workers.originals import Originals
 from workers.outbound import Outbound
 from workers.pace import Pace
@@ -77,6 +81,7 @@ class Opened:
     loop: EngineLoop
     hands: Hands
     pace: Pace
+    meter: Meter
     stopping: threading.Event
     worker_id: Callable[[], str]
     on_engine_death: Callable[[EngineUnavailable], None]
@@ -97,13 +102,15 @@ class Wiring:
         settings = opened.settings
         self._backoff = backoff_of(settings.timers, settings.worker)
         self._vault = open_vault(settings.secrets)
-        self._sources = Sources(opened.blobs, self._scratch(), settings.worker.scratch_bytes)
+        self._sources = Sources(
+            opened.blobs, self._scratch(), settings.worker.scratch_bytes, partial(opened.meter.stage, Stage.FETCH)
+        )
         self._stack.callback(self._sources.close)
         recent = RecentResults()
         writer = ResultWriter(opened.blobs, recent, self._patience, opened.stopping)
         assembler = Assembler(
             opened.db, opened.blobs, writer, recent, self._backoff, opened.hands, self._threads("assemble"),
-            opened.worker_id,
+            opened.worker_id, settings.metrics.price, opened.meter,
         )  # fmt: skip
         self.recognizer = self._build_recognizer(engine, pool, writer, assembler) if engine else None
         self.listings = self._build_listings(assembler)
@@ -194,6 +201,7 @@ class Wiring:
         return Splitter(
             opened.db, self.inspections, self._sources, self._vault, self._build_reuser(assembler), settings.limits,
             self._backoff, opened.hands, opened.worker_id, on_split=opened.tick.wake, on_ended=assembler.close,
+            meter=opened.meter,
         )  # fmt: skip
 
     def _build_reuser(self, assembler: Assembler) -> Reuser:
@@ -222,12 +230,13 @@ class Wiring:
         parts = Reading(
             opened.db, engine, pool, self._sources, self._vault, writer, recorder, opened.hands, opened.loop, threads,
             settings.limits, self._backoff, settings.worker.max_crashes,
-            WAIT_FOR_TURN / settings.timers.time_factor, opened.worker_id, opened.on_engine_death,
+            WAIT_FOR_TURN / settings.timers.time_factor, opened.worker_id, opened.on_engine_death, opened.meter,
         )  # fmt: skip
         return Recognizer(parts)
 
-    def _on_recorded(self, pages: int) -> None:
-        self._opened.pace.add(pages)
+    def _on_recorded(self, recorded: Recorded) -> None:
+        self._opened.pace.add(sum(outcome.state != "pending" for outcome in recorded.counted))
+        self._opened.meter.recorded(recorded)
         self._opened.tick.wake()
 
     def _watch(self, engine: Engine) -> None:
