@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jobs import metrics
 
 UNROUTED = "none"
+VERSIONED = "/v1"
 LEFT = "499"
 """Status of a request whose client left before it was answered, as nginx has it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -73,7 +74,10 @@ class _Request:
 
 
 def _template(scope: Scope) -> str:
-    """The path of the route that took the request, with its parameters' names: routing leaves it in the scope."""
+    """The path of the route that took the request, with its parameters' names: routing leaves it in the scope. FastAPI
+    says it without the prefix under which a router was included (0.165) or with it (before)."""
     route: Any = scope.get("route")
     path = getattr(route, "path", None)
-    return path if isinstance(path, str) else UNROUTED
+    if not isinstance(path, str):
+        return UNROUTED
+    return path if path.startswith(VERSIONED) or not scope["path"].startswith(VERSIONED) else f"{VERSIONED}{path}"

@@ -22,7 +22,7 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from jobs.errors import InvalidRequest
@@ -83,7 +83,8 @@ class Listener:
 
 def with_process(registry: CollectorRegistry) -> CollectorRegistry:
     """The registry, with what libraries and the interpreter put into the default one: vLLM's own metrics, the
-    process's memory, CPU and files."""
+    process's memory, CPU and files. When each series began is not told: it doubles them, and rates do not need it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry.register(REGISTRY)  # it is a collector: it has `collect`
     return registry
 

@@ -63,7 +63,7 @@ class Meter:
 
     def recorded(self, recorded: Recorded) -> None:
         """A group of outcomes is in the database: count those that counted there, and none twice."""
-        for key, number in Tally(map(_kind, recorded.counted)).items():
+        for key, number in Tally(map(_kind, recorded.kept)).items():
             state, code, crashes = key
             if state == "pending":
                 self._retries.labels(code or "handed_back").inc(number)
@@ -73,7 +73,7 @@ class Meter:
                 self._crashes.inc(crashes * number)
         if recorded.late:
             self._late.inc(recorded.late)
-        self._spend(recorded.counted)
+        self._spend(recorded.kept)
 
     def _spend(self, outcomes: Sequence[Outcome]) -> None:
         micros: Tally[str] = Tally()

@@ -235,7 +235,7 @@ class Wiring:
         return Recognizer(parts)
 
     def _on_recorded(self, recorded: Recorded) -> None:
-        self._opened.pace.add(sum(outcome.state != "pending" for outcome in recorded.counted))
+        self._opened.pace.add(sum(outcome.state != "pending" for outcome in recorded.kept))
         self._opened.meter.recorded(recorded)
         self._opened.tick.wake()
 

@@ -42,7 +42,7 @@ class Outcome:
 class Recorded:
     """What became of a group of outcomes."""
 
-    counted: list[Outcome]
+    kept: list[Outcome]
     """Those that were still ours."""
     assemblies: list[ClaimedDocument]
     """Small documents whose last page this was, claimed for assembling by the worker that asked."""
@@ -50,6 +50,10 @@ class Recorded:
     """Outcomes that were not: canceled meanwhile, or another worker's by now."""
     ended: list[DocumentRef]
     """Larger documents whose last page this was: somebody must assemble them."""
+
+    @property
+    def counted(self) -> int:
+        return len(self.kept)
 
 
 _RECORD = Sql(
@@ -62,7 +66,7 @@ _RECORD = Sql(
                    micros bigint, tokens_in bigint, tokens_out bigint)}
        WHERE page.document_id = o.d AND page.number = o.n AND page.worker = o.w AND page.attempt = o.a
          AND page.state = 'running'
-       RETURNING document_id, page.state, number"""
+       RETURNING document_id, page.state, number, attempt"""
 )
 _LET_GO = Sql(
     """UPDATE page SET worker = NULL FROM {list:o(d text, n int, w text, a int)}
@@ -90,16 +94,14 @@ def record(session: Session, outcomes: Sequence[Outcome], *, assemble_as: str | 
     rows = _RECORD.run(session, o=[_bound(o) for o in outcomes]).all()
     if len(rows) < len(outcomes):
         _LET_GO.run(session, o=[_fence(o.page) for o in outcomes])
-    by_page = {(o.page.document.id, o.page.number): o for o in outcomes}
-    counted = [by_page[row[0], row[2]] for row in rows]
-    spent = [(o.page.document.id, o.spent) for o in counted]
+    claims = {(o.page.document.id, o.page.number, o.page.attempt): o for o in outcomes}
+    kept = [claims[row[0], row[2], row[3]] for row in rows]
+    spent = [(o.page.document.id, o.spent) for o in kept]
     ended = count_ended(session, [(row[0], row[1]) for row in rows], spent)
     small = [ref for ref, total in ended if total <= SMALL] if assemble_as else []
     claimed = claim_assemblies(session, assemble_as, small) if assemble_as and small else []
     taken = {claim.document.id for claim in claimed}
-    return Recorded(
-        counted, claimed, len(outcomes) - len(counted), [ref for ref, _ in ended if ref.document not in taken]
-    )
+    return Recorded(kept, claimed, len(outcomes) - len(kept), [ref for ref, _ in ended if ref.document not in taken])
 
 
 def count_ended(
