@@ -126,17 +126,18 @@ class Presence:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """A message is worked on."""
-        with self._lock:
-            if self._turns is not None:
-                self._turns -= 1
+        self._take(-1)
         try:
             yield
         finally:
-            with self._lock:
-                self._pass()
-                if self._turns is not None:
-                    self._turns += 1
-                self._decide()
+            self._take(1)
+
+    def _take(self, by: int) -> None:
+        with self._lock:
+            self._pass()
+            if self._turns is not None:
+                self._turns += by
+            self._decide()
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
