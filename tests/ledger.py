@@ -15,6 +15,7 @@ from jobs.models import FINAL, PAGE_FINAL, PAGE_TRANSITIONS, TRANSITIONS, Docume
 from jobs.store.database import Database
 
 OPEN = frozenset(State) - FINAL
+SPENDINGS = ("engine_micros", "tokens_in", "tokens_out")
 
 
 def ledger(session: Session) -> list[str]:
@@ -47,6 +48,9 @@ def _document(document: Document, pages: list[Page]) -> list[str]:
         "counters equal a count of the page rows": all(told[state] == counted[state] for state in told),
         "the total is the sum of the counters": document.total == sum(told.values()) == len(pages),
         "counters are never negative": min(told.values()) >= 0,
+        "what was spent is the sum over the pages": all(
+            getattr(document, name) == sum(getattr(page, name) for page in pages) for name in SPENDINGS
+        ),
         "an ended document is sealed": document.state in OPEN or document.sealed,
         "an ended document has nothing to run": document.state in OPEN or not (document.pending or document.running),
         "an ended document says when": (document.state in FINAL) == (document.finished_at is not None)
@@ -102,15 +106,18 @@ _DOCUMENT_TOTALS = (State.SUCCEEDED, State.PARTIAL, State.FAILED, State.CANCELED
 _PAGE_TOTALS = ("total", "running", "succeeded", "failed", "canceled")
 
 
+_SUMS = (*_PAGE_TOTALS, *SPENDINGS)
+
+
 def _totals(job: Job) -> list[int]:
     return [job.documents_total, *(getattr(job, f"documents_{state.value}") for state in _DOCUMENT_TOTALS),
-            *(getattr(job, f"pages_{name}") for name in _PAGE_TOTALS)]  # fmt: skip
+            *(getattr(job, name if name in SPENDINGS else f"pages_{name}") for name in _SUMS)]  # fmt: skip
 
 
 def _summed(documents: list[Document]) -> list[int]:
     states = Counter(document.state for document in documents)
     return [len(documents), *(states[state] for state in _DOCUMENT_TOTALS),
-            *(sum(getattr(document, name) for document in documents) for name in _PAGE_TOTALS)]  # fmt: skip
+            *(sum(getattr(document, name) for document in documents) for name in _SUMS)]  # fmt: skip
 
 
 # --- every move --------------------------------------------------------------------------------------------------
