@@ -233,7 +233,8 @@ PAGES_RECORDED = _of_worker(
 RETRIES = _of_worker(
     "counter", "pagemill_worker_retries_total",
     "Pages that went back and run again: after an error of their own, or (code of a service) uncounted; `handed_back`"
-    " where nothing was wrong.", "code", )  # fmt: skip
+    " where nothing was wrong.", "code",
+)  # fmt: skip
 CRASHES = _of_worker("counter", "pagemill_worker_crashes_total", "Pages that were inside an engine when it died.")
 LATE = _of_worker(
     "counter", "pagemill_worker_dropped_pages_total",
