@@ -285,3 +285,16 @@ WORKER_READY = _of_worker("gauge", "pagemill_worker_ready", "1 while it claims w
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All of them, in the order of this file."""
+
+VLLM: tuple[str, ...] = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:kv_cache_usage_perc",
+    "vllm:num_preemptions_total",
+    "vllm:prompt_tokens_total",
+    "vllm:generation_tokens_total",
+)
+"""Of vLLM's own (0.32, 0.33) those that dashboard and alerts may use; a worker with the resident engine serves all that
+vLLM has, under vLLM's names, beside these here."""
+PROCESS: tuple[str, ...] = ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds")
+"""Of prometheus_client's own: memory and CPU of the process that is asked, without its children."""
