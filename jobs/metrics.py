@@ -39,7 +39,7 @@ class Stage(StrEnum):
     """Steps of a page's or document's way whose seconds are measured."""
 
     FETCH = "fetch"
-    """The document's file from the store, for a page that had to wait for it."""
+    """A document's file from the store to this machine, once for each worker that needs it."""
     RENDER = "render"
     """The page's image, without the wait for a render process."""
     LAYOUT = "layout"
@@ -47,7 +47,7 @@ class Stage(StrEnum):
     STORE = "store"
     """The page's result put into the store."""
     RECORD = "record"
-    """From there to its commit in the database."""
+    """From there to its commit in the database, the wait for the commit before it included."""
 
 
 class EngineState(StrEnum):
@@ -83,7 +83,9 @@ class Place(StrEnum):
     ENGINE = "engine"
     """Inside the engine, its own queue included."""
     STORING = "storing"
+    """Read; its result is being stored, or waits for its commit."""
     RECORDING = "recording"
+    """In the commit that runs."""
 
 
 @dataclass(frozen=True, slots=True)

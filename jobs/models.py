@@ -308,7 +308,7 @@ class Document(SQLModel, table=True):
     failed: int = 0
     canceled: int = 0
     engine_micros: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Microseconds of the engine, by jobs/spending.py; the sum over its pages, so are tokens."""
+    """Microseconds of the engine, by jobs/spending.py: of all recorded attempts at its pages; so are tokens."""
     tokens_in: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     tokens_out: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     charged: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
@@ -372,10 +372,6 @@ class Page(SQLModel, table=True):
     rung_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
-    engine_micros: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Microseconds of the engine, by jobs/spending.py; of all its attempts that were recorded, so are tokens."""
-    tokens_in: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    tokens_out: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
 
     __table_args__ = (
         Index("ix_page_silent", "document_id", "number",

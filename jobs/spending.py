@@ -1,4 +1,4 @@
-"""What reading costs: the engine's time and tokens, by page, and their price.
+"""What reading costs: the engine's time and tokens, by page, and their price. The books keep them by document and job.
 
 The engine's busy seconds are divided among the pages that are inside: while n pages are there, each is charged 1/n of
 the time that passes. So the charges of all pages add up to the time in which the engine had something to do, whatever

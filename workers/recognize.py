@@ -97,7 +97,7 @@ class _Held:
     page: ClaimedPage
     stay: Stay
     ended: Countdown
-    begun: float | None = None
+    begun: float = 0.0
     """When it was given to the recorder."""
 
 
@@ -223,6 +223,7 @@ class Recognizer:
         for page in claimed:
             held = _Held(page, Stay(self._presence), ended)
             if self._handing_back:
+                held.stay.go(Place.STORING)
                 self._record(Outcome(page, "pending"), held)
                 continue
             task = asyncio.get_running_loop().create_task(self._read(page, held.stay))
@@ -272,13 +273,14 @@ class Recognizer:
             dropped = task in self._dropped
             self._dropped.discard(task)
         if dropped or task.cancelled():
+            held.stay.go(None)
             self._settle(held)
             return
         result = task.result()
+        held.stay.go(Place.STORING)
         if isinstance(result, Outcome):
-            self._record(result, held)
+            self._record(replace(result, spent=held.stay.spent), held)
         else:
-            held.stay.go(Place.STORING)
             self._parts.threads.submit(self._store, result, held)
 
     # --- on a thread of the store: keeping
@@ -290,24 +292,26 @@ class Recognizer:
         begun = time.perf_counter()
         try:
             self._parts.writer.put_page(page, output)
-            outcome = Outcome(page, "succeeded")
+            outcome = Outcome(page, "succeeded", spent=held.stay.spent)
         except ServiceError as error:
-            outcome = self._put_off(page, error)
+            outcome = replace(self._put_off(page, error), spent=held.stay.spent)
         except Exception as error:
             log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=_names(page))
-            outcome = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+            failed = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+            outcome = replace(failed, spent=held.stay.spent)
         meter.stage(Stage.STORE, time.perf_counter() - begun)
         self._record(outcome, held)
 
     def _record(self, outcome: Outcome, held: _Held) -> None:
-        held.stay.go(Place.RECORDING)
+        """The recorder takes it on: it tells where the pages are that it has."""
         held.begun = time.perf_counter()
-        self._parts.recorder.add(replace(outcome, spent=held.stay.spent), partial(self._settle, held))
+        self._parts.recorder.add(outcome, partial(self._recorded, held))
+
+    def _recorded(self, held: _Held) -> None:
+        self._parts.meter.stage(Stage.RECORD, time.perf_counter() - held.begun)
+        self._settle(held)
 
     def _settle(self, held: _Held) -> None:
-        if held.begun is not None:
-            self._parts.meter.stage(Stage.RECORD, time.perf_counter() - held.begun)
-        held.stay.go(None)
         self._parts.hands.put_down([held.page])
         held.ended.down()
 

@@ -222,7 +222,7 @@ class Wiring:
         line.start()
         recorder = Recorder(
             opened.db, opened.worker_id, patience=self._patience, on_assemblies=line.add,
-            on_recorded=self._on_recorded,
+            on_recorded=self._on_recorded, presence=opened.meter.presence,
         )  # fmt: skip
         self._stack.callback(recorder.stop)
         recorder.start()

@@ -39,10 +39,8 @@ _TIDY_PAGES = Sql(
          AND ({" OR ".join(PAGE_RULES.values())})"""
 )
 _RECOUNT = Sql(
-    f"""UPDATE document SET total = c.n, {", ".join(f"{state} = c.{state}" for state in COUNTERS)},
-         engine_micros = c.micros, tokens_in = c.tokens_in, tokens_out = c.tokens_out
-       FROM (SELECT count(*) AS n, coalesce(sum(engine_micros), 0) AS micros,
-                    coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out,
+    f"""UPDATE document SET total = c.n, {", ".join(f"{state} = c.{state}" for state in COUNTERS)}
+       FROM (SELECT count(*) AS n,
                     {", ".join(f"coalesce(sum(CASE WHEN state = '{s}' THEN 1 ELSE 0 END), 0) AS {s}" for s in COUNTERS)}
              FROM page WHERE document_id = :document) AS c WHERE document.id = :document"""
 )

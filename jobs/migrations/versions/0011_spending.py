@@ -1,4 +1,4 @@
-"""What reading took of an engine: its time and tokens, by page, document and job
+"""What reading took of an engine: its time and tokens, by document and job
 
 Old processes go on beside it: what they write leaves the columns at 0.
 
@@ -19,12 +19,12 @@ _COLUMNS = ("engine_micros", "tokens_in", "tokens_out")
 
 
 def upgrade() -> None:
-    for table in ("job", "document", "page"):
+    for table in ("job", "document"):
         for name in _COLUMNS:
             op.add_column(table, sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False))
 
 
 def downgrade() -> None:
-    for table in ("page", "document", "job"):
+    for table in ("document", "job"):
         for name in reversed(_COLUMNS):
             op.drop_column(table, name)
