@@ -123,12 +123,22 @@ def broker_url(port: int, password: str) -> str:
     return f"redis://:{password}@{LOOPBACK}:{port}/0"
 
 
+_METRICS = "PAGEMILL_METRICS_PORT"
+
+
 def worker(index: int, env: dict[str, str], slot: str, scratch: Path, logs: Path, *, grace: float = 10.0) -> Command:
-    """`python -m workers`. `slot` is the same for every incarnation, so that a new one takes over at once."""
+    """`python -m workers`. `slot` is the same for every incarnation, so that a new one takes over at once. Worker
+    number `index` has the port for metrics that lies so many and one beyond the API server's."""
     name = f"worker-{index}"
-    own = env | {"PAGEMILL_SLOT": slot, "PAGEMILL_SCRATCH": str(scratch / name)}
+    own = env | {"PAGEMILL_SLOT": slot, "PAGEMILL_SCRATCH": str(scratch / name)} | _metrics_port(env, 1 + index)
     (scratch / name).mkdir(parents=True, exist_ok=True)
     return Command(name, [sys.executable, "-m", "workers"], own, logs / f"{name}.log", grace=grace)
+
+
+def _metrics_port(env: dict[str, str], beside: int) -> dict[str, str]:
+    """A port of its own for a worker's metrics where there is one for the API server's; 0 is any free one to each."""
+    port = env.get(_METRICS, "")
+    return {_METRICS: str(int(port) + beside)} if port.isdigit() and int(port) else {}
 
 
 def api_server(env: dict[str, str], host: str, port: int, logs: Path) -> Command:

@@ -13,6 +13,7 @@ import orjson
 import psutil
 import pytest
 
+from api.cli import embedded
 from api.cli.stack import Child, Command, Signals, Stack, end_leftovers
 from tests.processes import wait_until
 
@@ -184,3 +185,10 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+@pytest.mark.parametrize(("given", "expected"), [("9464", "9466"), ("0", "0"), (None, None)])
+def test_a_worker_beside_the_api_server_has_a_port_for_metrics_of_its_own(tmp_path, given, expected):
+    env = {} if given is None else {"PAGEMILL_METRICS_PORT": given}
+    command = embedded.worker(1, env, "slot", tmp_path, tmp_path)
+    assert command.env.get("PAGEMILL_METRICS_PORT") == expected
