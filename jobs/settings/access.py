@@ -23,7 +23,7 @@ class OutboundSettings(Group):
         description="Internal hosts that may be asked too: names, name:port, addresses, networks; separated by commas.",
     )
     outbound_http: bool = Field(default=False, description="Whether public hosts may be asked without TLS.")
-    outbound_connect_timeout: float = Field(default=5.0, gt=0)
+    outbound_connect_timeout: float = Field(default=5.0, gt=0, description="Of one attempt to connect.")
     outbound_read_timeout: float = Field(default=10.0, gt=0, description="Of one read; each request has a total too.")
 
     @property

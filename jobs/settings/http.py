@@ -13,8 +13,8 @@ from jobs.settings.group import Group, split_names
 class ApiSettings(Group):
     """The HTTP server."""
 
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(default=8470, ge=0, le=65535)
+    api_host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    api_port: int = Field(default=8470, ge=0, le=65535, description="Port to listen on; 0: any free one.")
     api_idle_timeout: float = Field(
         default=60.0, gt=0, description="Seconds without a byte after which a request that is not whole is given up."
     )
@@ -22,7 +22,10 @@ class ApiSettings(Group):
         default="auto",
         description="keys: API keys are asked for. open: never. auto: not on a loopback address where none was made.",
     )
-    engine: str = Field(default="rapidocr", description="Engine of jobs that name none.")
+    engine: str = Field(
+        default="rapidocr",
+        description="What a worker reads with, and what jobs that name none get: rapidocr, paddleocr_vl, echo.",
+    )
     engines: str = Field(
         default=",".join(ENGINE_NAMES),
         validate_default=True,
@@ -52,8 +55,8 @@ class ApiSettings(Group):
 class ClientSettings(Group):
     """Where the command finds the server."""
 
-    url: str = "http://127.0.0.1:8470"
-    api_key: SecretStr | None = None
+    url: str = Field(default="http://127.0.0.1:8470", description="The server.")
+    api_key: SecretStr | None = Field(default=None, description="A key of it: `pm_…`.")
 
     @field_validator("api_key")
     @classmethod

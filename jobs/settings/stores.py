@@ -13,7 +13,10 @@ from jobs.settings.group import Group
 class DatabaseSettings(Group):
     """The truth."""
 
-    database_url: str = "sqlite:///pagemill-data/pagemill.db"
+    database_url: str = Field(
+        default="sqlite:///pagemill-data/pagemill.db",
+        description="`postgresql+psycopg://user:password@host/name`, or `sqlite:///path`.",
+    )
     database_pool: int = Field(default=8, ge=1, description="Connections per process.")
     database_busy_timeout: float = Field(default=10.0, gt=0, description="SQLite: how long a writer waits its turn.")
 
@@ -30,7 +33,10 @@ def _broker_url(value: str) -> str:
 class BrokerSettings(Group):
     """The doorbell: Redis or Valkey."""
 
-    broker_url: Annotated[str, AfterValidator(_broker_url)] = "redis://127.0.0.1:6379/0"
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="`redis://…`, `rediss://…`, or `sentinel://…;sentinel://…` for several Sentinels.",
+    )
     broker_prefix: str = Field(default="pagemill:", description="Prefix of every key in Redis.")
 
 
@@ -43,12 +49,15 @@ def _store_url(value: str) -> str:
 class BlobSettings(Group):
     """The object store: `file:PATH` or `s3://bucket/prefix`."""
 
-    store_url: Annotated[str, AfterValidator(_store_url)] = "file:pagemill-data/objects"
+    store_url: Annotated[str, AfterValidator(_store_url)] = Field(
+        default="file:pagemill-data/objects",
+        description="`file:/folder`, which all processes must see, or `s3://bucket/prefix`.",
+    )
     s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3 that is not AWS.")
     s3_public_endpoint: str | None = Field(default=None, description="Endpoint that presigned links name instead.")
-    s3_region: str = "us-east-1"
-    s3_access_key: str | None = None
-    s3_secret_key: SecretStr | None = None
+    s3_region: str = Field(default="us-east-1", description="Region that requests are signed for.")
+    s3_access_key: str | None = Field(default=None, description="As AWS's own client finds it where absent.")
+    s3_secret_key: SecretStr | None = Field(default=None, description="Belongs to the access key.")
     s3_timeout: float = Field(default=20.0, gt=0, description="Connect and read timeout of one call.")
 
 

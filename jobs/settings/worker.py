@@ -13,11 +13,17 @@ from jobs.settings.group import MIB, Group
 class WorkerSettings(Group):
     """Who a worker process is and what it consumes."""
 
-    host: str = Field(default_factory=socket.gethostname)
+    host: str = Field(
+        default_factory=socket.gethostname, description="Name of this machine; the host's own name where absent."
+    )
     slot: str | None = Field(default=None, description="Name of the device slot; the first free one where absent.")
-    queues: str = Field(default="recognize,split,assemble,deliver", description="Purposes this worker serves.")
+    queues: str = Field(
+        default="recognize,split,assemble,deliver", description="What it does: recognize, split, assemble, deliver."
+    )
     scratch: Path | None = Field(default=None, description="Where sources lie while being read.")
-    scratch_bytes: int = Field(default=4096 * MIB, ge=MIB)
+    scratch_bytes: int = Field(
+        default=4096 * MIB, ge=MIB, description="Bytes of copies kept there beyond those in use."
+    )
     max_errors: int = Field(default=3, ge=1, description="Retryable errors after which a page or document fails.")
     max_crashes: int = Field(
         default=3, ge=1, description="Workers or engines that die while they read nothing but a page end it."

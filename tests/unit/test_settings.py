@@ -182,3 +182,8 @@ def test_several_sentinels_are_one_broker(monkeypatch):
     url = "sentinel://:x@one:26379/0;sentinel://:x@two:26379/0"
     monkeypatch.setenv("PAGEMILL_BROKER_URL", url)
     assert load(BrokerSettings).broker_url == url
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
+def test_every_setting_is_described(group):
+    assert [name for name, field in group.model_fields.items() if not field.description] == []
