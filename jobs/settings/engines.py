@@ -11,7 +11,7 @@ from jobs.settings.group import Group
 
 
 class VlSettings(Group):
-    """PaddleOCR-VL, whatever runs it. Defaults and their reasons: docs/paddleocr-vl.md."""
+    """PaddleOCR-VL, whatever runs it. Defaults and their reasons: docs/vllm.md."""
 
     vl_version: Literal["1.0", "1.5", "1.6"] = Field(default="1.6", description="Prompts, layout and hub names.")
     vl_backend: Literal["vllm", "openai"] = Field(default="vllm", description="Model in this process, or on servers.")
