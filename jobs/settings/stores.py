@@ -64,4 +64,6 @@ class BlobSettings(Group):
 class SecretSettings(Group):
     """The key for secrets at rest."""
 
-    secret_key: SecretStr | None = Field(default=None, description="Any long random text; encrypts passwords at rest.")
+    secret_key: SecretStr | None = Field(
+        default=None, description="Random text of 16 characters or more; encrypts passwords."
+    )

@@ -66,6 +66,7 @@ _EXITS = (
     ("`pagemill reconcile`", "2", "something could not be looked at"),
     ("`pagemill eval --max-cer`", "1", "the error rate is higher"),
     ("`pagemill api`", "3", "it could not listen"),
+    ("`pagemill api`", "130, 143", "told to end by Ctrl-C or SIGTERM; what it was answering was finished first"),
     ("`pagemill worker`", "0", "told to end (SIGTERM, drain): what it held was finished or handed back"),
     ("`pagemill worker`", "1", "it could not start: a setting, the engine, no database"),
     ("`pagemill worker`", "70", "its engine died, or its loop stood still: start it again"),

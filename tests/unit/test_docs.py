@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections import Counter
@@ -34,6 +35,8 @@ COMING_VARIABLES = frozenset({"PAGEMILL_METRICS_PORT", "PAGEMILL_METRICS_HOST", 
 
 # Read by tests and tools (jobs.settings.loading).
 TOOLS = frozenset({"PAGEMILL_FAILPOINT"})
+
+HAS_METRICS = importlib.util.find_spec("jobs.metrics") is not None
 
 
 def named(page: Path) -> str:
@@ -103,6 +106,16 @@ def test_settings_exist(page):
         if name not in known and not (name.endswith("_") and any(other.startswith(name) for other in known))
     ]
     assert unknown == []
+
+
+@pytest.mark.skipif(not HAS_METRICS, reason="the metrics are written on another branch of issue 7")
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_metrics_exist(page):
+    from jobs.metrics import METRICS
+
+    known = {name for metric in METRICS for name in (metric.name, *metric.series)}
+    used = {name for line in code(page) for name in re.findall(r"\bpagemill_[a-z_]+\b(?![*…-])", line)}
+    assert used - known == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
