@@ -55,7 +55,7 @@ class LimitSettings(Group):
 
 
 class TimerSettings(Group):
-    """The clockwork of the protocol. `PAGEMILL_TIME_FACTOR` divides all of it, so that tests and chaos runs are short."""
+    """The clockwork of the protocol. `PAGEMILL_TIME_FACTOR` divides all of it, so that tests are short."""
 
     time_factor: float = Field(
         default=1.0, gt=0, description="Divides all timers of this group; for tests. The same for all processes."

@@ -21,8 +21,8 @@ One object everywhere ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): the 
 (`application/problem+json`), `error` of a job, a document, a page, and what the command prints as one line.
 
     {"type": "urn:pagemill:error:too_many_pages", "title": "The document has more pages than allowed",
-     "status": 422, "code": "too_many_pages", "retryable": false, "detail": "it has 30000 pages",
-     "where": "a.pdf", "limit": 20000, "actual": 30000}
+     "status": 422, "code": "too_many_pages", "retryable": false,
+     "detail": "30000 pages are selected", "limit": 20000, "actual": 30000}
 
 `code` is for programs, `detail` for people; `where` names the input, `limit` and `actual` the rule that was broken.
 `retryable`: the same may succeed later without a change. What is retryable on a page is tried again by itself with

@@ -75,7 +75,8 @@ def _owners(group: type[Group]) -> Iterator[tuple[type[Group], dict[str, FieldIn
 def _section(owner: type[Group], fields: dict[str, FieldInfo], who: dict[str, tuple[str, ...]]) -> str:
     title = _TITLES.get(owner.__name__, owner.__name__.removesuffix("Settings"))
     about = " ".join((owner.__doc__ or "").split())
-    reading = next(who[group.__name__] for group in GROUPS if issubclass(group, owner) and group.__name__ in who)
+    found = (who[group.__name__] for group in GROUPS if issubclass(group, owner) and group.__name__ in who)
+    reading = next(found, ("nobody",))
     rows = [
         (code(variable(name, field)), _default(name, field), _kind(name, field), field.description or "")
         for name, field in fields.items()
