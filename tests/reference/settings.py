@@ -46,6 +46,7 @@ _TITLES = {
 
 _NO_SECONDS = frozenset({
     "time_factor", "vl_temperature", "vl_top_p", "vl_repetition_penalty", "vllm_gpu_memory_utilization",
+    "price_per_gpu_hour",
 })  # fmt: skip
 """All other settings that are fractional numbers are times."""
 
