@@ -43,6 +43,25 @@ def _broker_url(value: str) -> str:
     return value
 
 
+class LogSettings(_Group):
+    """What a process says of itself, and how."""
+
+    log_format: Literal["text", "json"] = Field(default="text", description="json: an object a line (docs/logs.md).")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Of our own lines; those of libraries begin at info."
+    )
+
+
+class FlowerSettings(_Group):
+    """`pagemill flower`. What else Flower knows is set by FLOWER_… (docs/flower.md)."""
+
+    flower_host: str = Field(default="127.0.0.1", description="Address that Flower listens on.")
+    flower_port: int = Field(default=5555, ge=1, le=65535)
+    flower_auth: SecretStr | None = Field(
+        default=None, description="Who may look: name:password, several separated by commas."
+    )
+
+
 class BrokerSettings(_Group):
     """The doorbell: Redis or Valkey."""
 
@@ -372,7 +391,8 @@ class ClientSettings(_Group):
 
 GROUPS: tuple[type[_Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
-    WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, InboxSettings, ClientSettings,
+    WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, InboxSettings, ClientSettings, LogSettings,
+    FlowerSettings,
 )  # fmt: skip
 
 # Read by tests and tools, not by a group.

@@ -32,6 +32,7 @@ from workers.engines.base import Whole
 from workers.hands import Hands
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
+from workers.trail import stage
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +84,21 @@ class Assembler:
             try:
                 lifecycle.close(self.db, self.blobs, job)
             except PagemillError as error:
-                log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
+                extra = {"action": "close_failed", "job": job, "code": error.code}
+                log.warning("job %s cannot be closed now: %s", job, error, extra=extra)
 
     def _assemble(self, work: tuple[ClaimedDocument, Assembly]) -> Finish | None:
-        claim, document = work
+        with stage("assemble", work[0]):
+            return self._finish(*work)
+
+    def _finish(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
         try:
             return self._write(claim, document)
         except BlobMissing as error:
             return _broken(claim, f"a stored page result is gone: {error}")
         except PagemillError as error:
-            log.warning(
-                "document %s put off: %s", document.id, error,
-                extra={"action": "assemble_put_off", "job": document.job_id, "document": document.id},
-            )  # fmt: skip
+            extra = {"action": "assemble_put_off", "code": error.code}
+            log.warning("document %s put off: %s", document.id, error, extra=extra)
             with self.db.write() as session:
                 if not claiming.release_document(session, claim, delay=self.backoff.first):
                     claiming.let_go(session, claim)
