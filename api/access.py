@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_PREFIX = "/v1"
 _QUIET = "/v1/health/"
 """Asked every few seconds by whatever watches the server: no news, told only at debug level."""
 _PREFIXES = {"job": "job", "document": "doc", "worker": "wrk", "event": "evt"}
@@ -70,8 +71,10 @@ def _request_id(given: str | None) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """`/v1/jobs/{job}`; nothing where there is no such route."""
-    return str(getattr(scope.get("route"), "path", ""))
+    """`/v1/jobs/{job}`; nothing where there is no such route. Some versions of FastAPI tell it without the prefix."""
+    route = str(getattr(scope.get("route"), "path", ""))
+    below = scope["path"].startswith(f"{_PREFIX}/") and not route.startswith(f"{_PREFIX}/")
+    return f"{_PREFIX}{route}" if route and below else route
 
 
 def _ids(scope: Scope) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""What Flower shows of a message: which documents and pages it is about, for people.
+"""What Flower shows of a message: which pages and documents it is about, for people.
 
-    job_0198… doc_0198… pages 1-16
-    job_0198… doc_0198… page 3, doc_0199… pages 1-2, 7; job_0199… doc_019a… page 1
+    pages 1-16 of doc_0198… (job_0198…)
+    page 3 of doc_0198…, pages 1-2, 7 of doc_0199… (job_0198…); page 1 of doc_019a… (job_0199…)
 
-Ids and numbers, never names: a file's name may be personal data, and whoever opens Flower sees everybody's messages.
-Nothing is cut off: a message names 16 pages or documents at most (jobs/dispatch.py), 1.5 KB of text when each of
-them is another job's.
+What tells messages apart comes first: Flower's table shows some forty characters. Ids and numbers, never names: a
+file's name may be personal data, and whoever opens Flower sees everybody's messages. Nothing is cut off: a message
+names 16 pages or documents at most (jobs/dispatch.py), 1.5 KB of text when each of them is another job's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Jobs = Mapping[str, str]
 def pages_shown(refs: Iterable[tuple[str, int, int]], jobs: Jobs) -> str:
     """(document, page, attempt) each; the attempt is not shown."""
     numbers = grouped((document, number) for document, number, _ in refs)
-    return _by_job(numbers, jobs, lambda document: f"{document} {_pages(numbers[document])}")
+    return _by_job(numbers, jobs, lambda document: f"{_pages(numbers[document])} of {document}")
 
 
 def documents_shown(refs: Iterable[DocumentRef], jobs: Jobs) -> str:
@@ -52,4 +52,4 @@ def _pages(numbers: Sequence[int]) -> str:
 
 def _by_job(documents: Iterable[str], jobs: Jobs, shown: Callable[[str], str]) -> str:
     groups = grouped((jobs.get(document, ""), shown(document)) for document in documents)
-    return "; ".join(f"{job} {', '.join(texts)}".lstrip() for job, texts in groups.items())
+    return "; ".join(", ".join(texts) + (f" ({job})" if job else "") for job, texts in groups.items())

@@ -132,8 +132,9 @@ class Recognizer:
         self._draining = False
         self._handing_back = False
 
-    def run(self, refs: Sequence[PageRef]) -> Tally:
-        """Claim and read these pages; returns what became of them when all have ended. Raises DatabaseUnavailable.
+    def run(self, refs: Sequence[PageRef], begun: Callable[[], None] = lambda: None) -> Tally:
+        """Claim and read these pages; returns what became of them when all have ended. `begun` is called when it is
+        their turn. Raises DatabaseUnavailable.
 
         When enough messages are being worked on, this one waits a moment and is then taken back: another worker may be
         free, and none of them may keep a thread for as long as a slow page takes.
@@ -143,6 +144,7 @@ class Recognizer:
             return Tally(refs, busy=True)
         tally = Tally(refs)
         try:
+            begun()
             self._run(tally)
             return tally
         finally:

@@ -16,14 +16,14 @@ TOO_LATE = "dropped"
 
 @dataclass(slots=True)
 class Tally:
-    """`str()`: `read 13, failed 1 (page_timeout), given back 1 (engine_unavailable), skipped 1: doc_… page 7`.
+    """`str()`: `read 13, failed 1 (page_timeout), given back 1 (engine_unavailable), skipped 1: page 7 of doc_…`.
 
     Pages are skipped that others had read or had in hands by then, or that may not run yet. Thread-safe.
     """
 
     asked: Sequence[PageRef]
     busy: bool = False
-    """Whether the worker had too much to do to look at them: they are rung again."""
+    """Whether the worker had too much to do to look at them: they are rung again. Nothing else counts then."""
     claimed: int = 0
     _claims: set[tuple[str, int]] = field(default_factory=set)
     _ends: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -55,8 +55,6 @@ class Tally:
         return self._jobs
 
     def __str__(self) -> str:
-        if self.busy:
-            return "not begun: this worker had enough to do, they are rung again"
         states = (("succeeded", "read"), ("failed", "failed"), ("pending", "given back"), (TOO_LATE, TOO_LATE))
         parts = [text for state, word in states if (text := self._part(state, word))]
         skipped = [ref for ref in self.asked if ref[:2] not in self._claims]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task
+from celery.exceptions import Retry
 from celery.worker.request import Request
 
 from jobs import queue
@@ -17,6 +19,7 @@ from jobs.context import about
 from jobs.errors import PagemillError
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.webhooks import DeliveryRef
+from workers.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,8 @@ _IDS = re.compile(r"(job|doc)_[0-9a-f]{32}")
 class Stages:
     """What this worker does with messages. What they return is shown by `str`; a number is how many were ours."""
 
-    recognize: Callable[[list[PageRef]], object]
+    recognize: Callable[[list[PageRef], Callable[[], None]], Tally]
+    """Calls the second when the pages' turn has come."""
     fetch: Callable[[list[DocumentRef]], int]
     split: Callable[[list[DocumentRef]], int]
     assemble: Callable[[list[DocumentRef]], int]
@@ -37,7 +41,8 @@ class Stages:
 
 
 class Unacknowledged(Request):  # type: ignore[misc]
-    """A message that nobody waits to have acknowledged (`jobs.queue.queue_named`).
+    """A message that nobody waits to have acknowledged (`jobs.queue.queue_named`), and that has begun when its stage
+    says so.
 
     Celery would acknowledge it all the same, a moment later, and where the connection broke in that moment, kombu
     fails on the closed channel with an AttributeError that ends the worker.
@@ -46,11 +51,36 @@ class Unacknowledged(Request):  # type: ignore[misc]
     def acknowledge(self) -> None:
         self.acknowledged = True
 
+    def send_event(self, kind: str, **fields: Any) -> None:
+        if kind == "task-started":
+            # Only that a thread has taken it; it may wait for its turn there (`Recognizer.run`). Celery calls this in
+            # the very thread that runs the task next.
+            _thread.begin = lambda: Request.send_event(self, kind, **fields)
+        else:
+            super().send_event(kind, **fields)
+
+
+_thread = threading.local()
+
+
+def _begin() -> None:
+    """Show the task of this thread as started."""
+    begin, _thread.begin = getattr(_thread, "begin", None), None
+    if begin is not None:
+        begin()
+
 
 class Rung(Task):  # type: ignore[misc]
     """Base of our tasks."""
 
     Request = Unacknowledged
+
+
+class NotBegun(Retry):  # type: ignore[misc]
+    """This worker had enough to do. Shown as a retry: the pages are rung again, for whoever is free."""
+
+    def __repr__(self) -> str:
+        return "not begun: this worker had enough to do"
 
 
 class PutOff(Exception):
@@ -78,7 +108,7 @@ def add_tasks(app: Celery, stages: Stages) -> None:
 
     @app.task(name=queue.RECOGNIZE, **_KIND)  # type: ignore[untyped-decorator]
     def recognize(self: Task, pages: dict[str, list[list[int]]]) -> Said:
-        return _told(self, lambda: stages.recognize(queue.page_refs(pages)))
+        return _told(self, lambda: stages.recognize(queue.page_refs(pages), _begin), begins=True)
 
     @app.task(name=queue.FETCH, **_KIND)  # type: ignore[untyped-decorator]
     def fetch(self: Task, documents: dict[str, int]) -> Said:
@@ -117,20 +147,25 @@ def _count(word: str, stage: Callable[[Any], int], refs: Sequence[Any]) -> str:
     return f"{word} {ours}, skipped {skipped}" if skipped else f"{word} {ours}"
 
 
-def _told(task: Task, stage: Callable[[], object]) -> Said:
-    """A part of the service that is away is no bug: one line, and rescue tries again."""
-    shown = str(task.request.kwargsrepr or "")
-    begun = time.monotonic()
+def _told(task: Task, stage: Callable[[], object], *, begins: bool = False) -> Said:
+    """A part of the service that is away is no bug: one line, and rescue tries again. `begins`: the stage itself says
+    when."""
+    shown = str(task.request.get("kwargsrepr") or "")
+    since = time.monotonic()
+    if not begins:
+        _begin()
     with about(**_ids(shown)):
         try:
-            said = str(stage())
+            said = stage()
         except PagemillError as error:
             extra = {"action": "task_put_off", "task": task.name, "code": error.code}
             log.warning("%s put off: %s", task.name, error, extra=extra)
             raise PutOff(f"{error.code}: {error}") from None
-        extra = {"action": "task_done", "task": task.name, "seconds": round(time.monotonic() - begun, 3)}
+        if isinstance(said, Tally) and said.busy:
+            raise NotBegun
+        extra = {"action": "task_done", "task": task.name, "seconds": round(time.monotonic() - since, 3)}
         log.info("%s %s: %s", task.name, shown, said, extra=extra)
-    return Said(said)
+    return Said(str(said))
 
 
 def _ids(shown: str) -> dict[str, str]:

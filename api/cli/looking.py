@@ -10,7 +10,7 @@ MAX_TASKS = 20_000
 """Tasks in memory, about 2.4 KB each (docs/flower.md); Flower's own default is five times that."""
 FORGET_WORKERS = 3600
 """Seconds after which a worker that is gone is no longer listed, as in our own table."""
-COLUMNS = "name,kwargs,state,result,received,runtime,worker,uuid"
+COLUMNS = "name,kwargs,worker,state,result,exception,received,runtime,uuid"
 _DEFAULTS = {
     "FLOWER_MAX_TASKS": str(MAX_TASKS),
     "FLOWER_PURGE_OFFLINE_WORKERS": str(FORGET_WORKERS),
