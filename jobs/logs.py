@@ -6,6 +6,7 @@ process. What other code writes to stderr itself (native libraries, a dying inte
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -48,7 +49,7 @@ def set_up(settings: LogSettings, least: int = logging.DEBUG) -> None:
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
     for name in _TOLD_ELSEWHERE:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        logging.getLogger(name).setLevel(logging.INFO if level == logging.DEBUG else max(level, logging.WARNING))
     logging.captureWarnings(True)
     sys.excepthook = _ended
     threading.excepthook = _thread_ended
@@ -99,7 +100,11 @@ class _Json(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(_told(line), default=str).decode()
+        told = _told(line)
+        try:
+            return orjson.dumps(told, default=str).decode()
+        except TypeError:  # a number of more than 64 bits, a key that is no text
+            return json.dumps(told, default=str, skipkeys=True)
 
 
 def _told(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from jobs.errors import PagemillError
 
-_NANO = 1_000_000_000
+_NANO, _MICRO = 1_000_000_000, 1_000_000
 _SERVER_ERROR = 500
 _given: ContextVar[tuple[int, int] | None] = ContextVar("given", default=None)
 """Trace and span id of the span that is made next in this context: a root's are its job's."""
@@ -139,4 +139,4 @@ def _attributes(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nanoseconds(moment: str) -> int:
-    return round(datetime.fromisoformat(moment).timestamp() * _NANO)
+    return round(datetime.fromisoformat(moment).timestamp() * _MICRO) * 1000

@@ -16,7 +16,7 @@ TOO_LATE = "dropped"
 
 @dataclass(slots=True)
 class Tally:
-    """`str()`: `read 13, failed 1 (page_timeout), given back 1 (engine_unavailable), skipped 1: page 7 of doc_…`.
+    """`str()`: `read 13, failed 1 (page_timeout), let go 1 (engine_unavailable), skipped 1: page 7 of doc_…`.
 
     Pages are skipped that others had read or had in hands by then, or that may not run yet. Thread-safe.
     """
@@ -55,7 +55,7 @@ class Tally:
         return self._jobs
 
     def __str__(self) -> str:
-        states = (("succeeded", "read"), ("failed", "failed"), ("pending", "given back"), (TOO_LATE, TOO_LATE))
+        states = (("succeeded", "read"), ("failed", "failed"), ("pending", "let go"), (TOO_LATE, TOO_LATE))
         parts = [text for state, word in states if (text := self._part(state, word))]
         skipped = [ref for ref in self.asked if ref[:2] not in self._claims]
         if skipped:
