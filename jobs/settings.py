@@ -61,6 +61,11 @@ class FlowerSettings(_Group):
         default=None, description="Who may look: name:password, several separated by commas."
     )
 
+    @property
+    def login(self) -> str:
+        """Empty where none is set."""
+        return self.flower_auth.get_secret_value() if self.flower_auth is not None else ""
+
 
 class BrokerSettings(_Group):
     """The doorbell: Redis or Valkey."""

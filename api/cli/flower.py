@@ -46,8 +46,8 @@ def flower(
         "FLOWER_ADDRESS": address,
         "FLOWER_PORT": str(port or (own_port if own_port.isdecimal() else settings.flower_port)),
     }
-    if settings.flower_auth is not None:
-        chosen["FLOWER_BASIC_AUTH"] = settings.flower_auth.get_secret_value()
+    if settings.login:
+        chosen["FLOWER_BASIC_AUTH"] = settings.login
     if url_prefix is not None:
         chosen["FLOWER_URL_PREFIX"] = url_prefix
     if allow_actions:

@@ -217,10 +217,8 @@ class Service:
 
     def _flower_login(self) -> str:
         """Asked for by whoever looks: the one that is set, or one made once for this folder."""
-        given = load(FlowerSettings).flower_auth
-        if given is not None:
-            return given.get_secret_value()
-        return self._inherited.get("FLOWER_BASIC_AUTH") or f"pagemill:{_secret(self._folder / 'flower.key', 12)}"
+        given = load(FlowerSettings).login or self._inherited.get("FLOWER_BASIC_AUTH")
+        return given or f"pagemill:{_secret(self._folder / 'flower.key', 12)}"
 
     def _announce(self, api: Child, api_port: int, flower: Child | None, flower_port: int, login: str) -> None:
         host = self._api.api_host

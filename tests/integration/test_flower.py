@@ -151,5 +151,4 @@ def test_it_does_not_start_where_strangers_would_look_on(mill):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("pagemill: invalid_request: at 0.0.0.0 Flower would show everybody's jobs")
-    assert done.stderr.endswith("(PAGEMILL_FLOWER_AUTH)\n")
     flower.remove()
