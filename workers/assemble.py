@@ -32,7 +32,7 @@ from workers.engines.base import Whole
 from workers.hands import Hands
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
-from workers.trail import stage
+from workers.trail import ids_of, stage
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +280,13 @@ class AssemblyLine:
             self._assembler.assemble(claims)
         except DatabaseUnavailable as error:
             # The heartbeat finds the claims in the database and not in our hands, and hands them back.
-            log.warning("cannot end %d documents: %s", len(claims), error, extra={"action": "assemble_failed"})
+            log.warning("cannot end %d documents: %s", len(claims), error, extra=_about(claims))
         except Exception:
             # The edge of this thread, which must outlive what it did not expect; the claims are handed back likewise.
-            log.exception("cannot end %d documents", len(claims), extra={"action": "assemble_failed"})
+            log.exception("cannot end %d documents", len(claims), extra=_about(claims))
+
+
+def _about(claims: list[ClaimedDocument]) -> dict[str, object]:
+    if len(claims) == 1:
+        return {"action": "assemble_failed", **ids_of(claims[0])}
+    return {"action": "assemble_failed", "documents": [claim.document.id for claim in claims]}

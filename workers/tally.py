@@ -28,14 +28,12 @@ class Tally:
     _claims: set[tuple[str, int]] = field(default_factory=set)
     _ends: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By state and error code."""
-    _jobs: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def claim(self, pages: Iterable[ClaimedPage]) -> None:
         with self._lock:
             for page in pages:
                 self._claims.add((page.document.id, page.number))
-                self._jobs[page.document.id] = page.document.job_id
             self.claimed = len(self._claims)
 
     def end(self, outcome: Outcome) -> None:
@@ -48,11 +46,6 @@ class Tally:
         """A page was canceled or taken away while it was read."""
         with self._lock:
             self._ends[TOO_LATE, ""] += 1
-
-    @property
-    def jobs(self) -> dict[str, str]:
-        """The job of each document that had pages among the claimed ones."""
-        return self._jobs
 
     def __str__(self) -> str:
         states = (("succeeded", "read"), ("failed", "failed"), ("pending", "let go"), (TOO_LATE, TOO_LATE))
