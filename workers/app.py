@@ -58,6 +58,7 @@ from workers.scan import CLAIM, Scanner
 from workers.slots import take_slot
 from workers.sources import Sources
 from workers.split import Splitter
+from workers.tally import Tally
 from workers.tasks import Stages
 from workers.tick import Tick, rescue_rules
 from workers.watchdog import Watchdog
@@ -401,5 +402,5 @@ class WorkerProcess:
         return parent / f"pagemill-sources-{os.getuid()}-{self.slot.unique}"
 
 
-def _refuse(_refs: object) -> int:
+def _refuse(_refs: object, _begun: object) -> Tally:
     raise EngineUnavailable("this worker serves no engine", where="PAGEMILL_QUEUES")

@@ -32,6 +32,7 @@ from workers.engines.base import Whole
 from workers.hands import Hands
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
+from workers.trail import ids_of, stage
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +84,21 @@ class Assembler:
             try:
                 lifecycle.close(self.db, self.blobs, job)
             except PagemillError as error:
-                log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
+                extra = {"action": "close_failed", "job": job, "code": error.code}
+                log.warning("job %s cannot be closed now: %s", job, error, extra=extra)
 
     def _assemble(self, work: tuple[ClaimedDocument, Assembly]) -> Finish | None:
-        claim, document = work
+        with stage("assemble", work[0]):
+            return self._finish(*work)
+
+    def _finish(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
         try:
             return self._write(claim, document)
         except BlobMissing as error:
             return _broken(claim, f"a stored page result is gone: {error}")
         except PagemillError as error:
-            log.warning(
-                "document %s put off: %s", document.id, error,
-                extra={"action": "assemble_put_off", "job": document.job_id, "document": document.id},
-            )  # fmt: skip
+            extra = {"action": "assemble_put_off", "code": error.code}
+            log.warning("document %s put off: %s", document.id, error, extra=extra)
             with self.db.write() as session:
                 if not claiming.release_document(session, claim, delay=self.backoff.first):
                     claiming.let_go(session, claim)
@@ -277,7 +280,13 @@ class AssemblyLine:
             self._assembler.assemble(claims)
         except DatabaseUnavailable as error:
             # The heartbeat finds the claims in the database and not in our hands, and hands them back.
-            log.warning("cannot end %d documents: %s", len(claims), error, extra={"action": "assemble_failed"})
+            log.warning("cannot end %d documents: %s", len(claims), error, extra=_about(claims))
         except Exception:
             # The edge of this thread, which must outlive what it did not expect; the claims are handed back likewise.
-            log.exception("cannot end %d documents", len(claims), extra={"action": "assemble_failed"})
+            log.exception("cannot end %d documents", len(claims), extra=_about(claims))
+
+
+def _about(claims: list[ClaimedDocument]) -> dict[str, object]:
+    if len(claims) == 1:
+        return {"action": "assemble_failed", **ids_of(claims[0])}
+    return {"action": "assemble_failed", "documents": [claim.document.id for claim in claims]}

@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from jobs import poison
+from jobs import poison, tracing
 from jobs.blobs import BlobMissing
 from jobs.dispatch import chunk_size
 from jobs.errors import (
@@ -53,6 +54,11 @@ from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
 from workers.sources import Sources
+from workers.tally import Tally
+from workers.trail import Trail, ids_of, on
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 OVERCOMMIT = 1.5
 """Pages claimed per page of engine capacity."""
@@ -86,13 +92,15 @@ class Reading:
 
 
 class Countdown:
-    """Waits until so many things have ended. Cheaper than a future for each."""
+    """Waits until all pages of a message have ended, and knows how. Cheaper than a future for each."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, pages: Sequence[ClaimedPage], tally: Tally) -> None:
+        self.tally = tally
+        self.trail = Trail(pages)
         self._lock = threading.Lock()
-        self._left = count
+        self._left = len(pages)
         self._zero = threading.Event()
-        if not count:
+        if not pages:
             self._zero.set()
 
     def down(self) -> None:
@@ -124,17 +132,21 @@ class Recognizer:
         self._draining = False
         self._handing_back = False
 
-    def run(self, refs: Sequence[PageRef]) -> int:
-        """Claim and read these pages; returns how many were ours when all have ended. Raises DatabaseUnavailable.
+    def run(self, refs: Sequence[PageRef], begun: Callable[[], None] = lambda: None) -> Tally:
+        """Claim and read these pages; returns what became of them when all have ended. `begun` is called when it is
+        their turn. Raises DatabaseUnavailable.
 
         When enough messages are being worked on, this one waits a moment and is then taken back: another worker may be
         free, and none of them may keep a thread for as long as a slow page takes.
         """
         if not self._turns.acquire(timeout=self._parts.wait_for_turn):
             self._unring(refs)
-            return 0
+            return Tally(refs, busy=True)
+        tally = Tally(refs)
         try:
-            return self._run(refs)
+            begun()
+            self._run(tally)
+            return tally
         finally:
             self._turns.release()
 
@@ -142,30 +154,31 @@ class Recognizer:
         with self._parts.db.write() as session:
             ringing.unring_pages(session, list(refs))
 
-    def _run(self, refs: Sequence[PageRef]) -> int:
+    def _run(self, tally: Tally) -> None:
+        refs = tally.asked
         with self._gate.together():
-            claimed = self._claim_and_read(refs)
-        if claimed == len(refs) or self._draining:
-            return claimed
+            self._claim_and_read(refs, tally)
+        if tally.claimed == len(refs) or self._draining:
+            return
         with self._parts.db.read() as session:
             suspects = claiming.suspects_among(session, refs)
         for company, party in poison.parties(suspects, self._parts.engine.capacity):
             with self._gate.alone():
-                claimed += self._claim_and_read(party, company)
-        return claimed
+                self._claim_and_read(party, tally, company)
 
-    def _claim_and_read(self, refs: Sequence[PageRef], company: Company = Company.ANY) -> int:
+    def _claim_and_read(self, refs: Sequence[PageRef], tally: Tally, company: Company = Company.ANY) -> None:
         parts = self._parts
         if self._draining:
             self._unring(refs)
-            return 0
+            return
         with parts.db.write() as session:
             claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
         parts.hands.take(claimed)
-        ended = Countdown(len(claimed))
+        tally.claim(claimed)
+        ended = Countdown(claimed, tally)
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
         ended.wait()
-        return len(claimed)
+        ended.trail.close()
 
     def drain(self) -> None:
         """Claim nothing from now on."""
@@ -203,13 +216,17 @@ class Recognizer:
             if self._handing_back:
                 self._record(Outcome(page, "pending"), ended)
                 continue
-            task = asyncio.get_running_loop().create_task(self._read(page))
+            task = asyncio.get_running_loop().create_task(self._read(page, ended.trail))
             with self._lock:
                 self._running[task] = page
             task.add_done_callback(partial(self._end, page, ended))
 
-    async def _read(self, page: ClaimedPage) -> PageOutput | Outcome:
+    async def _read(self, page: ClaimedPage, trail: Trail) -> PageOutput | Outcome:
         """What the engine makes of the page, or how it ended otherwise. Never raises."""
+        with on(page), tracing.within(trail.of(page)):
+            return await self._result(page)
+
+    async def _result(self, page: ClaimedPage) -> PageOutput | Outcome:
         try:
             return await self._recognize(page)
         except TimeoutError:
@@ -226,7 +243,7 @@ class Recognizer:
         except BlobMissing as error:
             return self._failed(page, PageRenderFailed(f"the source is gone from the store: {error}"))
         except Exception as error:
-            log.exception("engine %s raised", self._parts.engine.info.name, extra=_names(page))
+            log.exception("engine %s raised", self._parts.engine.info.name, extra={"action": "engine_error"})
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
     async def _recognize(self, page: ClaimedPage) -> PageOutput:
@@ -237,7 +254,10 @@ class Recognizer:
         )
         try:
             async with deadline:
-                return await parts.engine.recognize(handle)
+                with tracing.span("read", page.document.job_id) as span:
+                    output = await parts.engine.recognize(handle)
+                    tracing.steps(span, output.result.timings)
+                    return output
         finally:
             await handle.release()
 
@@ -247,7 +267,8 @@ class Recognizer:
             dropped = task in self._dropped
             self._dropped.discard(task)
         if dropped or task.cancelled():
-            self._settle(page, ended)
+            ended.tally.drop()
+            self._settle(page, ended, None)
             return
         result = task.result()
         if isinstance(result, Outcome):
@@ -259,20 +280,30 @@ class Recognizer:
 
     def _store(self, page: ClaimedPage, output: PageOutput, ended: Countdown) -> None:
         """From here on a cancel changes nothing: the result is put and waits for its commit, whose guard decides."""
-        try:
-            self._parts.writer.put_page(page, output)
-            outcome = Outcome(page, "succeeded")
-        except ServiceError as error:
-            outcome = self._put_off(page, error)
-        except Exception as error:
-            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=_names(page))
-            outcome = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+        with on(page), tracing.span("store", page.document.job_id, ended.trail.of(page)):
+            outcome = self._stored(page, output)
         self._record(outcome, ended)
 
-    def _record(self, outcome: Outcome, ended: Countdown) -> None:
-        self._parts.recorder.add(outcome, partial(self._settle, outcome.page, ended))
+    def _stored(self, page: ClaimedPage, output: PageOutput) -> Outcome:
+        try:
+            self._parts.writer.put_page(page, output)
+            return Outcome(page, "succeeded")
+        except ServiceError as error:
+            return self._put_off(page, error)
+        except Exception as error:
+            extra = {"action": "engine_error"}
+            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=extra)
+            return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
-    def _settle(self, page: ClaimedPage, ended: Countdown) -> None:
+    def _record(self, outcome: Outcome, ended: Countdown) -> None:
+        if outcome.error is not None:
+            _tell(outcome)
+        ended.tally.end(outcome)
+        recording = ended.trail.decided(outcome)
+        self._parts.recorder.add(outcome, partial(self._settle, outcome.page, ended, recording))
+
+    def _settle(self, page: ClaimedPage, ended: Countdown, recording: Span | None) -> None:
+        ended.trail.settled(page, recording)
         self._parts.hands.put_down([page])
         ended.down()
 
@@ -307,5 +338,13 @@ def _problem(error: PagemillError) -> dict[str, object]:
     return error.problem().model_dump(exclude_none=True)
 
 
-def _names(page: ClaimedPage) -> dict[str, object]:
-    return {"action": "engine_error", "job": page.document.job_id, "document": page.document.id, "page": page.number}
+def _tell(outcome: Outcome) -> None:
+    """A line about a page that failed or is tried again."""
+    page, error = outcome.page, outcome.error or {}
+    failed = outcome.state == "failed"
+    action = "page_failed" if failed else "page_put_off"
+    log.log(
+        logging.WARNING if failed else logging.INFO, "page %d %s: %s", page.number,
+        "failed" if failed else "is tried again", error.get("detail"),
+        extra={"action": action, "code": error.get("code"), **ids_of(page)},
+    )  # fmt: skip

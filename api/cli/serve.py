@@ -10,7 +10,7 @@ import typer
 
 from api.cli.embedded import python_environment
 from api.cli.options import Engine
-from jobs.settings import DatabaseSettings, environment, load
+from jobs.settings import DatabaseSettings, LogSettings, environment, load
 
 db = typer.Typer(no_args_is_help=True, help="The database.")
 
@@ -29,7 +29,9 @@ def api(
     """
     from api.main import serve
 
-    serve(host, port, on_ready=lambda address: typer.echo(f"listening on {address}"))
+    # Where programs read what it says, a line for people would be none of theirs; the log tells the address too.
+    people = load(LogSettings).log_format == "text"
+    serve(host, port, on_ready=(lambda address: typer.echo(f"listening on {address}")) if people else None)
 
 
 def worker(

@@ -14,6 +14,7 @@ from jobs.settings.inbox import InboxSettings
 from jobs.settings.limits import LimitSettings, TimerSettings
 from jobs.settings.loading import GROUPS, environment, known_variables, load, preset
 from jobs.settings.stores import BlobSettings, BrokerSettings, DatabaseSettings, SecretSettings
+from jobs.settings.watching import FlowerSettings, LogSettings
 from jobs.settings.worker import WorkerSettings
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "ClientSettings",
     "DatabaseSettings",
     "EngineSettings",
+    "FlowerSettings",
     "InboxSettings",
     "LimitSettings",
+    "LogSettings",
     "OpenAiSettings",
     "OutboundSettings",
     "SecretSettings",

@@ -42,6 +42,8 @@ _TITLES = {
     "AccessSettings": "What users may name",
     "InboxSettings": "Drop folders",
     "ClientSettings": "Client",
+    "LogSettings": "Logs",
+    "FlowerSettings": "Flower",
 }
 
 _NO_SECONDS = frozenset({
