@@ -24,6 +24,7 @@ from jobs.ids import is_id
 from jobs.inbox import Inbox
 from jobs.models import Scope
 from jobs.settings import LimitSettings
+from jobs.spending import Price
 from jobs.store import keys
 from jobs.store.database import Database
 from jobs.vault import Vault
@@ -62,6 +63,8 @@ class Api:
     """Who waits for jobs."""
     backlog: Backlog
     """What waits for workers."""
+    price: Price | None
+    """Of an engine's hour."""
 
 
 # What needs no database is async: FastAPI hands every plain function to a thread. With these and sessions that read

@@ -23,6 +23,7 @@ from api.replies import REVALIDATE, not_modified
 from api.waiting import unless_gone
 from jobs.errors import DatabaseUnavailable, Gone, NotFound
 from jobs.models import FINAL, JobPublic
+from jobs.spending import MICROS, Spent
 from jobs.store import following
 from jobs.store.following import Seen
 
@@ -51,13 +52,24 @@ class Tag:
 
     @classmethod
     def of(cls, job: JobPublic) -> Tag:
-        shape = _hash(job.model_dump_json(exclude={"queue"}), 24)
+        shape = _hash(job.model_dump_json(exclude={"queue": True, "usage": {"cost", "currency"}}), 24)
         place = "0" if job.queue is None else _hash(job.queue.model_dump_json(), 8)
         return cls(shape, f"{shape}.{place}")
 
 
 def _hash(text: str, digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+async def shown(api: Api, seen: Seen) -> JobPublic:
+    """The job as one who asks for it by its id sees it: with its place in the queue and what it cost so far."""
+    job = await api.backlog.placed(seen)
+    if api.price is None:
+        return job
+    usage = job.usage
+    spent = Spent(round(usage.engine_seconds * MICROS), usage.tokens_in, usage.tokens_out)
+    priced = usage.model_copy(update={"cost": api.price.of(spent), "currency": api.price.currency})
+    return job.model_copy(update={"usage": priced})
 
 
 async def look(api: Api, job: str) -> Seen:
@@ -81,7 +93,7 @@ async def job_answer(api: Api, request: Request, job: str) -> Response:
         known = request.headers.get("if-none-match")
         wait = partial(_ended, api, seen, seconds) if known is None else partial(_changed, api, seen, seconds, known)
         seen = await unless_gone(request, wait, seen)
-    placed = await api.backlog.placed(seen)
+    placed = await shown(api, seen)
     tag = Tag.of(placed)
     headers = {} if seconds is None else {"Preference-Applied": f"wait={seconds}"}
     if (unchanged := not_modified(request, tag.quoted, **headers)) is not None:
@@ -168,7 +180,7 @@ class _Stream:
             self.over = True
             problem = self._gone.problem().model_dump_json(exclude_none=True)
             return [event("gone", "", problem.encode())]
-        job = await self._api.backlog.placed(self._seen)
+        job = await shown(self._api, self._seen)
         tag = Tag.of(job)
         if tag.text != self._told:
             pieces.append(event("job", tag.text, job.model_dump_json().encode()))

@@ -17,13 +17,16 @@ from api import openapi, problems
 from api.access import AccessLog
 from api.auth import Doorkeeper
 from api.backlog import Backlog
+from api.census import CensusTaker
 from api.deps import Api, own_jobs
 from api.headers import SecurityHeaders
 from api.images import PageImages
+from api.monitor import Monitor
 from api.patience import IdleLimit, patient_protocol
 from api.rates import Rates
 from api.relay import PATIENCE, HintRelay
 from api.routes import documents, inbox, jobs, pages, results, service, uploads, webhooks
+from api.traffic import TrafficMeter
 from api.version import VERSION
 from api.waiting import Waits, polling
 from jobs import logs, tracing
@@ -33,7 +36,7 @@ from jobs.errors import DatabaseUnavailable
 from jobs.hints import HintList
 from jobs.inbox import open_inboxes
 from jobs.models import KeyGrants, KeyLimits
-from jobs.queue import make_app
+from jobs.queue import Doorbell, make_app
 from jobs.settings import (
     AccessSettings,
     ApiSettings,
@@ -43,6 +46,7 @@ from jobs.settings import (
     InboxSettings,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
     SecretSettings,
     load,
 )
@@ -70,6 +74,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     inbox: InboxSettings = field(default_factory=InboxSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -83,16 +88,18 @@ class Settings:
             limits=load(LimitSettings),
             access=load(AccessSettings),
             inbox=load(InboxSettings),
+            metrics=load(MetricsSettings),
         )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Connections are opened when it starts and closed when it ends."""
     settings = settings or Settings()
+    monitor = Monitor()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with _opened(settings) as app.state.api:
+        with _opened(settings, monitor) as app.state.api:
             async with polling(app.state.api.waits):
                 yield
 
@@ -121,17 +128,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(IdleLimit, seconds=settings.api.api_idle_timeout)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
+    app.add_middleware(TrafficMeter, traffic=monitor.traffic)
+    app.state.monitor = monitor
     return app
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Api]:
+def _opened(settings: Settings, monitor: Monitor) -> Iterator[Api]:
     database = open_database(settings.database)
     celery = make_app(settings.broker, patience=PATIENCE)  # contacts nobody
     token = settings.inbox.inbox_events_token
+    price = settings.metrics.price
     try:
         blobs = open_store(settings.blobs)
-        yield Api(
+        api = Api(
             database=database,
             doorkeeper=Doorkeeper(
                 database,
@@ -157,7 +167,10 @@ def _opened(settings: Settings) -> Iterator[Api]:
             upload_threads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
             waits=Waits(database),
             backlog=Backlog(database),
+            price=price,
         )
+        with monitor.serving(CensusTaker(database, Doorbell(celery), settings.api.offered, price)):
+            yield api
     finally:
         celery.close()
         database.dispose()
@@ -232,6 +245,7 @@ def serve(
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config, app, on_ready)
-    server.run()
+    with app.state.monitor.listening(settings.metrics):
+        server.run()
     if not server.started:
         raise SystemExit(3)

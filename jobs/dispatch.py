@@ -17,6 +17,7 @@ from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.fairness import Caps
 from jobs.poison import Company
 from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
+from jobs.spending import Price
 from jobs.store import closing, deadlines, ending, publishing, rescue, ringing, waiting, webhooks, workers
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.database import Database
@@ -230,14 +231,14 @@ def _empty_queues(bell: Doorbell, queues: list[str]) -> set[str]:
         return set()
 
 
-def close_ended(db: Database, blobs: BlobStore) -> int:
+def close_ended(db: Database, blobs: BlobStore, price: Price | None = None) -> int:
     """Close every job whose documents have all ended, and write manifests that are missing."""
     with db.read() as session:
         jobs = closing.jobs_to_close(session)[:CLOSE_BATCH]
     closed = 0
     for job in jobs:
         try:
-            closed += lifecycle.close(db, blobs, job)
+            closed += lifecycle.close(db, blobs, job, price)
         except (StorageUnavailable, StorageFull) as error:
             log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
             break

@@ -31,7 +31,8 @@ from jobs.ids import day_of, new_document_id
 from jobs.models import JobPublic, PausePublic, State, WorkerPublic
 from jobs.names import display_name
 from jobs.options import JobOptions, OutputOptions, Priority
-from jobs.results import JobDocument, JobManifest
+from jobs.results import JobDocument, JobManifest, ManifestUsage
+from jobs.spending import Price, Spent
 from jobs.store import (
     closing,
     ending,
@@ -364,8 +365,9 @@ def _reopened(db: Database, blobs: BlobStore, job_id: str, document: str | None,
     return True
 
 
-def close(db: Database, blobs: BlobStore, job_id: str) -> bool:
-    """Close the job if all its documents have ended: job.json first, then the row, while the row is locked.
+def close(db: Database, blobs: BlobStore, job_id: str, price: Price | None = None) -> bool:
+    """Close the job if all its documents have ended: job.json first, then the row, while the row is locked. With a
+    `price` job.json tells what it cost.
 
     Safe to call at any time and by several at once; returns whether this call closed it.
     """
@@ -376,14 +378,14 @@ def close(db: Database, blobs: BlobStore, job_id: str) -> bool:
         end = closing.lock_ended(session, job_id)
         if end is None:
             return False
-        blobs.put(manifest_key(job_id), _manifest(end), "application/json")
+        blobs.put(manifest_key(job_id), _manifest(end, price), "application/json")
         closing.close_job(session, end)
     log.info("job %s ended: %s", end.id, end.state.value, extra={"action": "job_ended", "job": end.id})
     tracing.job_ended(end.id, end.state.value, end.created_at, end.finished_at)
     return True
 
 
-def _manifest(end: closing.JobEnd) -> bytes:
+def _manifest(end: closing.JobEnd, price: Price | None) -> bytes:
     manifest = JobManifest(
         id=end.id,
         state=end.state.value,
@@ -393,8 +395,19 @@ def _manifest(end: closing.JobEnd) -> bytes:
         created_at=end.created_at,
         finished_at=end.finished_at,
         documents=tuple(_manifest_line(end.id, document) for document in end.documents),
+        usage=_manifest_usage(end.spent, price),
     )
     return orjson.dumps(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _manifest_usage(spent: Spent, price: Price | None) -> ManifestUsage:
+    return ManifestUsage(
+        engine_seconds=spent.engine_seconds,
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        cost=price.of(spent) if price else None,
+        currency=price.currency if price else None,
+    )
 
 
 def _manifest_line(job_id: str, document: closing.DocumentEnd) -> JobDocument:

@@ -235,6 +235,10 @@ class Job(SQLModel, table=True):
     pages_succeeded: int = 0
     pages_failed: int = 0
     pages_canceled: int = 0
+    engine_micros: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Microseconds of the engine, by jobs/spending.py; folded as the page totals, so are tokens."""
+    tokens_in: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    tokens_out: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     created_at: datetime = Field(sa_column=Column(Timestamp, nullable=False, server_default=now()))
     started_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
     finished_at: datetime | None = Field(default=None, sa_column=Column(Timestamp))
@@ -303,6 +307,10 @@ class Document(SQLModel, table=True):
     succeeded: int = 0
     failed: int = 0
     canceled: int = 0
+    engine_micros: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Microseconds of the engine, by jobs/spending.py: of all recorded attempts at its pages; so are tokens."""
+    tokens_in: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    tokens_out: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     charged: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     """Pages of it that its owner's day was charged with: a split that runs twice is charged once."""
     result_attempt: int | None = None
@@ -549,6 +557,19 @@ class PageCounts(_Public):
     canceled: int
 
 
+class JobUsage(_Public):
+    """What reading the job took so far (jobs/spending.py): every attempt counts, but for those of killed workers."""
+
+    engine_seconds: float = 0.0
+    """The engine's busy time, divided among the pages that were inside."""
+    tokens_in: int = 0
+    """Of a language model's prompts, images included; 0 where the engine has none."""
+    tokens_out: int = 0
+    cost: float | None = None
+    """`engine_seconds` at the server's price now. Absent where it has none, in lists, and in answers to changes."""
+    currency: str | None = None
+
+
 class QueuePlace(_Public):
     """Where a job stands, foretold from what waits now and how pages are read now (docs/following.md)."""
 
@@ -570,6 +591,7 @@ class JobPublic(_Public):
     metadata: dict[str, Any]
     documents: DocumentCounts
     pages: PageCounts
+    usage: JobUsage = JobUsage()
     error: Problem | None
     created_at: datetime
     started_at: datetime | None

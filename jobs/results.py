@@ -224,6 +224,16 @@ class JobDocument(_Value):
     error: Problem | None = None
 
 
+class ManifestUsage(_Value):
+    """What reading the job took (jobs/spending.py): the engine's busy time divided among the pages inside, tokens."""
+
+    engine_seconds: Seconds
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = Field(default=None, description="At the price when this was written; absent without one.")
+    currency: str | None = None
+
+
 class JobManifest(_Value):
     """job.json: written last, so that whoever sees it may read everything it names."""
 
@@ -236,6 +246,7 @@ class JobManifest(_Value):
     created_at: str
     finished_at: str
     documents: tuple[JobDocument, ...]
+    usage: ManifestUsage | None = Field(default=None, description="Absent where it was written before 0.7.")
     error: Problem | None = None
 
 

@@ -51,6 +51,9 @@ class HeldPage:
         if self._page is not None:
             await self._page.release()
 
+    def spend(self, tokens_in: int, tokens_out: int) -> None:
+        """Nobody pays here."""
+
 
 @dataclass
 class Subject:

@@ -15,6 +15,7 @@ from jobs.models import FINAL, PAGE_FINAL, PAGE_TRANSITIONS, TRANSITIONS, Docume
 from jobs.store.database import Database
 
 OPEN = frozenset(State) - FINAL
+SPENDINGS = ("engine_micros", "tokens_in", "tokens_out")
 
 
 def ledger(session: Session) -> list[str]:
@@ -102,15 +103,18 @@ _DOCUMENT_TOTALS = (State.SUCCEEDED, State.PARTIAL, State.FAILED, State.CANCELED
 _PAGE_TOTALS = ("total", "running", "succeeded", "failed", "canceled")
 
 
+_SUMS = (*_PAGE_TOTALS, *SPENDINGS)
+
+
 def _totals(job: Job) -> list[int]:
     return [job.documents_total, *(getattr(job, f"documents_{state.value}") for state in _DOCUMENT_TOTALS),
-            *(getattr(job, f"pages_{name}") for name in _PAGE_TOTALS)]  # fmt: skip
+            *(getattr(job, name if name in SPENDINGS else f"pages_{name}") for name in _SUMS)]  # fmt: skip
 
 
 def _summed(documents: list[Document]) -> list[int]:
     states = Counter(document.state for document in documents)
     return [len(documents), *(states[state] for state in _DOCUMENT_TOTALS),
-            *(sum(getattr(document, name) for document in documents) for name in _PAGE_TOTALS)]  # fmt: skip
+            *(sum(getattr(document, name) for document in documents) for name in _SUMS)]  # fmt: skip
 
 
 # --- every move --------------------------------------------------------------------------------------------------

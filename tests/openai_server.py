@@ -109,7 +109,7 @@ class OpenAiServer:
     def answer(self, body: Any) -> Any:
         text = self.reads(body) if self.reads is not None else self.text
         choice = {"message": {"content": text}, "finish_reason": self.finish_reason}
-        return {"choices": [choice], "usage": {"completion_tokens": 3}}
+        return {"choices": [choice], "usage": {"prompt_tokens": 50, "completion_tokens": 3}}
 
     def close(self) -> None:
         """From now on connections are refused, and those that were kept are cut."""

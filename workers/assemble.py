@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -21,6 +22,7 @@ from jobs.errors import DatabaseUnavailable, InternalError, PagemillError, Probl
 from jobs.markdown import document_markdown
 from jobs.models import PageState, State, close_state
 from jobs.results import DocumentResult, PageEntry, PageResult, SourceInfo
+from jobs.spending import Price
 from jobs.store import assembling, claiming, closing
 from jobs.store.assembling import Assembly
 from jobs.store.claiming import ClaimedDocument, DocumentRef
@@ -30,6 +32,7 @@ from jobs.store.reading import FinishedPage
 from workers.engines import build_whole
 from workers.engines.base import Whole
 from workers.hands import Hands
+from workers.meter import Meter
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
 from workers.trail import ids_of, stage
@@ -55,6 +58,9 @@ class Assembler:
     threads: Executor
     """Where documents are written side by side; nothing else runs there that waits for it."""
     worker_id: Callable[[], str]
+    price: Price | None = None
+    """Of what jobs took, for their job.json."""
+    meter: Meter = field(default_factory=Meter)
 
     def run(self, refs: Sequence[DocumentRef]) -> int:
         """Claim and assemble these documents; returns how many were ours. Raises DatabaseUnavailable."""
@@ -82,7 +88,7 @@ class Assembler:
         """Close those of the jobs whose documents have all ended. A store that is away leaves it to rescue."""
         for job in sorted(jobs):
             try:
-                lifecycle.close(self.db, self.blobs, job)
+                lifecycle.close(self.db, self.blobs, job, self.price)
             except PagemillError as error:
                 extra = {"action": "close_failed", "job": job, "code": error.code}
                 log.warning("job %s cannot be closed now: %s", job, error, extra=extra)
@@ -92,8 +98,11 @@ class Assembler:
             return self._finish(*work)
 
     def _finish(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
+        begun = time.perf_counter()
         try:
-            return self._write(claim, document)
+            finish = self._write(claim, document)
+            self.meter.document("assemble", time.perf_counter() - begun)
+            return finish
         except BlobMissing as error:
             return _broken(claim, f"a stored page result is gone: {error}")
         except PagemillError as error:

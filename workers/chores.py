@@ -9,6 +9,7 @@ from jobs import dispatch, lifecycle
 from jobs.blobs import BlobStore
 from jobs.errors import PagemillError
 from jobs.ids import new_worker_id
+from jobs.spending import Price
 from jobs.store import idempotency, leases, uploads, usage
 from jobs.store.database import Database
 from jobs.sweep import sweep_uploads
@@ -22,9 +23,10 @@ SWEEP_EVERY = 6 * 3600.0
 class Chores:
     """Closes ended jobs, sweeps uploads. `start` returns at once; while the last round still runs it does nothing."""
 
-    def __init__(self, db: Database, blobs: BlobStore) -> None:
+    def __init__(self, db: Database, blobs: BlobStore, price: Price | None = None) -> None:
         self._db = db
         self._blobs = blobs
+        self._price = price
         self._busy = threading.Lock()
 
     def start(self) -> None:
@@ -38,7 +40,7 @@ class Chores:
 
     def _run(self) -> None:
         try:
-            dispatch.close_ended(self._db, self._blobs)
+            dispatch.close_ended(self._db, self._blobs, self._price)
             lifecycle.drop_sources(self._db, self._blobs)
             if self._sweep_is_due():
                 sweep_uploads(self._db, self._blobs)

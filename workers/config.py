@@ -15,6 +15,7 @@ from jobs.settings import (
     EngineSettings,
     InboxSettings,
     LimitSettings,
+    MetricsSettings,
     OutboundSettings,
     SecretSettings,
     TimerSettings,
@@ -36,6 +37,7 @@ class Settings:
     outbound: OutboundSettings
     access: AccessSettings
     inbox: InboxSettings = field(default_factory=InboxSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -67,4 +69,5 @@ def load_settings() -> Settings:
         outbound=load(OutboundSettings),
         access=load(AccessSettings),
         inbox=load(InboxSettings),
+        metrics=load(MetricsSettings),
     )

@@ -24,6 +24,7 @@ from jobs.queue import queue_named, recognize_queue
 from jobs.readable import node_name
 from workers.app import WorkerProcess
 from workers.config import Settings
+from workers.presence import Life
 from workers.recognize import message_limit
 from workers.tasks import add_tasks
 
@@ -66,7 +67,7 @@ class Consumer:
         app = process.celery
         queues = queue_names(self._settings)
         app.conf.task_queues = [queue_named(name) for name in queues]
-        add_tasks(app, process.stages)
+        add_tasks(app, process.wiring.stages)
         worker_shutting_down.connect(self._shutting_down, weak=False)
         worker_ready.connect(self._consuming, weak=False)
         setup_logging.connect(_keep_logging, weak=False)
@@ -89,6 +90,8 @@ class Consumer:
     def _consuming(self, **_: Any) -> None:
         """Celery's signal handlers are in place."""
         self._ready.set()
+        if self._process is not None:
+            self._process.monitor.live(Life.SERVING)
 
     def _drain(self) -> None:
         """From the heartbeat: somebody wants this worker to end, and not in haste."""

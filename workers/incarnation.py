@@ -33,10 +33,11 @@ class Incarnation:
         on_replaced: Callable[[], None],
         on_drain: Callable[[], None],
         pace: Callable[[], float | None] = lambda: None,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_taken` is told of claims that we work on and that are no longer ours: their time is over. `on_drain` is
         called with every heartbeat while somebody wants this worker to end. `pace`: what it reads, in pages a second,
-        where it knows."""
+        where it knows. `on_beat`: a heartbeat has ended, also one that found the database away."""
         self._db = db
         self._registration = registration
         self._hands = hands
@@ -46,6 +47,7 @@ class Incarnation:
         self._on_replaced = on_replaced
         self._on_drain = on_drain
         self._pace = pace
+        self._on_beat = on_beat
         self._suspects: set[Hold] = set()
         self._leaves = False
         """A drain asked of an earlier row of this process."""
@@ -88,6 +90,7 @@ class Incarnation:
             except Exception:
                 # The edge of this thread: without a heartbeat we would be dead and go on eating messages.
                 log.exception("the heartbeat failed", extra={"action": "heartbeat_failed"})
+            self._on_beat()
 
     def beat(self) -> None:
         """One heartbeat: stay alive, learn of cancels and of a drain, hand back what nobody here works on."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from jobs import tracing
 from jobs.blobs import BlobStore, figure_key, page_key
 from jobs.errors import EngineUnavailable, InternalError, StorageFull, StorageUnavailable
+from jobs.metrics import Place
 from jobs.options import PageOptions, page_options
 from jobs.results import PageOutput, PageResult
 from jobs.settings import MIB
@@ -22,6 +23,7 @@ from jobs.store.claiming import ClaimedPage, DocumentSource
 from jobs.vault import Vault
 from workers.deadline import Deadline
 from workers.engines.base import NotTaken
+from workers.presence import Stay
 from workers.render.lazy import LazyPool
 from workers.render.pool import PoolPage
 from workers.sources import Sources
@@ -53,14 +55,17 @@ class WorkerPage:
 
     def __init__(
         self, page: ClaimedPage, pool: LazyPool | None, sources: Sources, vault: Vault | None, default_dpi: int,
-        threads: Executor, deadline: Deadline,
+        threads: Executor, deadline: Deadline, stay: Stay, *, read_there: bool,
     ) -> None:  # fmt: skip
+        """`read_there`: the page is inside the engine while a call runs."""
         self._page = page
         self._pool = pool
         self._sources = sources
         self._vault = vault
         self._threads = threads
         self._deadline = deadline
+        self._stay = stay
+        self._place = Place.ENGINE if read_there else Place.RENDERING
         self._options = page_options(page.document.options)
         self._dpi = self._options.dpi or default_dpi
         self._rendered: PoolPage | None = None
@@ -79,14 +84,18 @@ class WorkerPage:
         return self._options
 
     async def call(self, method: str, *args: Any) -> Any:
-        with self._deadline.paused():
+        with self._deadline.paused(), self._stay.away(self._place if self._rendered else Place.FETCHING):
             try:
                 if self._rendered is None:
                     async with self._opening:
                         self._rendered = self._rendered or await self._open()
+                self._stay.go(self._place)
                 return await self._rendered.call(method, *args)
             except EngineUnavailable as error:
                 raise PoolLost(error.detail, where=error.where) from error
+
+    def spend(self, tokens_in: int, tokens_out: int) -> None:
+        self._stay.spend(tokens_in, tokens_out)
 
     async def forget(self) -> None:
         if self._rendered is not None:

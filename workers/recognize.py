@@ -16,9 +16,10 @@ import asyncio
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from jobs.errors import (
     PageTimeout,
     ServiceError,
 )
+from jobs.metrics import Place, Stage
 from jobs.poison import Company
 from jobs.results import PageOutput
 from jobs.settings import LimitSettings
@@ -49,7 +51,9 @@ from workers.engines.base import Engine, NotTaken
 from workers.gate import Gate
 from workers.hands import Hands, Hold, hold_of
 from workers.loop import EngineLoop
+from workers.meter import Meter
 from workers.pages import ResultWriter, WorkerPage
+from workers.presence import Stay
 from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
@@ -89,6 +93,18 @@ class Reading:
     """Seconds a message waits while the engine has enough to do."""
     worker_id: Callable[[], str]
     on_engine_death: Callable[[EngineUnavailable], None]
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A claimed page on its way through this worker."""
+
+    page: ClaimedPage
+    stay: Stay
+    ended: Countdown
+    begun: float = 0.0
+    """When it was given to the recorder."""
 
 
 class Countdown:
@@ -129,6 +145,8 @@ class Recognizer:
         self._dropped: set[Reader] = set()
         self._gate = Gate()
         self._turns = threading.Semaphore(message_limit(parts.engine.capacity))
+        self._presence = parts.meter.presence
+        self._presence.limit(message_limit(parts.engine.capacity))
         self._draining = False
         self._handing_back = False
 
@@ -145,7 +163,8 @@ class Recognizer:
         tally = Tally(refs)
         try:
             begun()
-            self._run(tally)
+            with self._presence.turn():
+                self._run(tally)
             return tally
         finally:
             self._turns.release()
@@ -171,8 +190,10 @@ class Recognizer:
         if self._draining:
             self._unring(refs)
             return
-        with parts.db.write() as session:
-            claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
+        with self._presence.claiming():
+            with parts.db.write() as session:
+                claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
+            self._presence.move(None, Place.CLAIMED, len(claimed))
         parts.hands.take(claimed)
         tally.claim(claimed)
         ended = Countdown(claimed, tally)
@@ -213,22 +234,25 @@ class Recognizer:
 
     def _begin(self, claimed: list[ClaimedPage], ended: Countdown) -> None:
         for page in claimed:
+            held = _Held(page, Stay(self._presence), ended)
             if self._handing_back:
-                self._record(Outcome(page, "pending"), ended)
+                held.stay.go(Place.STORING)
+                self._record(Outcome(page, "pending"), held)
                 continue
-            task = asyncio.get_running_loop().create_task(self._read(page, ended.trail))
+            task = asyncio.get_running_loop().create_task(self._read(held))
             with self._lock:
                 self._running[task] = page
-            task.add_done_callback(partial(self._end, page, ended))
+            task.add_done_callback(partial(self._end, held))
 
-    async def _read(self, page: ClaimedPage, trail: Trail) -> PageOutput | Outcome:
+    async def _read(self, held: _Held) -> PageOutput | Outcome:
         """What the engine makes of the page, or how it ended otherwise. Never raises."""
-        with on(page), tracing.within(trail.of(page)):
-            return await self._result(page)
+        page = held.page
+        with on(page), tracing.within(held.ended.trail.of(page)):
+            return await self._result(page, held.stay)
 
-    async def _result(self, page: ClaimedPage) -> PageOutput | Outcome:
+    async def _result(self, page: ClaimedPage, stay: Stay) -> PageOutput | Outcome:
         try:
-            return await self._recognize(page)
+            return await self._recognize(page, stay)
         except TimeoutError:
             limit = self._parts.limits.page_timeout
             return self._failed(page, PageTimeout(f"not read within {limit:g} seconds", limit=limit))
@@ -246,43 +270,52 @@ class Recognizer:
             log.exception("engine %s raised", self._parts.engine.info.name, extra={"action": "engine_error"})
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
-    async def _recognize(self, page: ClaimedPage) -> PageOutput:
+    async def _recognize(self, page: ClaimedPage, stay: Stay) -> PageOutput:
         parts = self._parts
+        engine = parts.engine
         deadline = Deadline(parts.limits.page_timeout)
         handle = WorkerPage(
-            page, parts.pool, parts.sources, parts.vault, parts.engine.default_dpi, parts.threads, deadline
-        )
+            page, parts.pool, parts.sources, parts.vault, engine.default_dpi, parts.threads, deadline, stay,
+            read_there=engine.reads_in_page_half,
+        )  # fmt: skip
+        stay.go(Place.ENGINE)
         try:
             async with deadline:
                 with tracing.span("read", page.document.job_id) as span:
-                    output = await parts.engine.recognize(handle)
+                    output = await engine.recognize(handle)
                     tracing.steps(span, output.result.timings)
                     return output
         finally:
             await handle.release()
 
-    def _end(self, page: ClaimedPage, ended: Countdown, task: Reader) -> None:
+    def _end(self, held: _Held, task: Reader) -> None:
         with self._lock:
             del self._running[task]
             dropped = task in self._dropped
             self._dropped.discard(task)
         if dropped or task.cancelled():
-            ended.tally.drop()
-            self._settle(page, ended, None)
+            held.stay.go(None)
+            held.ended.tally.drop()
+            self._settle(held)
             return
         result = task.result()
+        held.stay.go(Place.STORING)
         if isinstance(result, Outcome):
-            self._record(result, ended)
+            self._record(replace(result, spent=held.stay.spent), held)
         else:
-            self._parts.threads.submit(self._store, page, result, ended)
+            self._parts.threads.submit(self._store, result, held)
 
     # --- on a thread of the store: keeping
 
-    def _store(self, page: ClaimedPage, output: PageOutput, ended: Countdown) -> None:
+    def _store(self, output: PageOutput, held: _Held) -> None:
         """From here on a cancel changes nothing: the result is put and waits for its commit, whose guard decides."""
-        with on(page), tracing.span("store", page.document.job_id, ended.trail.of(page)):
-            outcome = self._stored(page, output)
-        self._record(outcome, ended)
+        page, meter = held.page, self._parts.meter
+        meter.read(output.result.timings, held.stay.inside)
+        begun = time.perf_counter()
+        with on(page), tracing.span("store", page.document.job_id, held.ended.trail.of(page)):
+            outcome = replace(self._stored(page, output), spent=held.stay.spent)
+        meter.stage(Stage.STORE, time.perf_counter() - begun)
+        self._record(outcome, held)
 
     def _stored(self, page: ClaimedPage, output: PageOutput) -> Outcome:
         try:
@@ -295,17 +328,23 @@ class Recognizer:
             log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=extra)
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
-    def _record(self, outcome: Outcome, ended: Countdown) -> None:
+    def _record(self, outcome: Outcome, held: _Held) -> None:
+        """The recorder takes it on: it tells where the pages are that it has."""
         if outcome.error is not None:
             _tell(outcome)
-        ended.tally.end(outcome)
-        recording = ended.trail.decided(outcome)
-        self._parts.recorder.add(outcome, partial(self._settle, outcome.page, ended, recording))
+        held.ended.tally.end(outcome)
+        recording = held.ended.trail.decided(outcome)
+        held.begun = time.perf_counter()
+        self._parts.recorder.add(outcome, partial(self._recorded, held, recording))
 
-    def _settle(self, page: ClaimedPage, ended: Countdown, recording: Span | None) -> None:
-        ended.trail.settled(page, recording)
-        self._parts.hands.put_down([page])
-        ended.down()
+    def _recorded(self, held: _Held, recording: Span | None) -> None:
+        self._parts.meter.stage(Stage.RECORD, time.perf_counter() - held.begun)
+        self._settle(held, recording)
+
+    def _settle(self, held: _Held, recording: Span | None = None) -> None:
+        held.ended.trail.settled(held.page, recording)
+        self._parts.hands.put_down([held.page])
+        held.ended.down()
 
     # --- what becomes of a page
 

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 
 from jobs.errors import DatabaseUnavailable
+from jobs.metrics import Place
 from jobs.store import recording
 from jobs.store.claiming import ClaimedDocument
 from jobs.store.database import Database
 from jobs.store.recording import Outcome, Recorded
+from workers.presence import Presence
 from workers.trail import ids_of
 
 log = logging.getLogger(__name__)
@@ -32,15 +34,18 @@ class Recorder:
         *,
         patience: float,
         on_assemblies: Callable[[list[ClaimedDocument]], None],
-        on_recorded: Callable[[int], None],
+        on_recorded: Callable[[Recorded], None],
+        presence: Presence | None = None,
     ) -> None:
         """`patience`: seconds during which a database that is away is asked again before outcomes are given up: their
-        pages are then taken back by rescue and run again. `on_recorded` is told how many pages have ended."""
+        pages are then taken back by rescue and run again. `on_recorded` is told of every group; `presence` of
+        its pages, together: a lock for each of them would be felt."""
         self._db = db
         self._worker_id = worker_id
         self._patience = patience
         self._on_assemblies = on_assemblies
         self._on_recorded = on_recorded
+        self._presence = presence or Presence()
         self._queue: queue.SimpleQueue[tuple[Outcome, Callable[[], None]] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -69,7 +74,9 @@ class Recorder:
                     ended = True
                     break
                 group.append(item)
+            self._presence.move(Place.STORING, Place.RECORDING, len(group))
             self._commit(group)
+            self._presence.move(Place.RECORDING, None, len(group))
             if ended:
                 return
 
@@ -91,7 +98,7 @@ class Recorder:
             return
         if recorded.assemblies:
             self._on_assemblies(recorded.assemblies)
-        self._on_recorded(sum(outcome.state != "pending" for outcome, _ in group))
+        self._on_recorded(recorded)
 
     def _record(self, outcomes: list[Outcome]) -> Recorded | None:
         ends = time.monotonic() + self._patience

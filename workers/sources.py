@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,11 +26,18 @@ class _Copy:
 class Sources:
     """Local copies by object key. Where the store is a directory here, its own files are used. Thread-safe."""
 
-    def __init__(self, blobs: BlobStore, directory: Path, budget: int) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        directory: Path,
+        budget: int,
+        on_fetched: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         """`directory`: for copies, ours alone; what a killed predecessor left there is removed.
 
-        `budget`: bytes of copies kept beyond those in use.
+        `budget`: bytes of copies kept beyond those in use. `on_fetched` is told the seconds of every download.
         """
+        self._on_fetched = on_fetched
         self._blobs = blobs
         self._directory = directory
         shutil.rmtree(directory, ignore_errors=True)
@@ -56,7 +64,9 @@ class Sources:
         try:
             with copy.fetching:
                 if not copy.fetched:
+                    begun = time.perf_counter()
                     self._blobs.download(key, copy.path)
+                    self._on_fetched(time.perf_counter() - begun)
                     copy.size = copy.path.stat().st_size
                     copy.fetched = True
         except BaseException:

@@ -6,10 +6,11 @@ What was read before is not even opened: workers/reuse.py.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.admission import quota_exceeded
 from jobs.blobs import BlobMissing
@@ -26,6 +27,7 @@ from jobs.store.submitting import PIECE, Split
 from jobs.store.usage import Refusal
 from jobs.vault import Vault
 from workers.hands import Hands
+from workers.meter import Meter
 from workers.pages import password_of
 from workers.render.lazy import LazyPool
 from workers.render.messages import Inspection
@@ -54,6 +56,7 @@ class Splitter:
     """There are new pages to dispatch."""
     on_ended: Callable[[set[str]], None]
     """Documents of these jobs have ended."""
+    meter: Meter = field(default_factory=Meter)
 
     def run(self, refs: Sequence[DocumentRef]) -> int:
         """Split these documents; returns how many were ours. Raises DatabaseUnavailable."""
@@ -91,7 +94,10 @@ class Splitter:
         document = claim.document
         try:
             path = sources.enter_context(self.sources.hold(document.source_key))
-            return self.pool.inspecting(path, document.media_type, password_of(document, self.vault))
+            asked = self.pool.inspecting(path, document.media_type, password_of(document, self.vault))
+            begun = time.perf_counter()
+            asked.add_done_callback(lambda _: self.meter.document("split", time.perf_counter() - begun))
+            return asked
         except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
             failed: Future[Inspection] = Future()
             failed.set_exception(error)

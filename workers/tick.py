@@ -14,6 +14,7 @@ from jobs.dispatch import RescueRules
 from jobs.errors import DatabaseUnavailable
 from jobs.queue import Doorbell
 from jobs.settings import LimitSettings, TimerSettings
+from jobs.spending import Price
 from jobs.store import leases
 from jobs.store.database import Database
 from workers.chores import Chores
@@ -53,8 +54,10 @@ class Tick:
         holder: Callable[[], str],
         limits: LimitSettings,
         start_listings: Callable[[], None] = lambda: None,
+        price: Price | None = None,
     ) -> None:
-        """`start_listings`: called about once a second while we act; raises DatabaseUnavailable."""
+        """`start_listings`: called about once a second while we act; raises DatabaseUnavailable. `price`: of what
+        jobs took, for their job.json."""
         self._db, self._bell, self._rules, self._holder = db, bell, rules, holder
         self._pause = timers.scaled("tick_every")
         self._lease_seconds = LEASE_SECONDS / timers.time_factor
@@ -65,7 +68,7 @@ class Tick:
         self._start_listings = start_listings
         self._limits = limits
         self._webhooks = _Every(timers.scaled("webhook_every"))
-        self._chores = Chores(db, blobs)
+        self._chores = Chores(db, blobs, price)
         self._reached_since: float | None = None
         self._reached_last = 0.0
         self._held = False

@@ -50,6 +50,16 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def silent(self) -> float:
+        """Seconds for which the loop has not answered, by whole looks."""
+        return self._unanswered * self._every
+
+    @property
+    def stands_still(self) -> bool:
+        """Not for good yet; whoever watches from outside should know before we end ourselves."""
+        return self._unanswered >= LOOKS / 2
+
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             self.look()

@@ -21,7 +21,15 @@ from jobs.queue import Doorbell, make_app
 from jobs.reconcile.differences import CODES, Difference
 from jobs.reconcile.parts import Parts, patience
 from jobs.reconcile.run import reconcile as differences
-from jobs.settings import BlobSettings, BrokerSettings, DatabaseSettings, TimerSettings, WorkerSettings, load
+from jobs.settings import (
+    BlobSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    MetricsSettings,
+    TimerSettings,
+    WorkerSettings,
+    load,
+)
 from jobs.store.database import open_database
 
 CLEAN, DIFFERENT, BLIND = 0, 1, 2
@@ -80,7 +88,9 @@ def _run(console: Console, tally: Tally, blind: list[str], *, fix: bool, deep: b
     rules = RescueRules(stale, timers.scaled("ring_expires"), rescue_every, load(WorkerSettings).max_crashes)
     db, blobs = open_database(load(DatabaseSettings)), open_store(load(BlobSettings))
     bell = Doorbell(make_app(load(BrokerSettings)))
-    parts = Parts(db, blobs, bell, patience(timers), rules, fix=fix, deep=deep, blind=blind)
+    parts = Parts(
+        db, blobs, bell, patience(timers), rules, fix=fix, deep=deep, price=load(MetricsSettings).price, blind=blind
+    )
     try:
         with console.status("", spinner="dots") as line:
             for difference in differences(parts, lambda text: line.update(Text(f"{text} …"))):

@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from jobs import lifecycle
 from jobs.blobs import BlobStore, manifest_key
+from jobs.spending import Price
 from jobs.store import ending, mending
 from jobs.store.database import Database
 
@@ -32,7 +33,7 @@ def run_again(
     )
 
 
-def close_anew(db: Database, blobs: BlobStore, job: str) -> bool:
+def close_anew(db: Database, blobs: BlobStore, job: str, price: Price | None = None) -> bool:
     """Reopen a job whose end is wrong, and close it where all its documents have ended. False where it is canceled."""
     reopened = _without_manifest(
         db,
@@ -42,17 +43,17 @@ def close_anew(db: Database, blobs: BlobStore, job: str) -> bool:
         lambda session: mending.reopen_job(session, job),
     )
     if reopened:
-        lifecycle.close(db, blobs, job)
+        lifecycle.close(db, blobs, job, price)
     return reopened
 
 
-def write_manifest(db: Database, blobs: BlobStore, job: str) -> bool:
+def write_manifest(db: Database, blobs: BlobStore, job: str, price: Price | None = None) -> bool:
     """Put job.json once more. False where the row does not say that it is there: whoever closes the job puts it."""
     with db.write() as session:
         if not mending.lock_manifest(session, job):
             return False
         ending.forget_manifest(session, job)
-    return lifecycle.close(db, blobs, job)
+    return lifecycle.close(db, blobs, job, price)
 
 
 def _without_manifest(

@@ -152,9 +152,9 @@ def _mend_job(parts: Parts, job: str, found: Found) -> Found:
         with parts.db.read() as session:
             left = {d.code for d in look_at_jobs(parts, session, [job]).get(job, [])}
         if left & _CLOSED:
-            again.close_anew(parts.db, parts.blobs, job)
+            again.close_anew(parts.db, parts.blobs, job, parts.price)
     if codes & _LATE:
-        lifecycle.close(parts.db, parts.blobs, job)
+        lifecycle.close(parts.db, parts.blobs, job, parts.price)
     if codes & _PURGED:
         lifecycle.purge(parts.db, parts.blobs, job)
     with parts.db.read() as session:

@@ -175,5 +175,5 @@ def _manifest(parts: Parts, job: NamingJob, stat: BlobStat | None) -> Iterator[D
         row = naming.naming_jobs(session, [job.id]).get(job.id)
     if row is None or row.deleted or not row.manifest or row.state != job.state:
         return
-    fixed = parts.fix and again.write_manifest(parts.db, parts.blobs, job.id)
+    fixed = parts.fix and again.write_manifest(parts.db, parts.blobs, job.id, parts.price)
     yield Difference(code, job.id, key, wrong).repaired(fixed)

@@ -8,6 +8,7 @@ from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
 from jobs.queue import Doorbell
 from jobs.settings import TimerSettings
+from jobs.spending import Price
 from jobs.store.database import Database
 
 LATE = 12
@@ -63,5 +64,7 @@ class Parts:
     fix: bool = False
     deep: bool = False
     """Read every stored result and source too, not only their names and sizes."""
+    price: Price | None = None
+    """For job.json that is written again."""
     blind: list[str] = field(default_factory=list)
     """What could not be looked at, one sentence each."""

@@ -14,7 +14,7 @@ from jobs.settings.inbox import InboxSettings
 from jobs.settings.limits import LimitSettings, TimerSettings
 from jobs.settings.loading import GROUPS, environment, known_variables, load, preset
 from jobs.settings.stores import BlobSettings, BrokerSettings, DatabaseSettings, SecretSettings
-from jobs.settings.watching import FlowerSettings, LogSettings
+from jobs.settings.watching import FlowerSettings, LogSettings, MetricsSettings
 from jobs.settings.worker import WorkerSettings
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "InboxSettings",
     "LimitSettings",
     "LogSettings",
+    "MetricsSettings",
     "OpenAiSettings",
     "OutboundSettings",
     "SecretSettings",

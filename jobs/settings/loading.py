@@ -15,13 +15,13 @@ from jobs.settings.http import ApiSettings, ClientSettings
 from jobs.settings.inbox import InboxSettings
 from jobs.settings.limits import LimitSettings, TimerSettings
 from jobs.settings.stores import BlobSettings, BrokerSettings, DatabaseSettings, SecretSettings
-from jobs.settings.watching import FlowerSettings, LogSettings
+from jobs.settings.watching import FlowerSettings, LogSettings, MetricsSettings
 from jobs.settings.worker import WorkerSettings
 
 GROUPS: tuple[type[Group], ...] = (
     DatabaseSettings, BrokerSettings, BlobSettings, SecretSettings, LimitSettings, TimerSettings, EngineSettings,
     WorkerSettings, ApiSettings, OutboundSettings, AccessSettings, InboxSettings, ClientSettings, LogSettings,
-    FlowerSettings,
+    FlowerSettings, MetricsSettings,
 )  # fmt: skip
 
 # Read by tests and tools, not by a group.

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import Session
 
 from jobs.models import State, close_state
+from jobs.spending import Spent
 from jobs.store import webhooks
 from jobs.store.claiming import ClaimedDocument
 from jobs.store.clock import rfc3339
@@ -105,6 +106,7 @@ class JobEnd:
     created_at: str
     finished_at: str
     documents: list[DocumentEnd]
+    spent: Spent
 
 
 _UNFINISHED = Sql("SELECT 1 FROM document WHERE job_id = :job AND state IN ('queued', 'running') LIMIT 1")
@@ -123,7 +125,8 @@ _JOB = Sql(
 )
 _STAMP_END = Sql("UPDATE job SET finished_at = coalesce(finished_at, {now}) WHERE id = :job RETURNING finished_at")
 _DOCUMENTS = Sql(
-    "SELECT id, name, state, total, result_attempt, error FROM document WHERE job_id = :job ORDER BY position"
+    """SELECT id, name, state, total, result_attempt, error, engine_micros, tokens_in, tokens_out
+       FROM document WHERE job_id = :job ORDER BY position"""
 )
 _CLOSE = Sql(
     """UPDATE job SET state = :state, manifest = true,
@@ -152,9 +155,8 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
     sealed, manifest, deleted_at = bool(row[2]), bool(row[7]), row[8]
     if not sealed or manifest or deleted_at is not None:
         return None
-    documents = [
-        DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], json_value(d[5])) for d in _DOCUMENTS.run(session, job=job)
-    ]
+    rows = _DOCUMENTS.run(session, job=job).all()
+    documents = [DocumentEnd(d[0], d[1], State(d[2]), d[3], d[4], json_value(d[5])) for d in rows]
     was_canceled = row[1] == State.CANCELED
     state = State.CANCELED if was_canceled else state_of_job([d.state for d in documents])
     finished = rfc3339(_STAMP_END.run(session, job=job).scalar_one())
@@ -169,6 +171,7 @@ def lock_ended(session: Session, job: str) -> JobEnd | None:
         rfc3339(row[6]),
         finished,
         documents,
+        Spent(*(sum(d[column] for d in rows) for column in (6, 7, 8))),
     )
 
 
@@ -193,13 +196,15 @@ def state_of_job(states: Sequence[State]) -> State:
 _FOLD = Sql(
     """UPDATE job SET documents_total = s.n, documents_succeeded = s.ds, documents_partial = s.dp,
               documents_failed = s.df, documents_canceled = s.dc, pages_total = s.pt, pages_running = s.pr,
-              pages_succeeded = s.ps, pages_failed = s.pf, pages_canceled = s.pc
+              pages_succeeded = s.ps, pages_failed = s.pf, pages_canceled = s.pc, engine_micros = s.em,
+              tokens_in = s.ti, tokens_out = s.tu
        FROM (SELECT job_id, count(*) AS n,
                     sum(CASE WHEN state = 'succeeded' THEN 1 ELSE 0 END) AS ds,
                     sum(CASE WHEN state = 'partial' THEN 1 ELSE 0 END) AS dp,
                     sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS df,
                     sum(CASE WHEN state = 'canceled' THEN 1 ELSE 0 END) AS dc,
-                    sum(total) AS pt, sum(running) AS pr, sum(succeeded) AS ps, sum(failed) AS pf, sum(canceled) AS pc
+                    sum(total) AS pt, sum(running) AS pr, sum(succeeded) AS ps, sum(failed) AS pf, sum(canceled) AS pc,
+                    sum(engine_micros) AS em, sum(tokens_in) AS ti, sum(tokens_out) AS tu
              FROM document WHERE job_id IN (SELECT id FROM {list:ids(id text)}) GROUP BY job_id) AS s
        WHERE job.id = s.job_id"""
 )

@@ -21,7 +21,7 @@ from jobs.store.sql import Sql
 MARKED = (
     "state", "sealed", "engine", "priority", "error", "documents_total", "documents_succeeded", "documents_partial",
     "documents_failed", "documents_canceled", "pages_total", "pages_running", "pages_succeeded", "pages_failed",
-    "pages_canceled", "started_at", "finished_at", "deleted_at",
+    "pages_canceled", "engine_micros", "tokens_in", "tokens_out", "started_at", "finished_at", "deleted_at",
     "expires_at",
 )  # fmt: skip
 """`deleted_at` too: a job that is gone is no longer as it was seen."""

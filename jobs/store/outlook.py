@@ -40,3 +40,8 @@ def outlook(session: Session, fresh: float) -> Outlook:
         places={row[0]: IN_FLIGHT * int(row[1]) for row in workers if row[1]},
         complete=len(waiting) < LIMIT,
     )
+
+
+def pace(session: Session, fresh: float) -> dict[str, float]:
+    """Pages a second that the living workers of each engine say that they read; absent where none says anything."""
+    return {row[0]: float(row[2]) for row in _WORKERS.run(session, fresh=fresh) if row[2]}

@@ -16,6 +16,7 @@ from jobs.models import (
     DocumentPublic,
     Job,
     JobPublic,
+    JobUsage,
     OutputPublic,
     Page,
     PageCounts,
@@ -28,6 +29,7 @@ from jobs.models import (
     WorkerPublic,
     WorkerState,
 )
+from jobs.spending import MICROS
 
 PRIORITIES = ("interactive", "batch")
 
@@ -252,6 +254,7 @@ def job_public(row: Job) -> JobPublic:
             failed=row.pages_failed,
             canceled=row.pages_canceled,
         ),
+        usage=JobUsage(engine_seconds=row.engine_micros / MICROS, tokens_in=row.tokens_in, tokens_out=row.tokens_out),
         error=_problem(row.error),
         created_at=row.created_at,
         started_at=row.started_at,

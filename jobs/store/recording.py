@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session
 
+from jobs.spending import NOTHING, Spent
 from jobs.store.claiming import ClaimedDocument, ClaimedPage, DocumentRef, claim_assemblies
 from jobs.store.locks import lock_documents, share_worker
 from jobs.store.sql import Sql, grouped
@@ -33,18 +34,27 @@ class Outcome:
     crashes: int = 0
     delay: float = 0.0
     """Seconds before a pending page may be claimed again."""
+    spent: Spent = NOTHING
+    """What this attempt took of the engine. Added up by document: three more numbers in every page's update made the
+    database's part of a page a tenth dearer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What became of a group of outcomes."""
 
-    counted: int
-    """Outcomes that were still ours."""
+    kept: list[Outcome]
+    """Those that were still ours."""
     assemblies: list[ClaimedDocument]
     """Small documents whose last page this was, claimed for assembling by the worker that asked."""
+    late: int
+    """Outcomes that were not: canceled meanwhile, or another worker's by now."""
     ended: list[DocumentRef]
     """Larger documents whose last page this was: somebody must assemble them."""
+
+    @property
+    def counted(self) -> int:
+        return len(self.kept)
 
 
 _RECORD = Sql(
@@ -54,7 +64,7 @@ _RECORD = Sql(
        FROM {list:o(d text, n int, w text, a int, state text, error text, errors int, crashes int, delay float)}
        WHERE page.document_id = o.d AND page.number = o.n AND page.worker = o.w AND page.attempt = o.a
          AND page.state = 'running'
-       RETURNING document_id, page.state, number"""
+       RETURNING document_id, page.state, number, attempt"""
 )
 _LET_GO = Sql(
     """UPDATE page SET worker = NULL FROM {list:o(d text, n int, w text, a int)}
@@ -64,8 +74,10 @@ _LET_GO = Sql(
 COUNT_ENDED = Sql(
     """UPDATE document SET running = document.running - c.pending - c.succeeded - c.failed,
               pending = document.pending + c.pending, succeeded = document.succeeded + c.succeeded,
-              failed = document.failed + c.failed
-       FROM {list:c(d text, pending int, succeeded int, failed int)} WHERE document.id = c.d
+              failed = document.failed + c.failed, engine_micros = document.engine_micros + c.micros,
+              tokens_in = document.tokens_in + c.tokens_in, tokens_out = document.tokens_out + c.tokens_out
+       FROM {list:c(d text, pending int, succeeded int, failed int, micros bigint, tokens_in bigint, tokens_out bigint)}
+       WHERE document.id = c.d
        RETURNING id, attempt, total, sealed, document.pending, running, state, worker"""
 )
 # Judged here, not in RETURNING: there SQLite 3.40 takes `worker IS NULL` for false because of the partial index
@@ -80,18 +92,26 @@ def record(session: Session, outcomes: Sequence[Outcome], *, assemble_as: str | 
     rows = _RECORD.run(session, o=[_bound(o) for o in outcomes]).all()
     if len(rows) < len(outcomes):
         _LET_GO.run(session, o=[_fence(o.page) for o in outcomes])
-    ended = count_ended(session, [(row[0], row[1]) for row in rows])
+    claims = {(o.page.document.id, o.page.number, o.page.attempt): o for o in outcomes}
+    kept = [claims[row[0], row[2], row[3]] for row in rows]
+    spent = [(o.page.document.id, o.spent) for o in kept]
+    ended = count_ended(session, [(row[0], row[1]) for row in rows], spent)
     small = [ref for ref, total in ended if total <= SMALL] if assemble_as else []
     claimed = claim_assemblies(session, assemble_as, small) if assemble_as and small else []
     taken = {claim.document.id for claim in claimed}
-    return Recorded(len(rows), claimed, [ref for ref, _ in ended if ref.document not in taken])
+    return Recorded(kept, claimed, len(outcomes) - len(kept), [ref for ref, _ in ended if ref.document not in taken])
 
 
-def count_ended(session: Session, ended: Sequence[tuple[str, str]]) -> list[tuple[DocumentRef, int]]:
-    """Move the counters of documents whose running pages became (document, state). Returns those with none left to run,
-    and their page totals."""
-    counts = [
-        {"d": document} | {state: states.count(state) for state in ("pending", "succeeded", "failed")}
+def count_ended(
+    session: Session, ended: Sequence[tuple[str, str]], spent: Sequence[tuple[str, Spent]] = ()
+) -> list[tuple[DocumentRef, int]]:
+    """Move the counters of documents whose running pages became (document, state) and on which this was `spent`.
+    Returns those with none left to run, and their page totals."""
+    spendings = grouped(spent)
+    counts: list[dict[str, Any]] = [
+        {"d": document}
+        | {state: states.count(state) for state in ("pending", "succeeded", "failed")}
+        | _summed(spendings.get(document, ()))
         for document, states in grouped(ended).items()
     ]
     if not counts:
@@ -101,6 +121,14 @@ def count_ended(session: Session, ended: Sequence[tuple[str, str]]) -> list[tupl
         for id_, attempt, total, sealed, pending, running, state, worker in COUNT_ENDED.run(session, c=counts)
         if sealed and not pending and not running and state == "running" and worker is None
     ]
+
+
+def _summed(spendings: Sequence[Spent]) -> dict[str, int]:
+    return {
+        "micros": sum(spent.engine_micros for spent in spendings),
+        "tokens_in": sum(spent.tokens_in for spent in spendings),
+        "tokens_out": sum(spent.tokens_out for spent in spendings),
+    }
 
 
 def _fence(page: ClaimedPage) -> dict[str, Any]:

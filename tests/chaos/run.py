@@ -14,6 +14,7 @@ from tests.chaos import faults as _faults  # noqa: F401 - enters its faults
 from tests.chaos import faults_stores as _stores  # noqa: F401
 from tests.chaos.invariants import stuck, violations
 from tests.chaos.load import Load
+from tests.chaos.metering import misread
 from tests.chaos.plans import FaultPlan, Schedule, draw
 from tests.chaos.registry import FAULTS, Scene
 from tests.chaos.report import Happened, Report
@@ -130,6 +131,7 @@ def _look(stage: Stage, load: Load, watcher: Watcher, report: Report) -> None:
     report.violations += found
     report.pages, report.jobs = dict(counts), len(load.accepted)
     report.succeeded, report.looks = watcher.succeeded, watcher.looks
+    report.violations += misread(stage)
     report.violations += stage.end()
 
 

@@ -21,7 +21,7 @@ from tests.chaos.failing import VARIABLE
 from tests.chaos.proxy import Proxies
 from tests.installation import SECRET, TIME_FACTOR, Installation, WorkerService
 from tests.ledger import watch
-from tests.processes import HOST, Service, alive, wait_until
+from tests.processes import HOST, Service, alive, free_port, wait_until
 from tests.services import Postgres, SeaweedFS, Valkey
 
 WORKERS = 3
@@ -45,7 +45,10 @@ class ChaosWorker(WorkerService):
 
     def __init__(self, mill: Installation, number: int) -> None:
         self.failpoint = mill.root / f"failpoint-{number}"
-        super().__init__(mill, mill.environment(PAGEMILL_SLOT=f"slot-{number}") | {VARIABLE: str(self.failpoint)})
+        self.metrics = free_port()
+        """The port of its listener, the same for whoever comes to life in its place."""
+        settings = {"PAGEMILL_SLOT": f"slot-{number}", "PAGEMILL_METRICS_PORT": str(self.metrics)}
+        super().__init__(mill, mill.environment(**settings) | {VARIABLE: str(self.failpoint)})
         mill.started.append(self)
         self.mill = mill
         self.ahead = 0
@@ -162,7 +165,8 @@ class Stage:
     def _open_processes(self) -> None:
         settings = self._store("") | SETTINGS | self._through()
         told = {name.removeprefix("PAGEMILL_").lower(): value for name, value in settings.items()}
-        self.api = ChaosApi(time_factor=TIME_FACTOR, secret_key=SECRET, **told)
+        self.api_metrics = free_port()
+        self.api = ChaosApi(time_factor=TIME_FACTOR, secret_key=SECRET, metrics_port=self.api_metrics, **told)
         self._stack.callback(self.api.remove)
         self.client = Client(self.api.url)
         self._stack.callback(self.client.close)

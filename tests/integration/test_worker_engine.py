@@ -34,6 +34,7 @@ class Engine:
     default_dpi = 72
     page_half = None
     renders_always = False
+    reads_in_page_half = False
 
     def __init__(self, killer=None, death=lambda: EngineUnavailable("the engine is dead")):
         self.killer = killer

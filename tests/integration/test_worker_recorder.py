@@ -31,9 +31,9 @@ class Told:
         self.recorded = 0
         self.pages = 0
 
-    def on_recorded(self, pages):
+    def on_recorded(self, recorded):
         self.recorded += 1
-        self.pages += pages
+        self.pages += sum(outcome.state != "pending" for outcome in recorded.kept)
 
 
 @contextmanager

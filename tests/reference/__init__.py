@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reference import errors, settings
+from tests.reference import errors, metrics, settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings.render, "errors.md": errors.render}
-if importlib.util.find_spec("jobs.metrics") is not None:  # written on another branch of issue 7; no condition after it
-    from tests.reference import metrics
-
-    PAGES["metrics.md"] = metrics.render
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings.render,
+    "errors.md": errors.render,
+    "metrics.md": metrics.render,
+}
 
 
 def stale() -> list[str]:

@@ -89,6 +89,9 @@ class PageHandle(Protocol):
     async def forget(self) -> None:
         """Free the image while the page goes on, so that its render process takes the next. A `call` renders anew."""
 
+    def spend(self, tokens_in: int, tokens_out: int) -> None:
+        """A model has read and written so many tokens for this page. Counts also where the page fails later."""
+
 
 class Engine(Protocol):
     """The half beside the resident model. Built in the worker's main thread before any work is taken."""
@@ -101,6 +104,8 @@ class Engine(Protocol):
     """`module:Class` of the page half; None where pages are never rendered."""
     renders_always: bool
     """Start the render processes with the worker; False where pages are rendered only on request."""
+    reads_in_page_half: bool
+    """Whether a page is inside the engine while its `call` runs: there it is read, not only rendered."""
 
     def start(self) -> None:
         """Load, in the main thread. Raises EngineUnavailable with the reason; the worker then takes no work."""

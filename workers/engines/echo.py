@@ -68,6 +68,7 @@ class EchoEngine:
     page_half: str | None = "workers.engines.echo:EchoPageHalf"
     default_dpi = DPI
     renders_always = False
+    reads_in_page_half = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self.info = EngineInfo(name="echo", version="1", model="echo")

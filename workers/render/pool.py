@@ -67,6 +67,9 @@ class PoolPage:
         """
         return await asyncio.wrap_future(self._pool.submit(PageCall(self, method, args)))
 
+    def spend(self, tokens_in: int, tokens_out: int) -> None:
+        """A pool keeps no account."""
+
     async def release(self) -> None:
         """Free the image. Never waits; calling it twice is fine."""
         self._pool.release(self)

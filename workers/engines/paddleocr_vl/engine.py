@@ -50,6 +50,7 @@ class PaddleOcrVlEngine:
     page_half: str | None = "workers.engines.paddleocr_vl.page:PaddleOcrVlPageHalf"
     default_dpi = DPI
     renders_always = True
+    reads_in_page_half = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
@@ -95,7 +96,7 @@ class PaddleOcrVlEngine:
         await page.forget()
         begun = time.perf_counter()
         asks = [_ask(request, options, self._settings.vl_max_tokens) for request in cut.plan.requests]
-        answers = await _all([self._read(crop, ask) for crop, ask in zip(cut.crops, asks, strict=True)])
+        answers = await _all([self._read(page, crop, ask) for crop, ask in zip(cut.crops, asks, strict=True)])
         seconds |= {**cut.seconds, "recognize": time.perf_counter() - begun}
         # On a thread: tables take a while to become HTML, and the loop has the model to feed.
         return await asyncio.to_thread(self._assembled, cut, _contents(answers), options, seconds)
@@ -137,12 +138,13 @@ class PaddleOcrVlEngine:
             raise EngineUnavailable(f"the layout model is dead: {error}") from error
         raise EngineError(f"the layout model cannot read this page: {reason}")
 
-    async def _read(self, crop: PackedCrop, ask: Ask) -> Answer | EngineError:
+    async def _read(self, page: PageHandle, crop: PackedCrop, ask: Ask) -> Answer | EngineError:
         """The model's answer; or why it has none for this crop alone."""
         try:
             answer = await self._backend.read(crop, ask)
         except EngineError as error:
             return error
+        page.spend(answer.tokens_in, answer.tokens)
         return Answer(answer.text, truncated=answer.ended != "stop")
 
     def _options(self, asked: VlOptions) -> VlOptions:

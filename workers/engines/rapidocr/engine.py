@@ -23,6 +23,7 @@ class RapidOcrEngine:
     page_half: str | None = "workers.engines.rapidocr.page:RapidOcrPageHalf"
     default_dpi = DPI
     renders_always = True
+    reads_in_page_half = True
 
     def __init__(self, settings: EngineSettings) -> None:
         files = model_files(settings)

@@ -58,6 +58,9 @@ class Answer:
     text: str
     ended: Literal["stop", "length", "repetition"] = "stop"
     tokens: int = 0
+    """Of the answer."""
+    tokens_in: int = 0
+    """Of the prompt, the image's included."""
 
 
 class Refused(EngineError):

@@ -23,6 +23,9 @@ _BROKEN_OFF = frozenset({"abort", "error", "content_filter"})
 """Reasons to end that leave half a text: vLLM and SGLang say `abort` when they go down."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
+_MOST_TOKENS = 10_000_000
+"""Of one answer or prompt."""
+
 Kind = Literal["busy", "away", "broken"]
 
 
@@ -52,10 +55,11 @@ def answer_of(response: httpx.Response) -> Answer:
         detail = f"an answer that is none: {response.text[:SHOWN] or 'nothing'}"
         raise Trouble("broken", detail) from None
     text = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)  # JSON can say what UTF-8 cannot keep
+    tokens = _tokens(body, "completion_tokens"), _tokens(body, "prompt_tokens")
     if ended == "length":
-        return Answer(text, "length", _tokens(body))
+        return Answer(text, "length", *tokens)
     repeats = ended == "repetition" or choice.get("stop_reason") == "repetition_detected"
-    return Answer(text, "repetition" if repeats else "stop", _tokens(body))
+    return Answer(text, "repetition" if repeats else "stop", *tokens)
 
 
 def _failure(response: httpx.Response) -> Exception:
@@ -73,10 +77,11 @@ def _failure(response: httpx.Response) -> Exception:
     return Trouble("broken", detail)
 
 
-def _tokens(body: Any) -> int:
+def _tokens(body: Any, kind: str) -> int:
+    """What a server says of itself; a number that is none must not reach the books."""
     usage = body.get("usage")
-    found = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return found if isinstance(found, int) else 0
+    found = usage.get(kind) if isinstance(usage, dict) else None
+    return found if isinstance(found, int) and 0 <= found < _MOST_TOKENS else 0
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

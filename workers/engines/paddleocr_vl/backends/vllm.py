@@ -210,7 +210,11 @@ class VllmBackend:
         return {"size": {"shortest_edge": LEAST_PIXELS, "longest_edge": most}}
 
     def _heartbeats(self) -> Any:
-        """A stat logger whose only statistic is that EngineCore made a step: final outputs alone would not tell."""
+        """A stat logger whose only statistic is that EngineCore made a step: final outputs alone would not tell.
+
+        Beside it vLLM keeps its own for Prometheus, in prometheus_client's default registry, which the worker's
+        listener serves too (jobs/listener.py).
+        """
         from vllm.v1.metrics.loggers import StatLoggerBase
 
         moved = self._lifeline.moved
@@ -239,14 +243,14 @@ def _answer(outputs: Sequence[RequestOutput]) -> Answer:
     if not outputs or not outputs[-1].outputs:
         raise EngineError("vLLM gave no output")
     found = outputs[-1].outputs[0]
-    tokens = len(found.token_ids)
+    tokens, tokens_in = len(found.token_ids), len(outputs[-1].prompt_token_ids or ())
     if found.finish_reason == "length":
-        return Answer(found.text, "length", tokens)
+        return Answer(found.text, "length", tokens, tokens_in)
     if found.finish_reason == "repetition" or found.stop_reason == "repetition_detected":
-        return Answer(found.text, "repetition", tokens)
+        return Answer(found.text, "repetition", tokens, tokens_in)
     if found.finish_reason not in ("stop", None):
         raise EngineError(f"vLLM ended a part of this page with {found.finish_reason!r}")
-    return Answer(found.text, "stop", tokens)
+    return Answer(found.text, "stop", tokens, tokens_in)
 
 
 def _last_line(error: BaseException) -> str:
