@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from jobs.addresses import AllowList
 from jobs.engines import ENGINE_NAMES
 from jobs.errors import InvalidRequest
+from jobs.placeholders import refuse_placeholders
 
 MIB = 1024 * 1024
 
@@ -393,17 +394,20 @@ S = TypeVar("S", bound=_Group)
 
 
 def load(group: type[S], **values: Any) -> S:
-    """A group from the environment. Raises InvalidRequest naming the variable that is unknown or wrong."""
+    """A group from the environment. Raises InvalidRequest naming the variable that is unknown, wrong, or a secret that
+    is a placeholder."""
     known = known_variables()
     for variable in os.environ:
         if variable.startswith("PAGEMILL_") and variable not in known and variable not in _OTHER:
             raise InvalidRequest(f"unknown setting {variable}", where=variable)
     try:
-        return group(**values)
+        made = group(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
         raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}", where=where) from None
+    refuse_placeholders(made)
+    return made
 
 
 def preset(**variables: str) -> None:
