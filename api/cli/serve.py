@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -29,7 +30,13 @@ def api(
     """
     from api.main import serve
 
+    # uvicorn ends in good order and then raises the signal again, for whoever had it before: for nobody that is death.
+    signal.signal(signal.SIGTERM, _leave)
     serve(host, port, on_ready=lambda address: typer.echo(f"listening on {address}"))
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def worker(

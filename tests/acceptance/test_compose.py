@@ -8,7 +8,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import boto3
@@ -240,7 +239,7 @@ def test_the_result_lies_in_the_bucket_that_nobody_else_reads(stack, env, client
     names = (env["PAGEMILL_S3_ACCESS_KEY"], env["PAGEMILL_S3_SECRET_KEY"])
     assert "KeyCount" in _bucket(stack, *names)
     for wrong in ((names[0], "guessed"), ("guessed", names[1])):
-        with pytest.raises(botocore.exceptions.ClientError, match="SignatureDoesNotMatch|InvalidAccessKeyId"):
+        with pytest.raises(botocore.exceptions.ClientError, match=r"SignatureDoesNotMatch|InvalidAccessKeyId"):
             _bucket(stack, *wrong)
     assert httpx.get(f"{stack.url('s3')}/pagemill", trust_env=False).status_code == 403
     inner = [stack._ports["s3"][port] for port in (9333, 8080, 8888)]
