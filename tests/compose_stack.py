@@ -120,17 +120,26 @@ class Stack:
 
     def start(self, *names: str) -> Self:
         """`docker compose up`: these services or all, each once those before it are healthy or have ended well."""
-        for name in names or self.file.active:
-            service = self.file.services[name]
-            if service.health is None:
-                done = self.run(name)
-                if done.returncode:
-                    raise ServiceError(f"{name} exited with {done.returncode}\n{done.stdout}{done.stderr}")
-            else:
-                process = _kind(service)(self, service)
-                self._running[name] = process
-                process.start()
+        waiting = list(names or self.file.active)
+        while waiting:
+            turn = [name for name in waiting if not waiting_for(self.file, name, waiting)]
+            begun = [self._begin(name) for name in turn]
+            for process in filter(None, begun):
+                process.await_ready()
+            waiting = [name for name in waiting if name not in turn]
         return self
+
+    def _begin(self, name: str) -> _Process | None:
+        """Start a service; one that runs once runs to its end."""
+        service = self.file.services[name]
+        if service.health is None:
+            done = self.run(name)
+            if done.returncode:
+                raise ServiceError(f"{name} exited with {done.returncode}\n{done.stdout}{done.stderr}")
+            return None
+        process = self._running[name] = _kind(service)(self, service)
+        process.begin()
+        return process
 
     def run(self, name: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`docker compose run`: the service's command, or another one in its place, to its end."""
@@ -248,7 +257,7 @@ class _Postgres(_Process):
         programs = self._server._install / "bin"
         return super().environment | {"PGDATA": str(self._data), "PATH": f"{programs}:{os.defpath}"}
 
-    def start(self) -> Self:
+    def begin(self) -> None:
         env = self._service.environment
         secret = self._server.directory / "password"
         secret.write_text(env["POSTGRES_PASSWORD"])
@@ -258,7 +267,7 @@ class _Postgres(_Process):
         )
         self._single(f"CREATE DATABASE {env['POSTGRES_DB']}")
         os.chown(self.directory, *self._owner())
-        return super().start()
+        super().begin()
 
     def _single(self, statement: str) -> None:
         """One statement without a server."""
@@ -274,6 +283,11 @@ class _Postgres(_Process):
     def remove(self) -> None:
         super().remove()
         shutil.rmtree(self._server.directory)
+
+
+def waiting_for(file: compose.File, name: str, waiting: Sequence[str]) -> set[str]:
+    """What it depends on among those."""
+    return set(file.services[name].needs) & set(waiting)
 
 
 def _kind(service: compose.Service) -> type[_Process]:

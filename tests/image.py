@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("/opt/pagemill", "/build", "/wheel", "/scratch", "/models", "/root/.cache")
 """Where the Dockerfile works."""
 QUESTIONS = {
-    "api": [["pagemill", "--version"], ["celery", "-A", "jobs.queue:app", "flower", "--version"]],
+    "api": [["pagemill", "--version"], ["celery", "flower", "--help"]],
     "cpu": [
         ["pagemill", "--version"],
         ["python", "-c", "from workers.engines.rapidocr.models import check_libraries; check_libraries()"],
