@@ -5,8 +5,9 @@ There is no Docker engine where tests run, so three things are mapped, and nothi
 - a service's port, after its name (`redis:6379`) in everybody's words and alone (`--port 6379`) in its own: a free port
   of 127.0.0.1;
 - a place where a volume is mounted (`/data`): a temporary directory;
-- what the images bring: programs of the same names, from wheels, first on PATH. `valkey-cli` is in no wheel; a few
-  lines speak for it. PostgreSQL's image makes the database before it starts the server; so does this.
+- what the images bring: programs of the same names, from wheels, first on PATH. `valkey-cli` is in no wheel, a few
+  lines speak for it, and one for `nvidia-smi`, which the container toolkit brings. PostgreSQL's image makes the
+  database before it starts the server; so does this.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Stack:
             "pg_isready": f"{postgres / 'pg_isready'}",
             "valkey-server": f"{get_binary_path()}",
             "valkey-cli": f"{python} {self._bin / 'valkey-cli.py'}",
+            "nvidia-smi": "echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-2222-3333-4444-555555555555)' #",
         }
         for name, words in programs.items():
             program = self._bin / name
@@ -86,6 +88,13 @@ class Stack:
     def port(self, name: str) -> int:
         """Where a service is reached."""
         return self._ports[name][PORTS[name][0]]
+
+    def ports(self, name: str) -> dict[int, int]:
+        """Of a service, by the port that its words name."""
+        return self._ports[name]
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
 
     def url(self, name: str) -> str:
         return f"http://{HOST}:{self.port(name)}"
@@ -236,7 +245,7 @@ class _Weed(_Process):
     def remove(self) -> None:
         super().remove()
         for part in ("master", "volume", "filer", "s3"):
-            for port in self._stack._ports["s3"].values():
+            for port in self._stack.ports("s3").values():
                 Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
 
 
