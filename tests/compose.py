@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +152,17 @@ class File:
 
 def load(path: Path, env: Mapping[str, str]) -> File:
     """Read a compose file. Raises ComposeError where Compose would refuse it."""
-    content = _resolve(yaml.safe_load(path.read_text()), env)
+    content = _resolve(_parsed(path), env)
     services = {name: _service(name, raw, path.parent, env) for name, raw in content["services"].items()}
     chosen = set(filter(None, env.get("COMPOSE_PROFILES", "").split(",")))
     active = {name for name, service in services.items() if not service.profiles or service.profiles & chosen}
     return File(services, _ordered(services, active))
+
+
+@cache
+def _parsed(path: Path) -> Any:
+    """As it stands there. Nobody changes it."""
+    return yaml.safe_load(path.read_text())
 
 
 def _resolve(node: Any, env: Mapping[str, str]) -> Any:
