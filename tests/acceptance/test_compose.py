@@ -195,6 +195,27 @@ def test_every_setting_of_pagemill_is_one(everything):
         assert given <= set(known_variables())
 
 
+def test_what_the_views_are_given_is_there_and_knows_the_services_by_name(everything):
+    mounted = {
+        volume["source"]: volume
+        for name in ("prometheus", "grafana")
+        for volume in everything.services[name].raw["volumes"]
+        if isinstance(volume, dict)
+    }
+    assert set(mounted) == {
+        "./deploy/prometheus/prometheus.yml", "./deploy/prometheus/alerts.yml",
+        "./deploy/grafana/provisioning", "./deploy/grafana/dashboards",
+    }  # fmt: skip
+    # Docker would else make an empty folder where a file is missing.
+    assert all(volume["read_only"] and volume["bind"] == {"create_host_path": False} for volume in mounted.values())
+    if not (ROOT / "deploy/prometheus").exists():
+        pytest.skip("deploy/prometheus comes with the metrics")
+    assert [source for source in mounted if not (ROOT / source).exists()] == []
+    scraped = set(re.findall(r"\b([\w-]+):\d{4,5}\b", (ROOT / "deploy/prometheus/prometheus.yml").read_text()))
+    aliases = everything.services["worker-cpu"].raw["networks"]["default"]["aliases"]
+    assert scraped - {"localhost"} <= {*everything.services, *aliases}
+
+
 # --- at work
 
 
