@@ -1,7 +1,7 @@
 """Secrets that nobody has chosen: `change-me-…` of .env.example, `<your password>` of other people's examples.
 
-`load` in jobs/settings.py refuses them, so that no part of pagemill starts with one. What pagemill does not read itself
-(the passwords of PostgreSQL, Redis and Grafana) is refused before a volume is made with it:
+`load` (jobs/settings/loading.py) refuses them, so that no part of pagemill starts with one. What pagemill does not read
+itself (the passwords of PostgreSQL, Redis and Grafana) is refused before a volume is made with it:
 
     python -m jobs.placeholders POSTGRES_PASSWORD REDIS_PASSWORD …
 """
