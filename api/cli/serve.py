@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -29,9 +30,15 @@ def api(
     """
     from api.main import serve
 
+    # uvicorn ends in good order and then raises the signal again, for whoever had it before: for nobody that is death.
+    signal.signal(signal.SIGTERM, _leave)
     # Where programs read what it says, a line for people would be none of theirs; the log tells the address too.
     people = load(LogSettings).log_format == "text"
     serve(host, port, on_ready=(lambda address: typer.echo(f"listening on {address}")) if people else None)
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def worker(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from jobs.errors import InvalidRequest
+from jobs.placeholders import refuse_placeholders
 from jobs.settings.access import AccessSettings, OutboundSettings
 from jobs.settings.engines import EngineSettings
 from jobs.settings.group import Group
@@ -42,17 +43,20 @@ S = TypeVar("S", bound=Group)
 
 
 def load(group: type[S], **values: Any) -> S:
-    """A group from the environment. Raises InvalidRequest naming the variable that is unknown or wrong."""
+    """A group from the environment. Raises InvalidRequest naming the variable that is unknown, wrong, or a secret that
+    is a placeholder."""
     known = known_variables()
     for variable in os.environ:
         if variable.startswith("PAGEMILL_") and variable not in known and variable not in _OTHER:
             raise InvalidRequest(f"unknown setting {variable}", where=variable)
     try:
-        return group(**values)
+        made = group(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
         raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}", where=where) from None
+    refuse_placeholders(made)
+    return made
 
 
 def preset(**variables: str) -> None:

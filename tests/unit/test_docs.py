@@ -25,7 +25,7 @@ API = json.loads((ROOT / "api" / "openapi.json").read_text())["paths"]
 
 # Written on other branches of issue 7. Empty these when they are merged; a test asks for it.
 COMING_PAGES = frozenset({
-    "compose.md", "kubernetes.md", "systemd.md", "upgrade.md", "doctor.md",
+    "kubernetes.md", "systemd.md", "upgrade.md", "doctor.md",
     "gpu-workers.md",
 })  # fmt: skip
 COMING_COMMANDS = frozenset({"doctor", "workers"})
