@@ -200,7 +200,9 @@ class EngineSettings(VlSettings, VllmSettings, OpenAiSettings):
     """Which engine a worker holds, how much of the machine it may take, and what the engines are built with."""
 
     name: str = Field(default="rapidocr", validation_alias="PAGEMILL_ENGINE")
-    device: str = Field(default="cpu", validation_alias="PAGEMILL_DEVICE", description="cpu, or a GPU index.")
+    device: str = Field(
+        default="cpu", validation_alias="PAGEMILL_DEVICE", description="cpu, or a GPU: its number or UUID."
+    )
     render_processes: int | None = Field(
         default=None, validation_alias="PAGEMILL_RENDER_PROCESSES", ge=1, description="One per core where absent."
     )
