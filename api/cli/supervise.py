@@ -31,7 +31,7 @@ from jobs.settings import (
 
 DRAINED = 0
 """Exit status of a worker that ended in good order, as workers/__main__.py tells it; any other is started again."""
-_AFTER_GRACE = 20.0
+AFTER_GRACE = 20.0
 """Seconds beyond the grace time: handing pages back may take 10 (workers/consumer.py), the last word in its row 5."""
 _ROUND = 0.1
 
@@ -42,7 +42,7 @@ def supervise(devices: Sequence[Device], env: Mapping[str, str]) -> int:
     """
     for group in (DatabaseSettings, BrokerSettings, BlobSettings, EngineSettings, WorkerSettings):
         load(group)
-    grace = load(TimerSettings).scaled("grace") + _AFTER_GRACE
+    grace = load(TimerSettings).scaled("grace") + AFTER_GRACE
     commands = [
         Command(name, [sys.executable, "-m", "workers"], own, None, grace=grace, final=frozenset({DRAINED}))
         for name, own in environments(devices, env)
