@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from api.cli.main import app
 
 
-def parse(arguments: Sequence[str]) -> click.Context:
-    """What comes after `pagemill`. Raises click.UsageError for anything that the command would not take."""
-    command: click.Command = typer.main.get_command(app)
+def parse(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of the command that comes after `pagemill`. Raises typer's usage errors."""
+    command: Any = typer.main.get_command(app)
     context = command.make_context("pagemill", list(arguments))
-    while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        command, context = found, found.make_context(name, rest, parent=context)
-    return context
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+    return dict(context.params)
