@@ -25,8 +25,10 @@ from jobs.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 _MIGRATION_LOCK = 0x6D696772617465  # "migrate"
-LOCK_TIMEOUT = 2.0
-PAUSE = 3.0
+LOCK_TIMEOUT = 0.5
+"""Seconds. Less than PostgreSQL's `deadlock_timeout` (1 s): a worker may hold rows of one table and want another one
+that we hold, and it is us who give up then, before PostgreSQL looks for somebody to end."""
+PAUSE = 1.0
 """Seconds between two tries."""
 PATIENCE = 900.0
 """Seconds after which a revision is given up that never got its tables: a backup (pg_dump) holds all of them."""

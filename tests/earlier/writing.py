@@ -1,7 +1,7 @@
 """An earlier version at work, in its own tree: everything at random (tests/writers.py there), until it is told that the
 schema has changed, and for some steps more.
 
-    writing.py SEED DATABASE_URL OBJECTS      says `working`, reads a line, says how it went
+    writing.py SEED DATABASE_URL OBJECTS      says `working`, reads a line, says what went wrong
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def main(seed: int, url: str, objects: Path) -> int:
         after += told.is_set()
         if done == STEPS:
             print("working", flush=True)
-    sys.stderr.write("".join(f"{error}\n" for error in errors))
-    print(f"done, {len(errors)} errors")
+    for error in errors:
+        print(" ".join(error.split()))
+    print("done")
     return 0
 
 

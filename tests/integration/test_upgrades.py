@@ -10,11 +10,11 @@ import re
 import subprocess
 import sys
 import threading
-from collections import Counter
 
 import pytest
 from alembic import command
-from sqlalchemy import UniqueConstraint, event, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import event, inspect, text
 
 from api.auth import Doorkeeper
 from jobs import lifecycle, migrations
@@ -34,7 +34,8 @@ from tests.protocol import change, one, rows
 from tests.reconciling import PATIENCE, RULES, Parts
 
 EVERY = [pytest.param(Earlier(revision, kind), id=f"{revision}-{kind}") for revision in REVISIONS for kind in KINDS]
-NEWEST = [pytest.param(Earlier(REVISIONS[-1], kind), id=f"{REVISIONS[-1]}-{kind}") for kind in KINDS]
+SQLITE, POSTGRES = ([pytest.param(Earlier(REVISIONS[-1], kind), id=f"{REVISIONS[-1]}-{kind}")] for kind in KINDS)
+"""The version just before. What starts processes is tried on one database."""
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_rows_of_an_earlier_version_survive(restored, earlier):
     assert keeper.admit(notes["key"], host=None, origin=None, site=None).may("admin")
 
 
-@pytest.mark.parametrize("earlier", NEWEST, indirect=True)
+@pytest.mark.parametrize("earlier", SQLITE, indirect=True)
 def test_a_new_worker_finishes_what_the_earlier_version_began(restored, earlier, url, tmp_path, valkey):
     """Held by a worker that was killed, not split yet, encrypted with a password that lies in the database."""
     valkey.flush()
@@ -114,7 +115,7 @@ def test_a_new_worker_finishes_what_the_earlier_version_began(restored, earlier,
         assert_exact(mill.db)
         app = make_app(BrokerSettings(broker_url=valkey.url_of(1)))
         parts = Parts(mill.db, mill.blobs, Doorbell(app), PATIENCE, RULES)
-        wrong = [difference for difference in reconcile(parts) if difference.code != "worker_silent"]
+        wrong = list(reconcile(parts))
         app.close()
         assert (wrong, parts.blind) == ([], [])
 
@@ -142,7 +143,7 @@ def test_what_an_earlier_version_says_does_what_it_did(at_its_revision, earlier,
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("earlier", NEWEST, indirect=True)
+@pytest.mark.parametrize("earlier", POSTGRES, indirect=True)
 def test_the_earlier_code_itself_goes_on_while_the_schema_changes(at_its_revision, earlier, url, tmp_path):
     try:
         record.export(earlier.commit, tmp_path / "tree")
@@ -163,12 +164,14 @@ def test_the_earlier_code_itself_goes_on_while_the_schema_changes(at_its_revisio
         for process in processes:
             assert process.stdout.readline() == "working\n"
         at_its_revision.migrate()
-        said = [process.communicate("migrated\n", timeout=200)[0] for process in processes]
+        said = "".join(process.communicate("migrated\n", timeout=200)[0] for process in processes)
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    assert said == ["done, 0 errors\n"] * 3
+    assert said.count("done\n") == 3
+    # Where the machine stood still for half a second, PostgreSQL may end one of them; whoever asked asks again.
+    assert [line for line in said.splitlines() if line != "done" and "deadlock detected" not in line] == []
     assert_exact(at_its_revision)
     assert len(rows(at_its_revision, "SELECT 1 FROM page WHERE attempt > 0")) > 5
 
@@ -217,16 +220,17 @@ _BIG = "page"
 def statements(db):
     """What each migration says, by revision."""
     said, current = {}, []
-    event.listen(db.engine, "before_cursor_execute", lambda *a: current.append(" ".join(a[2].split())))
-    try:
-        while True:
-            current.clear()
-            if not migrations._one_more(db.engine):
-                return said
-            revision = head(db)
-            said[revision] = [line for line in current if not line.upper().startswith(("SELECT", "SET LOCAL", "BEGIN"))]
-    finally:
-        event.remove  # noqa: B018 - the engine goes with the test
+
+    def listen(_connection, _cursor, statement, *_):
+        current.append(" ".join(statement.split()))
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    while migrations._one_more(db.engine):
+        event.remove(db.engine, "before_cursor_execute", listen)
+        said[head(db)] = [line for line in current if not line.startswith(("SELECT", "SET LOCAL"))]
+        current.clear()
+        event.listen(db.engine, "before_cursor_execute", listen)
+    return said
 
 
 def head(db):
@@ -235,8 +239,6 @@ def head(db):
 
 def newest(db):
     with db.engine.connect() as connection:
-        from alembic.script import ScriptDirectory
-
         return ScriptDirectory.from_config(config(connection)).get_current_head()
 
 
@@ -280,8 +282,7 @@ def oldest_on_postgres(request):
 def test_a_migration_that_waits_for_a_table_lets_others_work(request, monkeypatch):
     """A backup, or somebody who forgot a transaction, holds on to the documents."""
     db = oldest_on_postgres(request)
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", 0.3)
-    monkeypatch.setattr(migrations, "PAUSE", 0.5)
+    monkeypatch.setattr(migrations, "PAUSE", 0.2)
     backup = db.engine.connect()
     backup.execute(text("SELECT count(*) FROM document"))
     migrating = threading.Thread(target=db.migrate)
@@ -294,6 +295,24 @@ def test_a_migration_that_waits_for_a_table_lets_others_work(request, monkeypatc
     backup.close()
     migrating.join(60)
     assert not migrating.is_alive()
+    assert head(db) == newest(db)
+    db.dispose()
+
+
+def test_a_migration_ends_no_transaction_of_others(request):
+    """A worker that holds documents and asks for a table that the migration has already: somebody must give way."""
+    db = oldest_on_postgres(request)
+    with db.engine.connect() as worker:
+        worker.execute(text("UPDATE document SET attempt = attempt"))
+        migrating = threading.Thread(target=db.migrate)
+        migrating.start()
+        waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database" \
+                " WHERE d.datname = current_database() AND NOT granted"  # fmt: skip
+        wait_until(lambda: one(db, waits), "the migration to stand behind the worker")
+        for table in ("worker", "job", "page", "api_key"):
+            worker.execute(text(f"SELECT count(*) FROM {table}"))
+        worker.commit()
+    migrating.join(60)
     assert head(db) == newest(db)
     db.dispose()
 
