@@ -136,9 +136,6 @@ class Child:
             return None
         status = self._process.returncode
         self.kill()
-        if self._process.stdout is not None:
-            self._unread += self._read()
-            self._process.stdout.close()
         self._process = None
         well = time.monotonic() - self._started > _STEADY and status != CANNOT_START
         self.failures = 0 if well else self.failures + 1
@@ -157,6 +154,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            if self._process.stdout is not None:
+                self._unread += self._read()
+                self._process.stdout.close()
+                self._process.stdout = None
 
     def last_lines(self, count: int = 5) -> list[str]:
         """The end of its log, or of what was read from its pipe."""

@@ -77,6 +77,16 @@ def states(db, job):
 # --- what an earlier version left
 
 
+def test_what_the_version_before_left_is_kept(postgres_url):
+    db = open_database(DatabaseSettings(database_url=postgres_url))
+    with db.engine.connect() as connection:
+        scripts = ScriptDirectory.from_config(config(connection))
+    db.dispose()
+    last = scripts.get_current_head()
+    before = scripts.get_revision(last).down_revision
+    assert before in REVISIONS, "python -m tests.earlier.record COMMIT: the last one without the new migration"
+
+
 @pytest.mark.parametrize("earlier", EVERY, indirect=True)
 def test_rows_of_an_earlier_version_survive(restored, earlier):
     before = {
