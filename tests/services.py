@@ -180,6 +180,19 @@ class Postgres(Service):
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url_of(name)
 
+    @property
+    def binaries(self) -> Path:
+        """Where its clients lie: pg_dump, pg_restore, psql."""
+        return self._install / "bin"
+
+    def program(self, name: str, database: str, *arguments: str, text: str | None = None) -> str:
+        """What pg_dump, psql or another client of this PostgreSQL says. Raises ServiceError with its complaint."""
+        command = [self.binaries / name, f"postgresql://postgres@{HOST}:{self.port}/{database}", *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise ServiceError(f"{name} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
     def drop_database(self, name: str) -> None:
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -86,7 +86,9 @@ class EngineSettings(VlSettings, VllmSettings, OpenAiSettings):
         validation_alias="PAGEMILL_ENGINE",
         description="What a worker reads with, and what jobs that name none get: rapidocr, paddleocr_vl, echo.",
     )
-    device: str = Field(default="cpu", validation_alias="PAGEMILL_DEVICE", description="cpu, or a GPU index.")
+    device: str = Field(
+        default="cpu", validation_alias="PAGEMILL_DEVICE", description="`cpu`, or a GPU: its number or UUID."
+    )
     render_processes: int | None = Field(
         default=None, validation_alias="PAGEMILL_RENDER_PROCESSES", ge=1, description="One per core where absent."
     )

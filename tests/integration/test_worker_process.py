@@ -89,7 +89,7 @@ def test_a_slot_belongs_to_one_living_worker(small_mill):
     mill = small_mill
     with mill.worker() as first, mill.worker() as second, mill.worker(PAGEMILL_DEVICE="3") as third:
         slots = [worker.incarnation().slot for worker in (first, second, third)]
-        assert slots == ["cpu-0", "cpu-1", "3-0"]
+        assert slots == ["cpu-0", "cpu-1", "gpu3-0"]
         taken = mill.worker(PAGEMILL_SLOT="cpu-1").launch()
         assert taken.wait() == 1
         assert "another worker on this host holds slot 'cpu-1'" in taken.output()
