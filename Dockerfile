@@ -87,7 +87,10 @@ LABEL org.opencontainers.image.title="pagemill cpu" \
 COPY --from=built-cpu /opt/pagemill /opt/pagemill
 USER 10001:10001
 WORKDIR /scratch
-ENV PAGEMILL_SCRATCH=/scratch
+ENV PAGEMILL_SCRATCH=/scratch \
+    PAGEMILL_METRICS_PORT=9464
+HEALTHCHECK --interval=30s --timeout=15s --start-period=3m --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9464/healthz', timeout=10)"]
 CMD ["pagemill", "worker", "--engine", "rapidocr"]
 
 # The slim base serves: torch's wheels bring the libraries of CUDA, the NVIDIA container toolkit the driver's. Triton
@@ -111,5 +114,8 @@ ENV PAGEMILL_SCRATCH=/scratch \
     TORCHINDUCTOR_CACHE_DIR=/models/inductor \
     XDG_CACHE_HOME=/models/cache \
     VLLM_NO_USAGE_STATS=1 \
+    PAGEMILL_METRICS_PORT=9464 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
+HEALTHCHECK --interval=30s --timeout=15s --start-period=20m --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9464/healthz', timeout=10)"]
 CMD ["pagemill", "worker", "--engine", "paddleocr_vl", "--device", "0"]

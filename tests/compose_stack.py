@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAUSE = 2.0
 """Seconds between two health checks while something starts."""
 PORTS: dict[str, tuple[int, ...]] = {
-    "postgres": (5432,), "redis": (6379,), "s3": (8333, 9333, 8080, 8888), "api": (8470,), "flower": (5555,),
+    "postgres": (5432,), "redis": (6379,), "s3": (8333, 9333, 8080, 8888), "api": (8470, 9464), "flower": (5555,),
+    "worker-cpu": (9464,), "worker-gpu-0": (9464,),
 }  # fmt: skip
 """What each service listens on, the port that others use first."""
 
