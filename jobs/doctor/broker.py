@@ -138,11 +138,11 @@ def _latency(client: Any) -> Iterator[Finding]:
         took = time.monotonic() - begun
         times.append(took)
         skews.append(told[0] + told[1] / 1e6 - (before + took / 2))
-    median = statistics.median(times)
-    text = f"a round trip takes {1000 * median:.1f} ms"
-    slow = warning("redis-latency", text, limit=SLOW, actual=round(median, 4))
-    yield slow if median > SLOW else ok("redis-latency", text)
-    yield clock("redis-clock", "the clock of Redis:", statistics.median(skews))
+    best = min(times)  # of several: what the way takes, not what else goes on
+    text = f"a round trip takes {1000 * best:.1f} ms"
+    slow = warning("redis-latency", text, limit=SLOW, actual=round(best, 4))
+    yield slow if best > SLOW else ok("redis-latency", text)
+    yield clock("redis-clock", "Redis's", statistics.median(skews))
 
 
 def _writable(client: Any, settings: BrokerSettings) -> Finding:

@@ -53,24 +53,11 @@ def values(scene: Scene) -> Iterator[Finding]:
 
 def placeholders(scene: Scene) -> Iterator[Finding]:
     """Of every variable that is a secret by its type, and of passwords inside of addresses."""
-    found = [name for name, text in _secret_texts(scene) if is_placeholder(text)]
+    found = [name for name, text in scene.secret_texts() if is_placeholder(text)]
     for name in dict.fromkeys(found):
         yield error("config-placeholder", f"{name} is still a placeholder", where=name)
     if not found:
         yield ok("config-placeholder", "no secret is a placeholder")
-
-
-def _secret_texts(scene: Scene) -> Iterator[tuple[str, str]]:
-    for name, group in known_variables().items():
-        text = scene.variables.get(name)
-        if text is None:
-            continue
-        yield from ((name, password) for password in passwords_in(text))
-        if any(
-            "SecretStr" in str(field.annotation) and name == (field.validation_alias or f"PAGEMILL_{key.upper()}")
-            for key, field in group.model_fields.items()
-        ):
-            yield name, text
 
 
 def secret_key(scene: Scene) -> Iterator[Finding]:
@@ -159,7 +146,8 @@ def files(scene: Scene) -> Iterator[Finding]:
     for where, path in missing.items():
         yield error("config-files", f"{path} is not there", where=where)
     if not missing:
-        yield ok("config-files", f"{sum(path is not None for path in named.values())} files are named, all are there")
+        count = sum(path is not None for path in named.values())
+        yield ok("config-files", f"{count} named, all there" if count else "none is named")
 
 
 def _local(model: str | None) -> Path | None:

@@ -100,10 +100,10 @@ def _clock(db: Database) -> Iterator[Finding]:
             took = time.monotonic() - begun
             times.append(took)
             skews.append(told - (before + took / 2))
-    median = statistics.median(times)
-    text = f"a round trip takes {1000 * median:.1f} ms"
-    slow = warning("database-latency", text, limit=SLOW, actual=round(median, 4))
-    yield slow if median > SLOW else ok("database-latency", text)
+    best = min(times)  # of several: what the way takes, not what else goes on
+    text = f"a round trip takes {1000 * best:.1f} ms"
+    slow = warning("database-latency", text, limit=SLOW, actual=round(best, 4))
+    yield slow if best > SLOW else ok("database-latency", text)
     yield clock("database-clock", "the database's", statistics.median(skews))
 
 

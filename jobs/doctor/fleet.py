@@ -26,13 +26,12 @@ def fleet(scene: Scene) -> Iterator[Finding]:
             if schema.found != schema.wanted:
                 raise NotChecked("the database has not this version's tables")
             rows = reading.list_workers(session)
-            silent = {id_ for id_, seconds in examining.silences(session).items() if seconds > stale}
             waiting = examining.waiting(session)
     except DatabaseUnavailable:
         raise NotChecked("the database does not answer") from None
     living = [row for row in rows if row.state in _LIVING]
-    heard = [row for row in living if row.id not in silent]
-    yield _silent([row for row in living if row.id in silent], stale)
+    heard = [row for row in living if row.silent_seconds <= stale]
+    yield _silent([row for row in living if row.silent_seconds > stale], stale)
     yield _alive(heard, waiting)
     yield _engines(heard, waiting)
     yield _failed(rows)

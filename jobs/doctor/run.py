@@ -62,7 +62,8 @@ def run(scene: Scene, checks: Sequence[Check], timeout: float) -> list[Finding]:
         thread.join(max(0.0, begun + limit - time.monotonic()))
         found += _settled(course, limit, hangs=thread.is_alive())
     order = {id_: number for number, id_ in enumerate(TABLE)}
-    hidden = scene.secrets()
+    # The longest first: one may be a part of another. What has two letters would black out half of every sentence.
+    hidden = sorted({text for _, text in scene.secret_texts() if len(text) > 2}, key=len, reverse=True)
     return [_without(one, hidden) for one in sorted(found, key=lambda one: order[one.id])]
 
 
@@ -83,7 +84,7 @@ def _without(found: Finding, secrets: Sequence[str]) -> Finding:
             text = text and text.replace(secret, HIDDEN)
         return text
 
-    clean = {"found": hide(found.found), "where": hide(found.where), "do": hide(found.do)}
+    clean = {"found": hide(found.found), "where": hide(found.where)}
     if isinstance(found.actual, str):
         clean["actual"] = hide(found.actual)
     return found.model_copy(update=clean)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
-
 from jobs.doctor.findings import NotChecked
 from jobs.errors import InvalidRequest
-from jobs.settings import GROUPS, EngineSettings, environment, examine, unknown_variables
+from jobs.settings import GROUPS, EngineSettings, environment, examine, known_variables, unknown_variables
 
 G = TypeVar("G")
 
@@ -75,21 +73,25 @@ class Scene:
     def on_gpu(self) -> bool:
         return self.engine.device != "cpu"
 
-    def secrets(self) -> list[str]:
-        """Everything that must not be shown: secret settings, and the passwords inside of addresses."""
-        values: set[str] = set()
-        for group in self.groups.values():
-            for value in vars(group).values():
-                if isinstance(value, SecretStr):
-                    values.add(value.get_secret_value())
-                elif isinstance(value, str):
-                    values.update(passwords_in(value))
-        for name, value in self.variables.items():
+    def secret_texts(self) -> Iterator[tuple[str, str]]:
+        """(variable, text) of all that must not be shown: secrets by their type, and passwords inside of addresses."""
+        kept = secret_variables()
+        for name, text in self.variables.items():
             if name.startswith("PAGEMILL_"):
-                values.update(passwords_in(value))
-                if name.endswith(("_KEY", "_TOKEN", "_SECRET")):
-                    values.add(value)
-        return sorted((value for value in values if len(value) > 2), key=len, reverse=True)
+                yield from ((name, password) for password in passwords_in(text))
+                if name in kept:
+                    yield name, text
+
+
+def secret_variables() -> set[str]:
+    """Variables whose values are secret by the type of their field."""
+    found = set()
+    for name, group in known_variables().items():
+        for key, field_ in group.model_fields.items():
+            own = field_.validation_alias or f"PAGEMILL_{key.upper()}"
+            if own == name and "SecretStr" in str(field_.annotation):
+                found.add(name)
+    return found
 
 
 def passwords_in(text: str) -> set[str]:

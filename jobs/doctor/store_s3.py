@@ -16,6 +16,7 @@ TIMEOUT = 5.0
 """Seconds of one call; boto3 tries each three times."""
 SLOW = 0.25
 """Seconds of writing one small object. A worker writes from 16 threads: 64 pages a second."""
+ROUNDS = 3
 SKEW, FATAL_SKEW = 30.0, 600.0
 """Seconds. Signatures count for 15 minutes (Signature Version 4), and the Date header tells whole seconds."""
 
@@ -65,15 +66,18 @@ def _clock(skew: float) -> Finding:
 
 
 def _acts(probe: S3Probe) -> Iterator[Finding]:
-    begun = time.monotonic()
-    failed = _tried("store-write", probe.write)
-    took = time.monotonic() - begun
-    if failed is not None:
-        yield failed
-        raise NotChecked("nothing can be written there")
-    text = f"writing a small object took {1000 * took:.0f} ms"
-    slow = warning("store-latency", text, limit=SLOW, actual=round(took, 3))
-    yield slow if took > SLOW else ok("store-latency", text)
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.monotonic()
+        failed = _tried("store-write", probe.write)
+        times.append(time.monotonic() - begun)
+        if failed is not None:
+            yield failed
+            raise NotChecked("nothing can be written there")
+    best = min(times)  # of several: what the way takes, not what else goes on
+    text = f"writing a small object takes {1000 * best:.0f} ms"
+    slow = warning("store-latency", text, limit=SLOW, actual=round(best, 3))
+    yield slow if best > SLOW else ok("store-latency", text)
     yield _tried("store-range", probe.read_range) or ok("store-range", "parts of objects can be read")
     yield _tried("store-multipart", probe.multipart) or ok("store-multipart", "8 MiB went there in two parts")
     yield _conditional(probe)

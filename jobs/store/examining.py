@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -122,14 +121,3 @@ class Waiting:
 
 def waiting(session: Session) -> list[Waiting]:
     return [Waiting(str(row[0]), int(row[1]), int(row[2])) for row in _ENGINES.run(session)]
-
-
-_SILENCE_POSTGRESQL = "extract(epoch FROM statement_timestamp() - {0})"
-_SILENCE_SQLITE = "((julianday('now') - julianday({0})) * 86400.0)"
-_SILENCES = "SELECT id, {0} FROM worker"
-
-
-def silences(session: Session) -> dict[str, float]:
-    """Seconds since each worker's last heartbeat, by the database's clock."""
-    age: Any = (_SILENCE_SQLITE if is_sqlite(session) else _SILENCE_POSTGRESQL).format("heartbeat_at")
-    return {str(row[0]): float(row[1]) for row in Sql(_SILENCES.format(age)).run(session)}
