@@ -1,4 +1,4 @@
-"""Whether what listens on our ports is ours."""
+"""Whether what listens on our port is ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from jobs.doctor.findings import Finding, ok, warning
 from jobs.doctor.scene import Scene
 from jobs.settings import ApiSettings
 
-FLOWER_PORT = 5555
 PATIENCE = 3.0
 _STRANGER = "another program"
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, nothing listens there
@@ -19,18 +18,14 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, nothing liste
 def ports(scene: Scene) -> Iterator[Finding]:
     api = scene.of(ApiSettings)
     host = "127.0.0.1" if api.api_host in _EVERYWHERE else api.api_host.strip("[]")
-    listeners = {
-        f"the API's port {api.api_port}": _listener(host, api.api_port, "/"),
-        f"Flower's port {FLOWER_PORT}": _listener("127.0.0.1", FLOWER_PORT, "/healthcheck"),
-    }
-    strangers = [port for port, listener in listeners.items() if listener == _STRANGER]
-    if strangers:
-        yield warning("machine-ports", f"{_STRANGER} listens on {' and on '.join(strangers)}")
+    listener = _listener(host, api.api_port)
+    if listener == _STRANGER:
+        yield warning("machine-ports", f"{_STRANGER} listens on port {api.api_port}", where="PAGEMILL_API_PORT")
     else:
-        yield ok("machine-ports", ", ".join(f"{port}: {listener or 'free'}" for port, listener in listeners.items()))
+        yield ok("machine-ports", f"port {api.api_port} of the API: {listener or 'free'}")
 
 
-def _listener(host: str, port: int, path: str) -> str | None:
+def _listener(host: str, port: int) -> str | None:
     """Who answers there; None: nobody."""
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
     try:
@@ -38,8 +33,10 @@ def _listener(host: str, port: int, path: str) -> str | None:
     except OSError:
         return None
     try:
-        connection.request("GET", path)
+        connection.request("GET", "/")
         return _known(connection.getresponse().read(4096))
+    except TimeoutError:
+        return "somebody who does not answer"
     except (OSError, http.client.HTTPException):
         return _STRANGER
     finally:
@@ -47,9 +44,7 @@ def _listener(host: str, port: int, path: str) -> str | None:
 
 
 def _known(body: bytes) -> str:
-    """By what the root of our API says, and the health check of Flower."""
-    if body.strip() == b"OK":
-        return "Flower"
+    """By what the root of our API says."""
     try:
         return "pagemill" if json.loads(body).get("name") == "pagemill" else _STRANGER
     except (ValueError, AttributeError):

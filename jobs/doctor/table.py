@@ -199,8 +199,8 @@ TABLE: Mapping[str, Meaning] = MappingProxyType({
         _M, "less memory than the settings let the render processes take",
         "Lower PAGEMILL_RENDER_PROCESSES or PAGEMILL_RENDER_MEMORY, or give the machine (container) more."),
     "machine-ports": Meaning(
-        _M, "another program listens where the API or Flower is to listen",
-        "End it, or set PAGEMILL_API_PORT (Flower: `--port`)."),
+        _M, "another program listens where the API is to listen",
+        "End it, or set PAGEMILL_API_PORT."),
     # workers
     "workers-alive": Meaning(
         _W, "no worker runs while jobs wait", "Start one: `pagemill worker --engine NAME`."),
