@@ -23,7 +23,7 @@ _EVERY = 2.0
 """Seconds between two looks of --watch."""
 _LIVING = (WorkerState.ALIVE, WorkerState.DRAINING)
 _HEADS = ("host", "slot", "engine", "state", "pages", "pages/s", "heard")
-_WIDEST = (20, 12, 12, 8, 9, 7, 6)
+_WIDEST = (19, 12, 12, 8, 9, 7, 7)
 """With a space between them 80 columns; host and slot are cut, what is longer elsewhere moves the rest."""
 _COLOURS = {"alive": "green", "leaving": "yellow", "draining": "yellow", "silent": "red", "stopped": "red"}
 

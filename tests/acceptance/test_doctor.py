@@ -24,6 +24,7 @@ from jobs.store.database import open_database
 from tests.acceptance.command import Place
 from tests.chaos.disk import Disk
 from tests.chaos.stage import faketime
+from tests.documents import pdf
 from tests.header_dropper import header_dropper
 from tests.installation import Installation
 from tests.processes import HOST, free_port, wait_until
@@ -393,7 +394,7 @@ def test_workers_that_are_gone_while_jobs_wait(ward: Ward, tmp_path: Path) -> No
     with Installation(tmp_path, url, ward.valkey.url_of(3), store) as mill:
         wanted = {"PAGEMILL_DATABASE_URL": url, "PAGEMILL_BROKER_URL": mill.broker_url}
         with mill.worker() as worker:
-            mill.submit(b"%PDF-1.4", engine="rapidocr")
+            mill.submit(pdf(2), engine="rapidocr")
             found = ward.examine("--only", "workers", status=1, **wanted)
             found.assert_only(workers_engines="error")
             assert "pagemill worker --engine rapidocr" in found["workers-engines"]["do"]
