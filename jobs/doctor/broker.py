@@ -72,7 +72,7 @@ def _words(failure: BaseException) -> str:
     seen: BaseException | None = failure
     while seen is not None:
         texts.append(" ".join(str(seen).split()))
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__
     return "; ".join(dict.fromkeys(filter(None, texts)))[:300] or type(failure).__name__
 
 

@@ -65,6 +65,20 @@ def opened(settings: DatabaseSettings) -> Iterator[Database]:
         db.dispose()
 
 
+@contextmanager
+def current(scene: Scene) -> Iterator[Database]:
+    """Raises NotChecked where the database does not answer, or has not this version's tables."""
+    with opened(scene.of(DatabaseSettings)) as db:
+        try:
+            with db.read() as session:
+                schema = examining.schema(session)
+            if schema.found != schema.wanted:
+                raise NotChecked("the database has not this version's tables (database-schema)")
+            yield db
+        except DatabaseUnavailable:
+            raise NotChecked("the database does not answer") from None
+
+
 def sqlite_path(settings: DatabaseSettings) -> Path | None:
     """The file of a SQLite database; None of one in memory, and of PostgreSQL."""
     if not settings.database_url.startswith("sqlite:///"):
@@ -114,10 +128,7 @@ def _postgresql(db: Database, settings: DatabaseSettings) -> Iterator[Finding]:
     with db.read() as session:
         found = examining.server(session)
     yield _version(found)
-    if found.takes_writes:
-        yield ok("database-writable", "it takes writes")
-    else:
-        yield error("database-writable", "it takes no writes: a standby, or default_transaction_read_only is on")
+    yield _writable(found)
     if found.off:
         yield error("database-durability", f"{', '.join(found.off)} off", limit="on", actual="off")
     else:
@@ -126,6 +137,15 @@ def _postgresql(db: Database, settings: DatabaseSettings) -> Iterator[Finding]:
     yield skipped(
         "database-space", f"PostgreSQL does not tell its disk; this database has {size(found.database_bytes)}"
     )
+
+
+def _writable(found: examining.Server) -> Finding:
+    if not found.takes_writes:
+        return error("database-writable", "it takes no writes: a standby, or default_transaction_read_only is on")
+    if not found.may_write:
+        remedy = "GRANT the rights on all tables to this user, or connect as their owner."
+        return error("database-writable", "this user may not write into its tables", do=remedy)
+    return ok("database-writable", "it takes writes")
 
 
 def _version(found: examining.Server) -> Finding:
@@ -181,13 +201,8 @@ def api_keys(scene: Scene) -> Iterator[Finding]:
     if api.auth == "open" or (api.auth == "auto" and is_near(api.api_host)):
         yield ok("api-keys", "no key is needed to begin with")
         return
-    with opened(scene.of(DatabaseSettings)) as db:
-        try:
-            if not db.has_schema():
-                raise NotChecked("the database has no tables yet")
-            made = keys.were_made(db)
-        except DatabaseUnavailable:
-            raise NotChecked("the database does not answer") from None
+    with current(scene) as db:
+        made = keys.were_made(db)
     if made:
         yield ok("api-keys", "keys were made")
     else:

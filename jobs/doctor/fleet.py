@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jobs.doctor.database import opened
-from jobs.doctor.findings import Finding, NotChecked, error, ok, warning
+from jobs.doctor.database import current
+from jobs.doctor.findings import Finding, error, ok, warning
 from jobs.doctor.scene import Scene
-from jobs.errors import DatabaseUnavailable
 from jobs.models import WorkerPublic, WorkerState
-from jobs.settings import DatabaseSettings, TimerSettings
+from jobs.settings import TimerSettings
 from jobs.store import examining, reading
 from jobs.store.examining import Waiting
 
@@ -20,15 +19,9 @@ _MANY = 5
 
 def fleet(scene: Scene) -> Iterator[Finding]:
     stale = scene.of(TimerSettings).scaled("heartbeat_stale")
-    try:
-        with opened(scene.of(DatabaseSettings)) as db, db.read() as session:
-            schema = examining.schema(session)
-            if schema.found != schema.wanted:
-                raise NotChecked("the database has not this version's tables")
-            rows = reading.list_workers(session)
-            waiting = examining.waiting(session)
-    except DatabaseUnavailable:
-        raise NotChecked("the database does not answer") from None
+    with current(scene) as db, db.read() as session:
+        rows = reading.list_workers(session)
+        waiting = examining.waiting(session)
     living = [row for row in rows if row.state in _LIVING]
     heard = [row for row in living if row.silent_seconds <= stale]
     yield _silent([row for row in living if row.silent_seconds > stale], stale)

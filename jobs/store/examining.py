@@ -21,6 +21,8 @@ class Server:
     off: tuple[str, ...]
     """Which of fsync, full_page_writes and synchronous_commit are off."""
     takes_writes: bool
+    may_write: bool
+    """Whether this user may, where there are tables."""
     max_connections: int
     """Those that are not reserved for superusers."""
     connections: int
@@ -33,7 +35,8 @@ _SERVER = Sql(
               pg_is_in_recovery(), current_setting('default_transaction_read_only'),
               current_setting('max_connections'), current_setting('superuser_reserved_connections'),
               (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-              pg_database_size(current_database())"""
+              pg_database_size(current_database()),
+              coalesce(has_table_privilege(CAST(to_regclass('job') AS oid), 'INSERT, UPDATE, DELETE'), true)"""
 )
 _PROMISES = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -46,6 +49,7 @@ def server(session: Session) -> Server:
         version_text=str(row[1]).partition(" ")[0],
         off=tuple(name for name, value in zip(_PROMISES, row[2:5], strict=True) if value == "off"),
         takes_writes=not row[5] and row[6] != "on",
+        may_write=bool(row[11]),
         max_connections=int(row[7]) - int(row[8]),
         connections=int(row[9]),
         database_bytes=int(row[10]),
