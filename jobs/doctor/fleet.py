@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobs.doctor.database import current
-from jobs.doctor.findings import Finding, error, ok, warning
+from jobs.doctor.findings import Finding, NotChecked, error, ok, warning
 from jobs.doctor.scene import Scene
 from jobs.models import WorkerPublic, WorkerState
-from jobs.settings import TimerSettings
+from jobs.settings import TimerSettings, WorkerSettings
 from jobs.store import examining, reading
 from jobs.store.examining import Waiting
 
@@ -71,3 +71,18 @@ def _failed(rows: Sequence[WorkerPublic]) -> Finding:
 def _named(rows: Sequence[WorkerPublic]) -> str:
     names = [f"{row.id} ({row.host}, {row.slot}, {row.engine or 'no engine'})" for row in rows[:_MANY]]
     return ", ".join(names) + (f" and {len(rows) - _MANY} more" if len(rows) > _MANY else "")
+
+
+def engine_here(scene: Scene) -> bool:
+    """Whether a worker that lives on this host holds the engine already. False where the database cannot tell."""
+    host, stale = scene.of(WorkerSettings).host, scene.of(TimerSettings).scaled("heartbeat_stale")
+    try:
+        with current(scene) as db, db.read() as session:
+            rows = reading.list_workers(session)
+    except NotChecked:
+        return False
+    engine = scene.engine.name
+    return any(
+        row.host == host and row.engine == engine and row.state in _LIVING and row.silent_seconds <= stale
+        for row in rows
+    )

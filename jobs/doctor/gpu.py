@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jobs.doctor.disk import size
 from jobs.doctor.findings import Finding, NotChecked, error, ok, skipped, warning
+from jobs.doctor.fleet import engine_here
 from jobs.doctor.scene import Scene
 
 MIB = 1024 * 1024
@@ -141,10 +142,12 @@ def _memory(card: Card, scene: Scene) -> Finding:
     if scene.engine.name != "paddleocr_vl" or scene.engine.vl_backend != "vllm":
         return ok("gpu-memory", text)
     share = scene.engine.vllm_gpu_memory_utilization
+    if card.free < share * card.total and engine_here(scene):
+        return ok("gpu-memory", f"{text}: a worker that lives here holds the engine already")
     if card.free < share * card.total:
         return warning(
             "gpu-memory",
-            f"{text}; vLLM wants {share:g} of all as it starts (a worker that runs here already has it)",
+            f"{text}; vLLM wants {share:g} of all as it starts",
             where="PAGEMILL_VLLM_GPU_MEMORY_UTILIZATION",
             limit=int(share * card.total),
             actual=card.free,

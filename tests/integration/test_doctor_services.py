@@ -9,10 +9,12 @@ from jobs.blobs.s3_probing import S3Probe, S3Refusal
 from jobs.doctor.broker import redis
 from jobs.doctor.checks import checks
 from jobs.doctor.database import database
+from jobs.doctor.fleet import engine_here
 from jobs.doctor.run import Check, run
 from jobs.doctor.scene import Scene
-from jobs.settings import BrokerSettings, DatabaseSettings
+from jobs.settings import BrokerSettings, DatabaseSettings, EngineSettings, TimerSettings, WorkerSettings
 from tests.processes import HOST, free_port
+from tests.protocol import age_heartbeat, register
 from tests.services import Valkey
 
 
@@ -89,6 +91,24 @@ def test_a_database_of_a_newer_version(db):
     assert (found.level, found.actual) == ("error", "9999")
     assert "newer" in found.found
     assert "newer version of pagemill" in found.do
+
+
+def test_an_engine_that_a_worker_here_holds(db):
+    """Then the GPU's memory is rightly taken."""
+    url = db.engine.url.render_as_string(hide_password=False)
+    groups = [
+        DatabaseSettings(database_url=url),
+        WorkerSettings(host="host"),
+        TimerSettings(),
+        EngineSettings(name="echo"),
+    ]
+    scene = Scene({type(group): group for group in groups})
+    assert not engine_here(scene)
+    worker = register(db)
+    assert engine_here(scene)
+    assert not engine_here(Scene(scene.groups | {WorkerSettings: WorkerSettings(host="another")}))
+    age_heartbeat(db, worker)
+    assert not engine_here(scene)
 
 
 # --- S3

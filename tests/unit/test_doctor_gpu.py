@@ -9,9 +9,14 @@ import pytest
 from jobs.doctor.gpu import gpu
 from jobs.doctor.run import Check, run
 from jobs.doctor.scene import Scene
-from jobs.settings import EngineSettings, VllmSettings
+from jobs.settings import DatabaseSettings, EngineSettings, TimerSettings, WorkerSettings
 
 IDS = ("gpu-driver", "gpu-device", "gpu-libcuda", "gpu-cuda", "gpu-memory", "gpu-health")
+ELSEWHERE = {
+    DatabaseSettings: DatabaseSettings(database_url="sqlite:////nowhere/at/all.db"),
+    WorkerSettings: WorkerSettings(),
+    TimerSettings: TimerSettings(),
+}
 CARD = "{index}, GPU-{index}aaa-bbb, NVIDIA H200, {driver}, 143771, {free}, {errors}"
 
 
@@ -33,7 +38,7 @@ def look(tmp_path, monkeypatch):
             {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
         )
         settings = EngineSettings(name="paddleocr_vl", device=device, **engine)
-        scene = Scene({EngineSettings: settings, VllmSettings: settings}, variables=variables)
+        scene = Scene({EngineSettings: settings, **ELSEWHERE}, variables=variables)
         return {one.id: one for one in run(scene, [Check("gpu", IDS, gpu)], 30.0)}
 
     return found
