@@ -41,7 +41,7 @@ TABLE: Mapping[str, Meaning] = MappingProxyType({
     # configuration
     "config-unknown": Meaning(
         _C, "a `PAGEMILL_…` variable that does not exist: every process refuses to start with it",
-        "Correct its name or unset it; all names stand in jobs/settings.py."),
+        "Correct its name or unset it; all names stand in docs/settings.md."),
     "config-value": Meaning(
         _C, "a variable whose value cannot be", "Correct the value; the finding says what is expected."),
     "config-placeholder": Meaning(

@@ -21,6 +21,12 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
 def mill(tmp_path, database_url, broker_url):
     with Installation(tmp_path, database_url, broker_url, settings=CALM) as found:
         yield found
