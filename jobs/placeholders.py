@@ -18,8 +18,8 @@ from pydantic_settings import BaseSettings
 
 from jobs.errors import InvalidRequest, PagemillError
 
-_PLACEHOLDER = re.compile(r"(?:^|[:,])\s*(?:change[-_ ]?me|<[^<>]*>\s*(?:,|$))", re.IGNORECASE)
-"""At the beginning, or after the colon of `user:password`."""
+_PLACEHOLDER = re.compile(r"(?:^|[:,])\s*(?:change[-_ ]?me|\$\{\w|<[^<>]*>\s*(?:,|$))", re.IGNORECASE)
+"""At the beginning, or after the colon of `user:password`; `${…}` is what nobody filled in."""
 
 _URLS = frozenset({"database_url", "broker_url"})
 """Settings that hold a password inside."""

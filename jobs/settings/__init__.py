@@ -12,7 +12,7 @@ from jobs.settings.group import MIB
 from jobs.settings.http import ApiSettings, ClientSettings
 from jobs.settings.inbox import InboxSettings
 from jobs.settings.limits import LimitSettings, TimerSettings
-from jobs.settings.loading import GROUPS, environment, known_variables, load, preset
+from jobs.settings.loading import GROUPS, environment, examine, known_variables, load, preset, unknown_variables
 from jobs.settings.stores import BlobSettings, BrokerSettings, DatabaseSettings, SecretSettings
 from jobs.settings.watching import FlowerSettings, LogSettings, MetricsSettings
 from jobs.settings.worker import WorkerSettings
@@ -40,7 +40,9 @@ __all__ = [
     "VllmSettings",
     "WorkerSettings",
     "environment",
+    "examine",
     "known_variables",
     "load",
     "preset",
+    "unknown_variables",
 ]

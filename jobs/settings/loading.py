@@ -39,24 +39,40 @@ def known_variables() -> dict[str, type[Group]]:
     return known
 
 
+def unknown_variables() -> list[str]:
+    """`PAGEMILL_…` variables of the environment that no group reads, by name."""
+    known = known_variables()
+    return sorted(
+        name for name in os.environ if name.startswith("PAGEMILL_") and name not in known and name not in _OTHER
+    )
+
+
 S = TypeVar("S", bound=Group)
 
 
 def load(group: type[S], **values: Any) -> S:
     """A group from the environment. Raises InvalidRequest naming the variable that is unknown, wrong, or a secret that
     is a placeholder."""
-    known = known_variables()
-    for variable in os.environ:
-        if variable.startswith("PAGEMILL_") and variable not in known and variable not in _OTHER:
-            raise InvalidRequest(f"unknown setting {variable}", where=variable)
+    for variable in unknown_variables():
+        raise InvalidRequest(f"unknown setting {variable}", where=variable)
+    found = examine(group, **values)
+    if isinstance(found, list):
+        raise found[0]
+    refuse_placeholders(found)
+    return found
+
+
+def examine(group: type[S], **values: Any) -> S | list[InvalidRequest]:
+    """A group from the environment, or what is wrong with its variables; unknown ones and placeholders not counted."""
     try:
-        made = group(**values)
+        return group(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "PAGEMILL_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("PAGEMILL_")
-        raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}", where=where) from None
-    refuse_placeholders(made)
-    return made
+        return [_complaint(detail["loc"], detail["msg"]) for detail in error.errors()]
+
+
+def _complaint(place: tuple[int | str, ...], message: str) -> InvalidRequest:
+    where = "PAGEMILL_" + "_".join(str(part) for part in place).upper().removeprefix("PAGEMILL_")
+    return InvalidRequest(f"{where}: {message.removeprefix('Value error, ')}", where=where)
 
 
 def preset(**variables: str) -> None:

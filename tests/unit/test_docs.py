@@ -23,11 +23,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text()
 API = json.loads((ROOT / "api" / "openapi.json").read_text())["paths"]
 
-# Written on other branches of issue 7. Empty these when they are merged; a test asks for it.
-COMING_PAGES = frozenset({"doctor.md"})
-COMING_COMMANDS = frozenset({"doctor", "workers"})
-COMING_OPTIONS: frozenset[str] = frozenset()
-COMING_VARIABLES: frozenset[str] = frozenset()
 
 # Read by tests and tools (jobs.settings.loading).
 TOOLS = frozenset({"PAGEMILL_FAILPOINT"})
@@ -84,8 +79,6 @@ def test_links_lead_somewhere(page):
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if target.name in COMING_PAGES:
-            continue
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
@@ -93,7 +86,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_settings_exist(page):
-    known = set(known_variables()) | TOOLS | COMING_VARIABLES
+    known = set(known_variables()) | TOOLS
     unknown = [
         name
         for name in set(re.findall(r"PAGEMILL_[A-Z0-9_]*", page.read_text("utf-8")))
@@ -121,7 +114,7 @@ def complaints(words: list[str], command: Any = get_command(app)) -> Iterator[st
     """What of a call of `pagemill` is no command or option of it."""
     while hasattr(command, "commands"):
         name = words[0] if words else ""
-        if not re.fullmatch(r"[a-z]+", name) or name in COMING_COMMANDS:
+        if not re.fullmatch(r"[a-z]+", name):
             return  # a sentence, or an option of the whole
         if name not in command.commands:
             yield name
@@ -130,7 +123,7 @@ def complaints(words: list[str], command: Any = get_command(app)) -> Iterator[st
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     for word in words:
         option = re.match(r"--[a-z][a-z-]*", word)
-        if option and option[0] not in known | COMING_OPTIONS | {"--help"}:
+        if option and option[0] not in known | {"--help"}:
             yield option[0]
 
 
@@ -162,13 +155,6 @@ def test_paths_of_the_api_exist(page):
 def test_every_page_is_in_the_index():
     index = {Path(link.partition("#")[0]).name for link in links(ROOT / "docs" / "README.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= index
-
-
-def test_nothing_is_waited_for_that_is_there():
-    docs, command = ROOT / "docs", get_command(app)
-    assert {name for name in COMING_PAGES if (docs / name).exists()} == set()
-    assert COMING_COMMANDS & set(command.commands) == set()
-    assert COMING_VARIABLES & set(known_variables()) == set()
 
 
 @pytest.mark.parametrize(
