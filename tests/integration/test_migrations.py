@@ -181,6 +181,17 @@ INDEXES = {
         "ix_job_open or ix_job_backlog"  # the same jobs; of an empty table either is as good
     ),
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
+    # Of jobs/store/census.py, for every few seconds; its pass over `job` reads the table, and means to.
+    "SELECT count(*) FROM page WHERE state = 'failed'": "ix_page_failed",
+    "SELECT count(*) FROM document WHERE (error IS NOT NULL OR failed > 0) AND state = 'failed'": (
+        "ix_document_troubled"
+    ),
+    "SELECT state, count(*) FROM document WHERE state IN ('queued','running') GROUP BY state": "ix_document_unfinished",
+    "SELECT engine, priority, min(started_at) FROM document WHERE state = 'running' AND pending > 0"
+    " GROUP BY engine, priority": "ix_document_pending",
+    "SELECT count(*), min(next_at) FROM webhook_delivery WHERE state = 'pending' AND next_at <= '2000-01-01'": (
+        "ix_webhook_delivery_due"
+    ),
 }
 
 

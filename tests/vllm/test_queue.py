@@ -12,10 +12,12 @@ from sqlalchemy import text
 
 from jobs import lifecycle
 from jobs.blobs import page_key
+from jobs.metrics import VLLM
 from jobs.options import VlOptions
 from tests.installation import Installation
 from tests.mill import CALM
-from tests.processes import alive, wait_until
+from tests.processes import alive, free_port, wait_until
+from tests.scraping import scrape
 from tests.vllm.engines import ENGINE_DIED, engine_core
 from tests.vllm.numbers import (
     DPI,
@@ -33,6 +35,7 @@ from tests.vllm.server import ENGINE_START
 
 pytestmark = vllm_tier
 ENGINE = "paddleocr_vl"
+METRICS_PORT = free_port()
 PRINTED = numbers(400, seed=1)
 """On the pages of the job in whose middle the engine dies."""
 
@@ -48,7 +51,7 @@ def mill(tmp_path_factory, valkey):
 @pytest.fixture(scope="module")
 def resident(mill, starting_server):
     """A worker that holds vLLM with the trained model."""
-    worker = mill.worker(PAGEMILL_VLLM_MODEL=tiny_model())
+    worker = mill.worker(PAGEMILL_VLLM_MODEL=tiny_model(), PAGEMILL_METRICS_PORT=str(METRICS_PORT))
     worker.start_timeout = ENGINE_START
     with worker:
         yield worker
@@ -90,6 +93,18 @@ def test_results_say_what_read_them(mill, resident):
     [page] = pages(mill, job).values()
     assert (page["engine"]["name"], page["engine"]["model"]) == (ENGINE, tiny_model())
     assert {"render", "cut", "recognize"} <= set(page["timings"])
+
+
+def test_vllm_tells_prometheus_beside_us_and_tokens_are_in_the_books(mill, resident):
+    """vLLM counts the tokens of its own first crop too."""
+    job = submit(mill, numbers_pdf(numbers(3, seed=7)))
+    usage = mill.wait(job).usage
+    told = scrape(METRICS_PORT)
+    assert set(VLLM) <= told.names
+    assert 0 < usage.tokens_out <= told.value("vllm:generation_tokens_total")
+    assert 0 < usage.tokens_in <= told.value("vllm:prompt_tokens_total")
+    assert told.value("pagemill_engine_sequences_limit") > 0
+    assert usage.engine_seconds > 0
 
 
 SHAPES = {"a hair": (900, 1.5), "a thread": (1.5, 900), "a dot": (0.36, 0.36), "a poster": (3000, 2000)}
