@@ -22,7 +22,7 @@ VLLM_STAMP = $(VLLM_VENV)/.installed
 VLLM_PIP   = $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench bench-vllm quality gallery schemas openapi clean
+.PHONY: help install demo test lint types imports unit integration acceptance ocr chaos hostile fuzz test-vllm bench bench-vllm quality gallery schemas openapi docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ schemas: install ## Write jobs/schemas/*.json from the models
 
 openapi: install ## Write api/openapi.json from the app
 	$(BIN)/python -m api.openapi
+
+docs: install ## Write docs/settings.md, errors.md and metrics.md from the code
+	$(BIN)/python -m tests.reference
 
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) $(VLLM_VENV) out pagemill-data .pytest_cache .mypy_cache .ruff_cache *.egg-info

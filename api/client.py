@@ -131,7 +131,8 @@ class Client:
         return True
 
     def workers(self) -> list[WorkerPublic]:
-        return self._get(WorkerList, "workers").items
+        """Those that live or ended lately, the oldest first."""
+        return list(self._all(WorkerList, "workers", {}))
 
     def drain(self, worker: str) -> WorkerPublic:
         return _parsed(WorkerPublic, self._request("POST", f"workers/{worker}/drain"))

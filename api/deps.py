@@ -16,6 +16,7 @@ from api.images import PageImages
 from api.rates import Rates
 from api.relay import HintRelay
 from api.waiting import Waits
+from jobs import context
 from jobs.blobs import BlobStore
 from jobs.blobs.buckets import Location
 from jobs.errors import NotFound, Unauthorized
@@ -102,6 +103,8 @@ async def principal_of(api: ApiDep, request: Request) -> Principal:
         principal = identify(api, request)
     else:
         principal = await anyio.to_thread.run_sync(identify, api, request)
+    if principal.owner:
+        context.note(key=principal.owner)
     if (limit := principal.limits.requests_per_second) is not None:
         await anyio.to_thread.run_sync(api.rates.take, principal.owner, limit)
     return principal
@@ -123,6 +126,7 @@ async def administration(principal: PrincipalDep) -> None:
 def _job_id(job: Annotated[str, Path(description="`job_…`")], api: ApiDep, principal: PrincipalDep) -> str:
     if not is_id(job, "job"):
         raise NotFound(f"there is no job {job[:80]!r}", where="job")
+    context.note(job=job)
     if principal.sees is not None:
         with api.database.read() as session:
             if keys.owner_of(session, job) != principal.sees:

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 
 from api import openapi, problems
+from api.access import AccessLog
 from api.auth import Doorkeeper
 from api.backlog import Backlog
 from api.census import CensusTaker
@@ -28,6 +29,7 @@ from api.routes import documents, inbox, jobs, pages, results, service, uploads,
 from api.traffic import TrafficMeter
 from api.version import VERSION
 from api.waiting import Waits, polling
+from jobs import logs, tracing
 from jobs.blobs import open_store
 from jobs.blobs.buckets import own_places
 from jobs.errors import DatabaseUnavailable
@@ -43,6 +45,7 @@ from jobs.settings import (
     DatabaseSettings,
     InboxSettings,
     LimitSettings,
+    LogSettings,
     MetricsSettings,
     SecretSettings,
     load,
@@ -124,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     openapi.install(app)
     app.add_middleware(IdleLimit, seconds=settings.api.api_idle_timeout)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(AccessLog)
     app.add_middleware(TrafficMeter, traffic=monitor.traffic)
     app.state.monitor = monitor
     return app
@@ -218,6 +222,9 @@ def serve(
     `on_ready` is called with the address once connections are accepted (port 0 picks a free one). Raises SystemExit
     when the address is taken, InvalidRequest for a wrong setting, or where strangers could come in (`check_door`).
     """
+    told = load(LogSettings)
+    logs.set_up(told)
+    tracing.set_up("pagemill-api")
     settings = _at(settings or Settings.from_environment(), host, port)
     database = open_database(settings.database)
     try:
@@ -229,8 +236,9 @@ def serve(
         app,
         host=settings.api.api_host,
         port=settings.api.api_port,
-        access_log=False,
-        log_level="info",
+        access_log=False,  # api/access.py tells more, and no secrets
+        log_config=None,
+        log_level=told.log_level,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
         http=patient_protocol(settings.api.api_idle_timeout),

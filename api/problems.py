@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from api.access import HEADER
 from api.complaints import complaint
 from api.headers import ALWAYS
 from jobs.errors import InternalError, InvalidRequest, NotFound, PagemillError, Problem, RequestError, ResultNotReady
@@ -158,7 +159,8 @@ def install(app: FastAPI) -> None:
 async def _on_pagemill_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, PagemillError)
     if error.status >= 500:
-        logger.warning("%s: %s", error.code, error.detail, extra={"action": "request_failed"})
+        extra = {"action": "request_failed", "code": error.code}
+        logger.warning("%s: %s", error.code, error.detail, extra=extra)
     return problem_response(error)
 
 
@@ -192,9 +194,9 @@ def _methods(app: FastAPI, path: str) -> list[str]:
     return sorted({m.upper() for known, found in paths.items() if compile_path(known)[0].match(path) for m in found})
 
 
-async def _on_unexpected(_request: Request, _error: Exception) -> Response:
+async def _on_unexpected(request: Request, _error: Exception) -> Response:
     """The edge of a request, outside of all middleware. Starlette raises the error again afterwards, the server logs it
     with its traceback and closes the connection; the client learns nothing of it."""
     response = problem_response(InternalError())
-    response.headers.update({**ALWAYS, "Connection": "close"})
+    response.headers.update({**ALWAYS, "Connection": "close", HEADER: request.scope.get("request_id", "")})
     return response

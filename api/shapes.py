@@ -47,7 +47,10 @@ class PageList(BaseModel):
 
 
 class WorkerList(BaseModel):
+    """`next_cursor` is None at the end."""
+
     items: list[WorkerPublic]
+    next_cursor: str | None = None
 
 
 class PauseList(BaseModel):

@@ -59,6 +59,8 @@ class Choice:
     fetches: list[DocumentRef]
     splits: list[DocumentRef]
     assemblies: list[DocumentRef]
+    jobs: dict[str, str]
+    """The job of each document, for people who look at messages."""
 
     def __len__(self) -> int:
         messages = [m for chunks in self.pages.values() for m in chunks]
@@ -100,13 +102,14 @@ def choose(db: Database, cap: int | None = None) -> Choice | None:
         windows = {engine: WINDOW * capacity.total for engine, capacity in capacities.items()}
         rung = ringing.stamp_windows(session, windows, cap)
         pages = {engine: _messages(found, capacities[engine]) for engine, found in rung.items()}
+        jobs = {page.ref.document: page.job for found in rung.values() for page in found}
         windows_of = waiting.documents_in_flight(session)
         fetch_window = FETCH_WINDOW * max(1, workers.count_living(session))
         windows_of.fetches.caps = Caps(everybody=fetch_window // 2)
-        fetches = ringing.stamp_fetches(session, fetch_window - windows_of.fetches.total, windows_of.fetches)
-        splits = ringing.stamp_splits(session, SPLIT_WINDOW - windows_of.splits.rung, windows_of.splits)
-        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - windows_of.assemblies.rung))
-    return Choice(pages, fetches, splits, assemblies)
+        fetches = ringing.stamp_fetches(session, fetch_window - windows_of.fetches.total, windows_of.fetches, jobs)
+        splits = ringing.stamp_splits(session, SPLIT_WINDOW - windows_of.splits.rung, windows_of.splits, jobs)
+        assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - windows_of.assemblies.rung), jobs)
+    return Choice(pages, fetches, splits, assemblies, jobs)
 
 
 def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:
@@ -124,13 +127,13 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
 def _send(bell: Doorbell, choice: Choice) -> None:
     for engine, messages in choice.pages.items():
         for message in messages:
-            bell.ring_pages(engine, message)
+            bell.ring_pages(engine, message, choice.jobs)
     for fetches in _chunks(choice.fetches, FETCH_CHUNK):
-        bell.ring_fetches(fetches)
+        bell.ring_fetches(fetches, choice.jobs)
     for splits in _chunks(choice.splits, SPLIT_CHUNK):
-        bell.ring_splits(splits)
+        bell.ring_splits(splits, choice.jobs)
     for assemblies in _chunks(choice.assemblies, ASSEMBLE_CHUNK):
-        bell.ring_assemblies(assemblies)
+        bell.ring_assemblies(assemblies, choice.jobs)
 
 
 def _unring(db: Database, choice: Choice) -> None:
@@ -165,7 +168,7 @@ def judge(db: Database, rules: RescueRules) -> list[str]:
     with db.write() as session:
         dead = workers.declare_dead(session, rules.stale)
     for worker in dead:
-        log.warning("worker %s has no heartbeat", worker, extra={"action": "worker_dead", "worker": worker})
+        log.warning("worker %s has no heartbeat", worker, extra={"action": "worker_dead", "dead_worker": worker})
     return dead
 
 

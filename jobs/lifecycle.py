@@ -4,6 +4,7 @@ pauses and drains are asked for here too."""
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from jobs import publishing, webhooks
+from jobs import publishing, tracing, webhooks
 from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
 from jobs.blobs.buckets import parse_prefix
 from jobs.errors import (
@@ -46,6 +47,8 @@ from jobs.store import (
 )
 from jobs.store.database import Database, Session
 from jobs.vault import Vault
+
+log = logging.getLogger(__name__)
 
 MAX_METADATA_BYTES = 16 * 1024
 UNKNOWN_TYPE = "application/octet-stream"
@@ -377,6 +380,8 @@ def close(db: Database, blobs: BlobStore, job_id: str, price: Price | None = Non
             return False
         blobs.put(manifest_key(job_id), _manifest(end, price), "application/json")
         closing.close_job(session, end)
+    log.info("job %s ended: %s", end.id, end.state.value, extra={"action": "job_ended", "job": end.id})
+    tracing.job_ended(end.id, end.state.value, end.created_at, end.finished_at)
     return True
 
 

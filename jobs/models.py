@@ -733,6 +733,14 @@ class WorkerPublic(_Public):
     pages_running: int
     pace: float | None = None
     """Pages it reads a second, measured over the last two minutes; absent where it has read nothing."""
+    silent_seconds: float = 0.0
+    """Since its last heartbeat, by the database's clock."""
+    documents: tuple[str, ...] = ()
+    """What it is busy with, that with most pages first: eight at most."""
+    documents_total: int = 0
+    reader: str | None = None
+    """What it reads with: workers of equal engine, versions, model and settings have the same. None where it serves no
+    engine."""
 
 
 class WebhookAttempt(_Public):

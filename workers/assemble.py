@@ -35,6 +35,7 @@ from workers.hands import Hands
 from workers.meter import Meter
 from workers.pages import RecentResults, ResultWriter
 from workers.retries import Backoff
+from workers.trail import ids_of, stage
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +90,14 @@ class Assembler:
             try:
                 lifecycle.close(self.db, self.blobs, job, self.price)
             except PagemillError as error:
-                log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
+                extra = {"action": "close_failed", "job": job, "code": error.code}
+                log.warning("job %s cannot be closed now: %s", job, error, extra=extra)
 
     def _assemble(self, work: tuple[ClaimedDocument, Assembly]) -> Finish | None:
-        claim, document = work
+        with stage("assemble", work[0]):
+            return self._finish(*work)
+
+    def _finish(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
         begun = time.perf_counter()
         try:
             finish = self._write(claim, document)
@@ -101,10 +106,8 @@ class Assembler:
         except BlobMissing as error:
             return _broken(claim, f"a stored page result is gone: {error}")
         except PagemillError as error:
-            log.warning(
-                "document %s put off: %s", document.id, error,
-                extra={"action": "assemble_put_off", "job": document.job_id, "document": document.id},
-            )  # fmt: skip
+            extra = {"action": "assemble_put_off", "code": error.code}
+            log.warning("document %s put off: %s", document.id, error, extra=extra)
             with self.db.write() as session:
                 if not claiming.release_document(session, claim, delay=self.backoff.first):
                     claiming.let_go(session, claim)
@@ -286,7 +289,13 @@ class AssemblyLine:
             self._assembler.assemble(claims)
         except DatabaseUnavailable as error:
             # The heartbeat finds the claims in the database and not in our hands, and hands them back.
-            log.warning("cannot end %d documents: %s", len(claims), error, extra={"action": "assemble_failed"})
+            log.warning("cannot end %d documents: %s", len(claims), error, extra=_about(claims))
         except Exception:
             # The edge of this thread, which must outlive what it did not expect; the claims are handed back likewise.
-            log.exception("cannot end %d documents", len(claims), extra={"action": "assemble_failed"})
+            log.exception("cannot end %d documents", len(claims), extra=_about(claims))
+
+
+def _about(claims: list[ClaimedDocument]) -> dict[str, object]:
+    if len(claims) == 1:
+        return {"action": "assemble_failed", **ids_of(claims[0])}
+    return {"action": "assemble_failed", "documents": [claim.document.id for claim in claims]}

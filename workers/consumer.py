@@ -21,6 +21,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from jobs.dispatch import WINDOW, chunk_size
 from jobs.errors import EngineUnavailable
 from jobs.queue import queue_named, recognize_queue
+from jobs.readable import node_name
 from workers.app import WorkerProcess
 from workers.config import Settings
 from workers.presence import Life
@@ -70,12 +71,14 @@ class Consumer:
         worker_shutting_down.connect(self._shutting_down, weak=False)
         worker_ready.connect(self._consuming, weak=False)
         setup_logging.connect(_keep_logging, weak=False)
-        log.info("worker %s serves %s", process.worker_id, ", ".join(queues), extra={"action": "ready"})
+        engine = process.engine.info.name if process.engine else ""
+        name = node_name(engine, process.slot.name, self._settings.worker.host)
+        log.info("worker %s serves %s as %s", process.worker_id, ", ".join(queues), name, extra={"action": "ready"})
         worker = app.Worker(
             pool="threads",
             concurrency=thread_count(process.engine.capacity if process.engine else 0),
             queues=queues,
-            hostname=f"{process.slot.name}@{self._settings.worker.host}",
+            hostname=name,
             without_gossip=True,
             without_mingle=True,
             task_events=True,

@@ -41,6 +41,7 @@ from workers.hands import Hands
 from workers.listing import Reach
 from workers.outbound import Outbound, OutboundFailed, OutboundRefused, OutboundTooLarge, Reply
 from workers.retries import Backoff
+from workers.trail import ids_of, stage
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ class Fetcher:
 
     def _fetch(self, claim: ClaimedDocument, remote: Remote) -> None:
         try:
-            self._settle(claim, remote)
+            with stage("fetch_source", claim):
+                self._settle(claim, remote)
         except PagemillError as error:
             # The database: the claim is in nobody's hands from here on, and the heartbeat hands it back.
             log.warning("document %s is let go: %s", claim.document.id, error, extra=_about(claim, "fetch_failed"))
@@ -222,6 +224,8 @@ class Fetcher:
                 claiming.let_go(session, claim)
 
     def _fail(self, claim: ClaimedDocument, error: PagemillError) -> None:
+        extra = {**_about(claim, "document_failed"), "code": error.code}
+        log.warning("document %s failed: %s", claim.document.id, error, extra=extra)
         problem = error.at(claim.document.name).problem().model_dump(exclude_none=True)
         with self.db.write() as session:
             closing.finish_documents(session, [Finish(claim, State.FAILED, with_result=False, error=problem)])
@@ -270,5 +274,5 @@ def _read(reply: Reply, file: IncomingFile) -> NewDocument:
     return document if document.error is None else replace(document, sha256="")
 
 
-def _about(claim: ClaimedDocument, action: str) -> dict[str, str]:
-    return {"action": action, "job": claim.document.job_id, "document": claim.document.id}
+def _about(claim: ClaimedDocument, action: str) -> dict[str, object]:
+    return {"action": action, **ids_of(claim)}

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from jobs.context import identify
 from jobs.errors import DatabaseUnavailable
 from jobs.ids import new_worker_id
 from jobs.store import workers
@@ -61,7 +62,8 @@ class Incarnation:
         """Enter the row; a predecessor in the same slot is dead from now on. Raises DatabaseUnavailable."""
         with self._db.write() as session:
             workers.register(session, self._registration, leaves=self._leaves)
-        log.info("worker %s registered", self.id, extra={"action": "registered", "worker": self.id})
+        identify(worker=self.id)
+        log.info("worker %s registered", self.id, extra={"action": "registered"})
 
     def start(self) -> None:
         self._thread.start()

@@ -8,8 +8,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
+from jobs import tracing
 from jobs.blobs import BlobStore, figure_key, page_key
 from jobs.errors import EngineUnavailable, InternalError, StorageFull, StorageUnavailable
 from jobs.metrics import Place
@@ -100,7 +103,9 @@ class WorkerPage:
 
     async def _open(self) -> PoolPage:
         """On a thread: the file may have to be fetched and the processes to be started."""
-        opening = asyncio.get_running_loop().run_in_executor(self._threads, self._take)
+        # With our context: what is logged there is about this page.
+        take = partial(copy_context().run, self._take)
+        opening = asyncio.get_running_loop().run_in_executor(self._threads, take)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -112,7 +117,8 @@ class WorkerPage:
         if self._pool is None:
             raise EngineUnavailable("this worker has no render processes")
         document = self._page.document
-        path = self._sources.take(document.source_key)
+        with tracing.span("fetch", document.job_id):
+            path = self._sources.take(document.source_key)
         try:
             password = password_of(document, self._vault)
             return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from jobs import tracing
 from jobs.blobs import BlobMissing, BlobStore, Buckets, Location, Places, parse_location, result_key
+from jobs.context import about
 from jobs.errors import InternalError, PagemillError, StorageUnavailable
 from jobs.figures import winning_figures
 from jobs.ids import new_worker_id
@@ -77,6 +79,10 @@ class Publisher:
 
     def _publish(self, claim: Claim) -> bool:
         """Whether this document is seen to."""
+        with about(job=claim.job, document=claim.document), tracing.span("publish", claim.job, document=claim.document):
+            return self._seen_to(claim)
+
+    def _seen_to(self, claim: Claim) -> bool:
         try:
             state = self._write(claim)
             with self.db.write() as session:
@@ -107,7 +113,7 @@ class Publisher:
         last = claim.attempts >= GIVE_UP
         log.warning(
             "document %s is not published%s: %s", claim.document, ", given up" if last else "", error,
-            extra={"action": "publish_failed", "document": claim.document, "code": error.code},
+            extra={"action": "publish_failed", "code": error.code},
         )  # fmt: skip
         with self.db.write() as session:
             if last:

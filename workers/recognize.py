@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-from jobs import poison
+from jobs import poison, tracing
 from jobs.blobs import BlobMissing
 from jobs.dispatch import chunk_size
 from jobs.errors import (
@@ -57,6 +58,11 @@ from workers.recorder import Recorder
 from workers.render.lazy import LazyPool
 from workers.retries import Backoff
 from workers.sources import Sources
+from workers.tally import Tally
+from workers.trail import Trail, ids_of, on
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 OVERCOMMIT = 1.5
 """Pages claimed per page of engine capacity."""
@@ -102,13 +108,15 @@ class _Held:
 
 
 class Countdown:
-    """Waits until so many things have ended. Cheaper than a future for each."""
+    """Waits until all pages of a message have ended, and knows how. Cheaper than a future for each."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, pages: Sequence[ClaimedPage], tally: Tally) -> None:
+        self.tally = tally
+        self.trail = Trail(pages)
         self._lock = threading.Lock()
-        self._left = count
+        self._left = len(pages)
         self._zero = threading.Event()
-        if not count:
+        if not pages:
             self._zero.set()
 
     def down(self) -> None:
@@ -142,18 +150,22 @@ class Recognizer:
         self._draining = False
         self._handing_back = False
 
-    def run(self, refs: Sequence[PageRef]) -> int:
-        """Claim and read these pages; returns how many were ours when all have ended. Raises DatabaseUnavailable.
+    def run(self, refs: Sequence[PageRef], begun: Callable[[], None] = lambda: None) -> Tally:
+        """Claim and read these pages; returns what became of them when all have ended. `begun` is called when it is
+        their turn. Raises DatabaseUnavailable.
 
         When enough messages are being worked on, this one waits a moment and is then taken back: another worker may be
         free, and none of them may keep a thread for as long as a slow page takes.
         """
         if not self._turns.acquire(timeout=self._parts.wait_for_turn):
             self._unring(refs)
-            return 0
+            return Tally(refs, busy=True)
+        tally = Tally(refs)
         try:
+            begun()
             with self._presence.turn():
-                return self._run(refs)
+                self._run(tally)
+            return tally
         finally:
             self._turns.release()
 
@@ -161,32 +173,33 @@ class Recognizer:
         with self._parts.db.write() as session:
             ringing.unring_pages(session, list(refs))
 
-    def _run(self, refs: Sequence[PageRef]) -> int:
+    def _run(self, tally: Tally) -> None:
+        refs = tally.asked
         with self._gate.together():
-            claimed = self._claim_and_read(refs)
-        if claimed == len(refs) or self._draining:
-            return claimed
+            self._claim_and_read(refs, tally)
+        if tally.claimed == len(refs) or self._draining:
+            return
         with self._parts.db.read() as session:
             suspects = claiming.suspects_among(session, refs)
         for company, party in poison.parties(suspects, self._parts.engine.capacity):
             with self._gate.alone():
-                claimed += self._claim_and_read(party, company)
-        return claimed
+                self._claim_and_read(party, tally, company)
 
-    def _claim_and_read(self, refs: Sequence[PageRef], company: Company = Company.ANY) -> int:
+    def _claim_and_read(self, refs: Sequence[PageRef], tally: Tally, company: Company = Company.ANY) -> None:
         parts = self._parts
         if self._draining:
             self._unring(refs)
-            return 0
+            return
         with self._presence.claiming():
             with parts.db.write() as session:
                 claimed = claiming.claim_pages(session, parts.worker_id(), refs, company=company)
             self._presence.move(None, Place.CLAIMED, len(claimed))
         parts.hands.take(claimed)
-        ended = Countdown(len(claimed))
+        tally.claim(claimed)
+        ended = Countdown(claimed, tally)
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
         ended.wait()
-        return len(claimed)
+        ended.trail.close()
 
     def drain(self) -> None:
         """Claim nothing from now on."""
@@ -226,13 +239,18 @@ class Recognizer:
                 held.stay.go(Place.STORING)
                 self._record(Outcome(page, "pending"), held)
                 continue
-            task = asyncio.get_running_loop().create_task(self._read(page, held.stay))
+            task = asyncio.get_running_loop().create_task(self._read(held))
             with self._lock:
                 self._running[task] = page
             task.add_done_callback(partial(self._end, held))
 
-    async def _read(self, page: ClaimedPage, stay: Stay) -> PageOutput | Outcome:
+    async def _read(self, held: _Held) -> PageOutput | Outcome:
         """What the engine makes of the page, or how it ended otherwise. Never raises."""
+        page = held.page
+        with on(page), tracing.within(held.ended.trail.of(page)):
+            return await self._result(page, held.stay)
+
+    async def _result(self, page: ClaimedPage, stay: Stay) -> PageOutput | Outcome:
         try:
             return await self._recognize(page, stay)
         except TimeoutError:
@@ -249,7 +267,7 @@ class Recognizer:
         except BlobMissing as error:
             return self._failed(page, PageRenderFailed(f"the source is gone from the store: {error}"))
         except Exception as error:
-            log.exception("engine %s raised", self._parts.engine.info.name, extra=_names(page))
+            log.exception("engine %s raised", self._parts.engine.info.name, extra={"action": "engine_error"})
             return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
 
     async def _recognize(self, page: ClaimedPage, stay: Stay) -> PageOutput:
@@ -263,7 +281,10 @@ class Recognizer:
         stay.go(Place.ENGINE)
         try:
             async with deadline:
-                return await engine.recognize(handle)
+                with tracing.span("read", page.document.job_id) as span:
+                    output = await engine.recognize(handle)
+                    tracing.steps(span, output.result.timings)
+                    return output
         finally:
             await handle.release()
 
@@ -274,6 +295,7 @@ class Recognizer:
             self._dropped.discard(task)
         if dropped or task.cancelled():
             held.stay.go(None)
+            held.ended.tally.drop()
             self._settle(held)
             return
         result = task.result()
@@ -290,28 +312,37 @@ class Recognizer:
         page, meter = held.page, self._parts.meter
         meter.read(output.result.timings, held.stay.inside)
         begun = time.perf_counter()
-        try:
-            self._parts.writer.put_page(page, output)
-            outcome = Outcome(page, "succeeded", spent=held.stay.spent)
-        except ServiceError as error:
-            outcome = replace(self._put_off(page, error), spent=held.stay.spent)
-        except Exception as error:
-            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=_names(page))
-            failed = self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
-            outcome = replace(failed, spent=held.stay.spent)
+        with on(page), tracing.span("store", page.document.job_id, held.ended.trail.of(page)):
+            outcome = replace(self._stored(page, output), spent=held.stay.spent)
         meter.stage(Stage.STORE, time.perf_counter() - begun)
         self._record(outcome, held)
 
+    def _stored(self, page: ClaimedPage, output: PageOutput) -> Outcome:
+        try:
+            self._parts.writer.put_page(page, output)
+            return Outcome(page, "succeeded")
+        except ServiceError as error:
+            return self._put_off(page, error)
+        except Exception as error:
+            extra = {"action": "engine_error"}
+            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=extra)
+            return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+
     def _record(self, outcome: Outcome, held: _Held) -> None:
         """The recorder takes it on: it tells where the pages are that it has."""
+        if outcome.error is not None:
+            _tell(outcome)
+        held.ended.tally.end(outcome)
+        recording = held.ended.trail.decided(outcome)
         held.begun = time.perf_counter()
-        self._parts.recorder.add(outcome, partial(self._recorded, held))
+        self._parts.recorder.add(outcome, partial(self._recorded, held, recording))
 
-    def _recorded(self, held: _Held) -> None:
+    def _recorded(self, held: _Held, recording: Span | None) -> None:
         self._parts.meter.stage(Stage.RECORD, time.perf_counter() - held.begun)
-        self._settle(held)
+        self._settle(held, recording)
 
-    def _settle(self, held: _Held) -> None:
+    def _settle(self, held: _Held, recording: Span | None = None) -> None:
+        held.ended.trail.settled(held.page, recording)
         self._parts.hands.put_down([held.page])
         held.ended.down()
 
@@ -346,5 +377,13 @@ def _problem(error: PagemillError) -> dict[str, object]:
     return error.problem().model_dump(exclude_none=True)
 
 
-def _names(page: ClaimedPage) -> dict[str, object]:
-    return {"action": "engine_error", "job": page.document.job_id, "document": page.document.id, "page": page.number}
+def _tell(outcome: Outcome) -> None:
+    """A line about a page that failed or is tried again."""
+    page, error = outcome.page, outcome.error or {}
+    failed = outcome.state == "failed"
+    action = "page_failed" if failed else "page_put_off"
+    log.log(
+        logging.WARNING if failed else logging.INFO, "page %d %s: %s", page.number,
+        "failed" if failed else "is tried again", error.get("detail"),
+        extra={"action": action, "code": error.get("code"), **ids_of(page)},
+    )  # fmt: skip

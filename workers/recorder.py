@@ -15,6 +15,7 @@ from jobs.store.claiming import ClaimedDocument
 from jobs.store.database import Database
 from jobs.store.recording import Outcome, Recorded
 from workers.presence import Presence
+from workers.trail import ids_of
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Recorder:
         except Exception:
             # The edge of this thread, which must outlive what it did not expect: the pages are held by nobody's hands
             # from here on, and the heartbeat hands them back. One outcome that cannot be recorded is alone in that.
-            log.exception("cannot record %d pages", len(group), extra={"action": "record_failed"})
+            log.exception("cannot record %d pages", len(group), extra=_about([outcome for outcome, _ in group]))
             if len(group) > 1:
                 for item in group:
                     self._commit([item])
@@ -106,6 +107,13 @@ class Recorder:
                 with self._db.write() as session:
                     return recording.record(session, outcomes, assemble_as=self._worker_id())
             except DatabaseUnavailable as error:
-                log.warning("cannot record %d pages: %s", len(outcomes), error, extra={"action": "record_failed"})
+                log.warning("cannot record %d pages: %s", len(outcomes), error, extra=_about(outcomes))
                 if time.monotonic() >= ends or self._stop.wait(RETRY_EVERY):
                     return None
+
+
+def _about(outcomes: list[Outcome]) -> dict[str, object]:
+    """The page, or the documents of several."""
+    if len(outcomes) == 1:
+        return {"action": "record_failed", **ids_of(outcomes[0].page)}
+    return {"action": "record_failed", "documents": sorted({outcome.page.document.id for outcome in outcomes})}

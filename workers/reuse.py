@@ -25,6 +25,7 @@ from jobs.store.recording import SMALL
 from jobs.store.reuse import Gift, Original
 from jobs.store.submitting import PIECE
 from workers.retries import Backoff
+from workers.trail import ids_of
 
 log = logging.getLogger(__name__)
 
@@ -184,5 +185,5 @@ def _results(gift: Gift) -> Iterator[tuple[str, str]]:
         )
 
 
-def _about(claim: ClaimedDocument, action: str) -> dict[str, str]:
-    return {"action": action, "job": claim.document.job_id, "document": claim.document.id}
+def _about(claim: ClaimedDocument, action: str) -> dict[str, object]:
+    return {"action": action, **ids_of(claim)}

@@ -30,14 +30,15 @@ class HeldSlot:
 
 
 def take_slot(host: str, device: str, name: str | None, scope: str) -> HeldSlot:
-    """The slot `name`, or the first free one of `device-0`, `device-1`, …
+    """The slot `name`, or the first free one of the device's: `cpu-0`, `cpu-1`, …; `gpu3-0`, … for the card 3.
 
     `scope` keeps installations with different databases on one host apart. Raises InvalidRequest when `name` is taken
     by a living worker.
     """
     directory = Path(tempfile.gettempdir()) / f"pagemill-slots-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
-    names = [name] if name is not None else (f"{device}-{number}" for number in count())
+    place = f"gpu{device}" if device.isdigit() else device
+    names = [name] if name is not None else (f"{place}-{number}" for number in count())
     for candidate in names:
         unique = f"{scope}.{host}.{candidate}".replace("/", "_")
         descriptor = _lock(directory / f"{unique}.lock")

@@ -34,6 +34,7 @@ from workers.render.messages import Inspection
 from workers.retries import Backoff
 from workers.reuse import Reuser
 from workers.sources import Sources
+from workers.trail import ids_of, on, stages
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Splitter:
         """Split these documents; returns how many were ours. Raises DatabaseUnavailable."""
         with self.db.write() as session:
             claims = claiming.claim_splits(session, self.worker_id(), refs)
-        with self.hands.holding(claims), ExitStack() as sources:
+        with self.hands.holding(claims), stages("split", claims), ExitStack() as sources:
             originals = self.reuser.find(claims)
             known = [claim for claim in claims if claim.document.id in originals]
             # All are asked for before the first answer is awaited: the subprocess never waits for us in between.
@@ -86,6 +87,10 @@ class Splitter:
 
     def _ask(self, claim: ClaimedDocument, sources: ExitStack) -> Future[Inspection]:
         """Fetch the document and have it opened. Whatever goes wrong is in the future."""
+        with on(claim):
+            return self._asked(claim, sources)
+
+    def _asked(self, claim: ClaimedDocument, sources: ExitStack) -> Future[Inspection]:
         document = claim.document
         try:
             path = sources.enter_context(self.sources.hold(document.source_key))
@@ -100,6 +105,10 @@ class Splitter:
 
     def _found(self, claim: ClaimedDocument, answer: Future[Inspection]) -> Split | None:
         """The document's pages; None where it failed, was put off, or is no longer ours."""
+        with on(claim):
+            return self._pages_of(claim, answer)
+
+    def _pages_of(self, claim: ClaimedDocument, answer: Future[Inspection]) -> Split | None:
         try:
             return self._selected(claim, answer.result())
         except DocumentError as error:
@@ -165,6 +174,8 @@ class Splitter:
                 claiming.let_go(session, claim)
 
     def _fail(self, claim: ClaimedDocument, error: PagemillError) -> None:
+        extra = {"action": "document_failed", "code": error.code, **ids_of(claim)}
+        log.warning("document %s failed: %s", claim.document.id, error, extra=extra)
         problem = error.at(claim.document.name).problem().model_dump(exclude_none=True)
         with self.db.write() as session:
             closing.finish_documents(session, [Finish(claim, State.FAILED, with_result=False, error=problem)])
@@ -173,10 +184,8 @@ class Splitter:
 
     def _put_off(self, claim: ClaimedDocument, error: PagemillError) -> None:
         """A part of the service is away: back with it, uncounted, for a while."""
-        log.warning(
-            "document %s put off: %s", claim.document.id, error,
-            extra={"action": "split_put_off", "job": claim.document.job_id, "document": claim.document.id},
-        )  # fmt: skip
+        extra = {"action": "split_put_off", "code": error.code, **ids_of(claim)}
+        log.warning("document %s put off: %s", claim.document.id, error, extra=extra)
         with self.db.write() as session:
             if not claiming.release_document(session, claim, delay=self.backoff.first):
                 claiming.let_go(session, claim)

@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 
 from standardwebhooks import Webhook
 
+from jobs.context import about
 from jobs.errors import PagemillError
 from jobs.models import WebhookAttempt, WebhookState
 from jobs.store import webhooks
@@ -149,6 +150,10 @@ class Courier:
         return min(free, key=lambda errand: owners[errand.owner], default=None)
 
     def _deliver(self, errand: _Errand) -> None:
+        with about(event=errand.ref.id):
+            self._run_errand(errand)
+
+    def _run_errand(self, errand: _Errand) -> None:
         try:
             self._attempt(errand.ref)
         except PagemillError as error:

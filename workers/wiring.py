@@ -52,6 +52,7 @@ from workers.scan import CLAIM, Scanner
 from workers.slots import HeldSlot
 from workers.sources import Sources
 from workers.split import Splitter
+from workers.tally import Tally
 from workers.tasks import Stages
 from workers.tick import Tick
 from workers.webhooks import Courier
@@ -257,5 +258,5 @@ class Wiring:
         return parent / f"pagemill-sources-{os.getuid()}-{self._opened.slot.unique}"
 
 
-def _refuse(_refs: object) -> int:
+def _refuse(_refs: object, _begun: object) -> Tally:
     raise EngineUnavailable("this worker serves no engine", where="PAGEMILL_QUEUES")

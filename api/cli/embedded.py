@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import api
+from api.cli.looking import flower_argv, flower_environment
 from api.cli.stack import Child, Command, replace_file
 from jobs.errors import InvalidRequest, ServiceError
 from jobs.settings import known_variables
@@ -146,15 +147,11 @@ def api_server(env: dict[str, str], host: str, port: int, logs: Path) -> Command
     return Command("api", [sys.executable, "-m", "api.cli", "api"], own, logs / "api.log")
 
 
-def flower(env: dict[str, str], port: int, folder: Path, logs: Path) -> Command:
-    """Flower, read-only: it has no login, and a page in any browser here could otherwise shut workers down.
-
-    It runs in a folder of its own because it reads `flowerconfig.py` from where it stands.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "celery", "-A", "jobs.queue:app", "flower"]
-    options = [f"--address={LOOPBACK}", f"--port={port}", "--read_only=true", "--max_tasks=20000"]
-    return Command("flower", argv + options, env, logs / "flower.log", cwd=folder, grace=3.0)
+def flower(env: dict[str, str], port: int, login: str, logs: Path) -> Command:
+    """Flower, read-only, behind a login (`name:password`): other users of this machine reach the port, and a page in
+    any browser here could by DNS rebinding."""
+    own = {"FLOWER_ADDRESS": LOOPBACK, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": login}
+    return Command("flower", flower_argv(), flower_environment(env) | own, logs / "flower.log", grace=3.0)
 
 
 # --- waiting

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import evaluate, fetch, keys, reconcile, remote, run, serve, turns, up
+from api.cli import doctor, evaluate, fetch, flower, keys, reconcile, remote, run, serve, turns, up, workers
 from api.cli.report import one_line
 from api.version import VERSION
 from jobs.errors import PagemillError
@@ -49,9 +49,12 @@ app.command("retry", rich_help_panel=_THERE)(remote.retry)
 app.command("jobs", rich_help_panel=_THERE)(remote.jobs)
 app.command("api", rich_help_panel=_PARTS)(serve.api)
 app.command("worker", rich_help_panel=_PARTS)(serve.worker)
+app.command("flower", rich_help_panel=_PARTS)(flower.flower)
 app.command("pause", rich_help_panel=_THERE)(turns.pause)
 app.command("resume", rich_help_panel=_THERE)(turns.resume)
 app.command("drain", rich_help_panel=_THERE)(turns.drain)
+app.command("doctor", rich_help_panel=_PARTS)(doctor.doctor)
+app.command("workers", rich_help_panel=_THERE)(workers.workers)
 app.command("reconcile", rich_help_panel=_PARTS)(reconcile.reconcile)
 app.add_typer(serve.db, name="db", rich_help_panel=_PARTS)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PARTS)

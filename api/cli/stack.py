@@ -1,8 +1,9 @@
 """Child processes of one foreground command: started, watched, started again, ended.
 
-One loop owns them (`Stack.watch`, called a few times a second); signals only set flags (`Signals`). A child is in a
-session of its own, so that Ctrl-C reaches this process alone and the end has an order. On Linux the kernel kills a
-child whose parent died, and `end_leftovers` ends on any system what a killed command left running.
+One loop owns them (`Stack.watch`, called a few times a second), without threads: code of ours runs between the fork and
+what is executed. Signals only set flags (`Signals`). A child is in a session of its own, so that Ctrl-C reaches this
+process alone and the end has an order. On Linux the kernel kills a child whose parent died, and `end_leftovers` ends
+on any system what a killed command left running.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ _BACKOFF_MAX = 30.0
 _STEADY = 60.0
 """Seconds after which a child counts as running well, and its next restart waits the first delay again."""
 _TAIL_BYTES = 16 * 1024
+_LINES_KEPT = 20
+CANNOT_START = 1
+"""Exit status of a process that never did anything: however long it tried, it did not run well."""
 _PAUSE = 0.1
 _NUDGE_AFTER = 0.5
 
@@ -41,10 +45,13 @@ class Command:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
-    log: Path
+    log: Path | None
+    """Where its output goes; None: into a pipe, to be read by `Child.output`."""
     cwd: Path | None = None
     grace: float = 10.0
     """Seconds it may take to end when asked."""
+    final: frozenset[int] = frozenset()
+    """Exit statuses after which it is not started again."""
 
 
 class Child:
@@ -61,6 +68,11 @@ class Child:
         """Seconds between the last death and the next start."""
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self._begun = b""
+        """What it wrote of a line that is not whole."""
+        self._unread: list[str] = []
+        """Last words of a process that is gone."""
+        self._said: deque[str] = deque(maxlen=_LINES_KEPT)
 
     @property
     def name(self) -> str:
@@ -76,22 +88,47 @@ class Child:
 
     def start(self) -> None:
         """From the main thread only: the kernel's promise to kill a child with its parent means the parent thread."""
-        command = self.command
-        command.log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
         self.restart_at = None
         self.starts += 1
-        with command.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                list(command.argv),
-                env=dict(command.env),
-                cwd=command.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads run here
-            )
+        if self.command.log is None:
+            self._process = self._spawn(subprocess.PIPE)
+            assert self._process.stdout is not None
+            os.set_blocking(self._process.stdout.fileno(), False)
+            return
+        self.command.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.command.log.open("ab") as log:
+            self._process = self._spawn(log.fileno())
+
+    def _spawn(self, output: int) -> subprocess.Popen[bytes]:
+        command = self.command
+        return subprocess.Popen(
+            list(command.argv),
+            env=dict(command.env),
+            cwd=command.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads run here
+        )
+
+    def output(self) -> list[str]:
+        """The lines it wrote into its pipe since the last call, the last words of one that died too. Never waits."""
+        found, self._unread = self._unread, []
+        return found + self._read()
+
+    def _read(self) -> list[str]:
+        if self._process is None or self._process.stdout is None:
+            return []
+        whole = self._begun + _available(self._process.stdout.fileno())
+        *lines, self._begun = whole.split(b"\n")
+        if self._begun and (not self.running or len(self._begun) > _TAIL_BYTES):
+            lines.append(self._begun)
+            self._begun = b""
+        found = [line.decode(errors="replace") for line in lines]
+        self._said.extend(line for line in found if line.strip())
+        return found
 
     def died(self) -> int | None:
         """The exit status of a process that ended and was not yet asked about; negative for a signal."""
@@ -100,11 +137,11 @@ class Child:
         status = self._process.returncode
         self.kill()
         self._process = None
-        lived = time.monotonic() - self._started
-        self.failures = 0 if lived > _STEADY else self.failures + 1
+        well = time.monotonic() - self._started > _STEADY and status != CANNOT_START
+        self.failures = 0 if well else self.failures + 1
         delay = _BACKOFF_FIRST * 2 ** min(16, self.failures - 1) if self.failures else 0.0
         self.delay = min(self._backoff_max, delay)
-        self.restart_at = time.monotonic() + self.delay
+        self.restart_at = None if status in self.command.final else time.monotonic() + self.delay
         return status
 
     def send(self, number: signal.Signals) -> None:
@@ -117,9 +154,15 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            if self._process.stdout is not None:
+                self._unread += self._read()
+                self._process.stdout.close()
+                self._process.stdout = None
 
     def last_lines(self, count: int = 5) -> list[str]:
-        """The end of its log."""
+        """The end of its log, or of what was read from its pipe."""
+        if self.command.log is None:
+            return list(self._said)[-count:]
         try:
             with self.command.log.open("rb") as file:
                 file.seek(max(0, self.command.log.stat().st_size - _TAIL_BYTES))
@@ -127,6 +170,17 @@ class Child:
         except OSError:
             return []
         return list(deque((line for line in lines if line.strip()), maxlen=count))
+
+
+def _available(descriptor: int) -> bytes:
+    """Everything that can be read at once."""
+    found = b""
+    with contextlib.suppress(BlockingIOError):
+        while piece := os.read(descriptor, _TAIL_BYTES):
+            found += piece
+            if len(found) >= 64 * _TAIL_BYTES:  # one that never stops writing: others have their turn
+                break
+    return found
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:
@@ -154,7 +208,8 @@ class Stack:
     def start(self, command: Command) -> Child:
         child = Child(command, self._backoff_max)
         self.children.append(child)
-        _rotate(command.log)
+        if command.log is not None:
+            _rotate(command.log)
         child.start()
         self._write_record()
         return child

@@ -28,7 +28,15 @@ from api.cli.report import counted
 from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file
 from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.models import WorkerState
-from jobs.settings import ApiSettings, DatabaseSettings, EngineSettings, TimerSettings, environment, load
+from jobs.settings import (
+    ApiSettings,
+    DatabaseSettings,
+    EngineSettings,
+    FlowerSettings,
+    TimerSettings,
+    environment,
+    load,
+)
 from jobs.store import reading
 from jobs.store.database import Database, open_database
 
@@ -142,8 +150,9 @@ class Service:
         env = embedded.python_environment(self._inherited) | settings
         api = self._stack.start(embedded.api_server(env, self._api.api_host, api_port, logs))
         self._start_workers(env, logs)
-        flower = self._stack.start(embedded.flower(env, flower_port, folder / "flower", logs)) if with_flower else None
-        self._announce(api, api_port, flower, flower_port)
+        login = self._flower_login()
+        flower = self._stack.start(embedded.flower(env, flower_port, login, logs)) if with_flower else None
+        self._announce(api, api_port, flower, flower_port, login)
 
     def _embedded_settings(self) -> dict[str, str]:
         """What the children are told beyond what is set already."""
@@ -206,7 +215,12 @@ class Service:
             raise InvalidRequest(f"port {explicit} is in use by another program", where="--port", actual=explicit)
         return explicit
 
-    def _announce(self, api: Child, api_port: int, flower: Child | None, flower_port: int) -> None:
+    def _flower_login(self) -> str:
+        """Asked for by whoever looks: the one that is set, or one made once for this folder."""
+        given = load(FlowerSettings).login or self._inherited.get("FLOWER_BASIC_AUTH")
+        return given or f"pagemill:{_secret(self._folder / 'flower.key', 12)}"
+
+    def _announce(self, api: Child, api_port: int, flower: Child | None, flower_port: int, login: str) -> None:
         host = self._api.api_host
         near = embedded.LOOPBACK if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
         address = f"http://{f'[{near}]' if ':' in near else near}:{api_port}"
@@ -220,11 +234,16 @@ class Service:
             view = f"http://{embedded.LOOPBACK}:{flower_port}"
             try:
                 if embedded.wait_for(flower, lambda: _answers(f"{view}/healthcheck"), _FLOWER_PATIENCE, stopped):
-                    _say(f"  Flower   {view}")
+                    _say(f"  Flower   {view}  {self._how_to_log_in(login)}")
             except embedded.ServiceDidNotStart as error:
                 _say(f"  Flower   {error.detail}")  # a view, not a part: the work goes on without it
         _say(f"  logs     {self._folder / 'logs'}")
         _say("Ctrl-C ends it.")
+
+    def _how_to_log_in(self, login: str) -> str:
+        """The password that we made is told, as the folder is the user's own; one that was set is not."""
+        made = login.startswith("pagemill:") and (self._folder / "flower.key").exists()
+        return f"(login pagemill, password {login.partition(':')[2]})" if made else "(with the login that is set)"
 
     # --- watching
 
@@ -285,10 +304,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _secret(path: Path) -> str:
-    """The key for secrets at rest, made once. Without it the passwords of waiting documents are lost."""
+def _secret(path: Path, size: int = 32) -> str:
+    """Of so many random bytes, made once: the key for secrets at rest, without which the passwords of waiting documents
+    are lost, and Flower's password."""
     if not path.exists():
-        replace_file(path, secrets.token_urlsafe(32).encode())
+        replace_file(path, secrets.token_urlsafe(size).encode())
     return path.read_text().strip()
 
 

@@ -22,7 +22,7 @@ from api.problems import documented
 from api.replies import UNCHANGED, json_reply
 from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
-from jobs import admission, lifecycle
+from jobs import admission, context, lifecycle
 from jobs.errors import RequestError
 from jobs.lifecycle import RequestKey, Terms
 from jobs.models import JobPublic
@@ -115,6 +115,7 @@ async def submit(
     reception = Reception(api, request, principal)
     submission = await reception.receive()
     job = await _enter(api, request, submission, reception.intake, principal.owner, idempotency_key)
+    context.note(job=job.id)
     if job.id != submission.job_id:
         response.headers["Idempotency-Replayed"] = "true"
         await reception.intake.discard(_Replayed())

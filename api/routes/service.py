@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from api.broker import broker_state
 from api.deps import Api, ApiDep, PrincipalDep, WorkerId, administration
+from api.paging import MAX_LIMIT, Cursor, Limit, cut, id_cursor
 from api.problems import documented, problem_response
 from api.shapes import Check, Health, KeyUsage, LimitsPublic, PauseList, ServiceInfo, Signpost, WorkerList
 from api.version import VERSION
@@ -92,11 +93,14 @@ def _failure(check: Callable[[], None]) -> ServiceError | None:
     return None
 
 
-@operation.get("/workers", responses=documented())
-def workers(api: ApiDep) -> WorkerList:
-    """Worker processes that live or ended lately."""
+@operation.get("/workers", responses=documented(400))
+def workers(api: ApiDep, limit: Limit = MAX_LIMIT, cursor: Cursor = None) -> WorkerList:
+    """Worker processes that live or ended lately, the oldest first: what each reads, how fast, and since when it has
+    not been heard of."""
+    after = id_cursor(cursor, "wrk") or ""
     with api.database.read() as session:
-        return WorkerList(items=reading.list_workers(session))
+        items, more = cut(reading.list_workers(session, after=after, limit=limit + 1), limit)
+    return WorkerList(items=items, next_cursor=items[-1].id if more else None)
 
 
 @operation.post("/workers/{worker}/drain", status_code=202, responses=documented(404))

@@ -21,8 +21,8 @@ from jobs.settings import BlobSettings
 
 __all__ = [
     "BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "Buckets", "Location", "ObjectStat", "Opened", "Places",
-    "check_key", "check_prefix", "content_disposition", "figure_key", "job_prefix", "manifest_key", "open_store",
-    "page_key", "parse_location", "result_key", "upload_key",
+    "check_key", "check_prefix", "content_disposition", "figure_key", "folder_of", "job_prefix", "manifest_key",
+    "open_store", "page_key", "parse_location", "result_key", "upload_key",
 ]  # fmt: skip
 
 
@@ -34,14 +34,14 @@ def open_store(settings: BlobSettings) -> BlobStore:
     if settings.store_url.startswith("file:"):
         from jobs.blobs.local import LocalStore
 
-        return LocalStore(_directory(settings.store_url))
+        return LocalStore(folder_of(settings.store_url))
     from jobs.blobs.s3 import S3Store  # a machine with a local directory never pays for importing boto3
 
     return S3Store(settings)
 
 
-def _directory(url: str) -> Path:
-    """`file:relative`, `file:/absolute` and `file:///absolute` (RFC 8089)."""
+def folder_of(url: str) -> Path:
+    """Of a local store: `file:relative`, `file:/absolute` and `file:///absolute` (RFC 8089). Raises InvalidRequest."""
     from jobs.errors import InvalidRequest
 
     path = url.removeprefix("file:")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from jobs.doctor.findings import Report
 from jobs.errors import Problem
 from jobs.results import DocumentResult, JobManifest, PageResult
 
@@ -18,6 +19,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "document": DocumentResult,
     "job": JobManifest,
     "problem": Problem,
+    "doctor": Report,
 }
 DIRECTORY = Path(__file__).parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

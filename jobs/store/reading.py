@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +31,11 @@ from jobs.models import (
     WorkerState,
 )
 from jobs.spending import MICROS
+from jobs.store.workers import silences
 
 PRIORITIES = ("interactive", "batch")
+SHOWN_DOCUMENTS = 8
+"""Of those that a worker is busy with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +138,29 @@ def get_page(session: Session, document_id: str, number: int) -> PagePublic:
     return _page(row)
 
 
-def list_workers(session: Session) -> list[WorkerPublic]:
-    """Workers alive or draining, and those that ended lately; oldest first."""
-    held = dict(
-        session.exec(
-            select(Page.worker, func.count()).where(Page.state == PageState.RUNNING).group_by(col(Page.worker))
-        ).all()
+def list_workers(session: Session, *, after: str = "", limit: int | None = None) -> list[WorkerPublic]:
+    """Workers alive or draining, and those that ended lately; oldest first, beginning after an id."""
+    rows = session.exec(select(Worker).where(col(Worker.id) > after).order_by(col(Worker.id)).limit(limit)).all()
+    held = _held(session)
+    silent = silences(session)
+    return [_worker(row, held.get(row.id, Counter()), silent.get(row.id, 0.0)) for row in rows]
+
+
+def _held(session: Session, worker: str | None = None) -> dict[str, Counter[str]]:
+    """By worker, the documents it is busy with and how many of their pages it reads; 0 of those that it opens or puts
+    together. Of all workers, or of one."""
+    pages = select(Page.worker, Page.document_id, func.count()).where(
+        Page.state == PageState.RUNNING, col(Page.worker).is_not(None)
     )
-    return [_worker(row, held.get(row.id, 0)) for row in session.exec(select(Worker).order_by(col(Worker.id)))]
+    documents = select(Document.worker, Document.id).where(col(Document.worker).is_not(None))
+    if worker is not None:
+        pages, documents = pages.where(Page.worker == worker), documents.where(Document.worker == worker)
+    held: dict[str, Counter[str]] = {}
+    for holder, document, count in session.exec(pages.group_by(col(Page.worker), col(Page.document_id))):
+        held.setdefault(str(holder), Counter())[document] += count
+    for holder, document in session.exec(documents):
+        held.setdefault(str(holder), Counter())[document] += 0
+    return held
 
 
 def get_worker(session: Session, worker_id: str) -> WorkerPublic:
@@ -149,8 +168,8 @@ def get_worker(session: Session, worker_id: str) -> WorkerPublic:
     row = session.get(Worker, worker_id)
     if row is None:
         raise NotFound(f"there is no worker {worker_id}", where="worker")
-    held = select(func.count()).where(Page.worker == worker_id, Page.state == PageState.RUNNING)
-    return _worker(row, session.exec(held).one())
+    held = _held(session, worker_id).get(worker_id, Counter())
+    return _worker(row, held, silences(session).get(worker_id, 0.0))
 
 
 def finished_pages(session: Session, document_id: str, *, after: int = 0, limit: int = 1000) -> list[FinishedPage]:
@@ -305,7 +324,7 @@ def _page(row: Page) -> PagePublic:
     )
 
 
-def _worker(row: Worker, pages_running: int) -> WorkerPublic:
+def _worker(row: Worker, held: Counter[str], silent: float) -> WorkerPublic:
     return WorkerPublic(
         id=row.id,
         host=row.host,
@@ -318,6 +337,10 @@ def _worker(row: Worker, pages_running: int) -> WorkerPublic:
         heartbeat_at=row.heartbeat_at,
         detail=row.detail,
         drain_requested=row.drain_requested,
-        pages_running=pages_running,
+        pages_running=held.total(),
         pace=row.pace,
+        silent_seconds=max(0.0, round(silent, 3)),
+        documents=tuple(document for document, _ in held.most_common(SHOWN_DOCUMENTS)),
+        documents_total=len(held),
+        reader=row.reader,
     )

@@ -89,7 +89,7 @@ _STAMP_ASSEMBLIES = Sql(
          SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0
            AND worker IS NULL AND rung_at IS NULL AND ready_at <= {now} ORDER BY priority, id LIMIT :free {skip_locked})
        UPDATE document SET rung_at = {now} FROM chosen WHERE document.id = chosen.id
-       RETURNING document.id, attempt"""
+       RETURNING document.id, attempt, job_id"""
 )
 _CLEAR_PAGES = Sql(
     """WITH old AS MATERIALIZED (
@@ -129,6 +129,7 @@ class Rung:
     ref: PageRef
     crashes: int
     priority: int
+    job: str
 
 
 def dispatch_lock(session: Session) -> bool:
@@ -166,34 +167,42 @@ def stamp_pages(session: Session, engine: str, free: int, window: Window | None 
 
     def stamp(quotas: Mapping[Turn, int]) -> list[tuple[Turn, Rung]]:
         rows = _stamped(session, _STAMP_PAGES, _STAMP_PAGES_OF, quotas, engine=engine)
-        return [(turn, Rung(PageRef(d, n, a), crashes, turn.priority)) for turn, (d, n, a, crashes) in rows]
+        return [(turn, Rung(PageRef(d, n, a), crashes, turn.priority, turn.job)) for turn, (d, n, a, crashes) in rows]
 
     return sorted(fill(free, turns, window, stamp), key=lambda rung: (rung.priority, rung.ref))
 
 
-def stamp_splits(session: Session, free: int, window: Window | None = None) -> list[DocumentRef]:
-    """Choose up to `free` documents to be split, by the same rule; interactive ones first, then by age."""
+def stamp_splits(
+    session: Session, free: int, window: Window | None = None, jobs: dict[str, str] | None = None
+) -> list[DocumentRef]:
+    """Choose up to `free` documents to be split, by the same rule; interactive ones first, then by age. `jobs` learns
+    the job of each."""
     if free <= 0:
         return []
     window = window or waiting.documents_in_flight(session).splits
     turns = waiting.splits_waiting(session, free, window.jobs)
-    return _stamp_turns(session, _STAMP_SPLITS, _STAMP_SPLITS_OF, free, turns, window)
+    return _stamp_turns(session, _STAMP_SPLITS, _STAMP_SPLITS_OF, free, turns, window, jobs)
 
 
-def stamp_fetches(session: Session, free: int, window: Window | None = None) -> list[DocumentRef]:
+def stamp_fetches(
+    session: Session, free: int, window: Window | None = None, jobs: dict[str, str] | None = None
+) -> list[DocumentRef]:
     """The same of documents whose files are to be fetched."""
     if free <= 0:
         return []
     window = window or waiting.documents_in_flight(session).fetches
     turns = waiting.fetches_waiting(session, free, window.jobs)
-    return _stamp_turns(session, _STAMP_FETCHES, _STAMP_FETCHES_OF, free, turns, window)
+    return _stamp_turns(session, _STAMP_FETCHES, _STAMP_FETCHES_OF, free, turns, window, jobs)
 
 
 def _stamp_turns(
-    session: Session, at_once: Sql, one_job: Sql, free: int, turns: list[Turn], window: Window
-) -> list[DocumentRef]:
+    session: Session, at_once: Sql, one_job: Sql, free: int, turns: list[Turn], window: Window,
+    jobs: dict[str, str] | None,
+) -> list[DocumentRef]:  # fmt: skip
     def stamp(quotas: Mapping[Turn, int]) -> list[tuple[Turn, tuple[int, DocumentRef]]]:
         rows = _stamped(session, at_once, one_job, quotas)
+        if jobs is not None:
+            jobs.update((row[0], turn.job) for turn, row in rows)
         return [(turn, (turn.priority, DocumentRef(d, a))) for turn, (d, a) in rows]
 
     return [ref for _, ref in sorted(fill(free, turns, window, stamp))]
@@ -211,8 +220,11 @@ def _stamped(
     return [(Turn(*row[:3]), tuple(row[3:])) for row in rows]
 
 
-def stamp_assemblies(session: Session, free: int) -> list[DocumentRef]:
-    return sorted(DocumentRef(row[0], row[1]) for row in _STAMP_ASSEMBLIES.run(session, free=free))
+def stamp_assemblies(session: Session, free: int, jobs: dict[str, str] | None = None) -> list[DocumentRef]:
+    rows = _STAMP_ASSEMBLIES.run(session, free=free).all()
+    if jobs is not None:
+        jobs.update((row[0], row[2]) for row in rows)
+    return sorted(DocumentRef(row[0], row[1]) for row in rows)
 
 
 def clear_page_stamps(session: Session, age: float, engine: str = "") -> int:

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from jobs.store.locks import lock_documents
 from jobs.store.recording import count_ended
-from jobs.store.sql import Sql
+from jobs.store.sql import Sql, is_sqlite
 
 _REPLACE = Sql(
     """UPDATE worker SET state = 'dead', detail = 'replaced by a new incarnation'
@@ -124,6 +124,20 @@ class Capacity:
 
     total: int
     largest: int
+
+
+_SILENCE = "SELECT id, {} FROM worker"
+_SILENCES = (
+    Sql(_SILENCE.format("extract(epoch FROM statement_timestamp() - heartbeat_at)")),
+    Sql(_SILENCE.format("(julianday('now') - julianday(heartbeat_at)) * 86400.0")),
+)
+
+
+def silences(session: Session) -> dict[str, float]:
+    """Seconds since each worker's last heartbeat, by the database's clock."""
+    postgresql, sqlite = _SILENCES
+    rows = (sqlite if is_sqlite(session) else postgresql).run(session)
+    return {str(row[0]): float(row[1]) for row in rows}
 
 
 def count_living(session: Session) -> int:

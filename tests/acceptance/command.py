@@ -44,7 +44,7 @@ class Place:
     def run(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """The command to its end."""
         return subprocess.run(
-            argv(*arguments),
+            self.command(*arguments),
             cwd=self.path,
             env=self.environment() | settings,
             stdin=subprocess.DEVNULL,
@@ -52,6 +52,9 @@ class Place:
             text=True,
             timeout=TIMEOUT,
         )
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return argv(*arguments)
 
     def json(self, *arguments: str | Path, status: int = 0, **settings: str) -> Any:
         """What the command says with --json: one document on stdout and nothing else."""

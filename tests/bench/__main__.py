@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md and docs/load.md. Without names, all of them."""
+"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md, load.md and capacity.md. Without names, all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.bench import (
     cpu_engine,
     dispatching,
     fairness,
+    footprint,
     front_door,
     frozen_redis,
     inbox,
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "echo-1-s3": lambda: control_plane.run(documents=1000, pages=1, s3=True),
     "dispatch": dispatching.run,
     "fairness": fairness.run,
+    "footprint": footprint.run,
     "inbox": lambda: inbox.run(objects=100_000),
     "inbox-some": lambda: inbox.run(objects=5000),
     "timers": timers.run,

@@ -21,6 +21,12 @@ WHITE = (1, 1, 1)
 
 
 @pytest.fixture
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
 def installation(tmp_path, database_url, broker_url):
     with Installation(tmp_path, database_url, broker_url) as found:
         yield found

@@ -29,7 +29,7 @@ def test_info_health_and_workers(server):
         ready = http.get("health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         assert ready.json()["checks"] == {"broker": "ok", "database": "ok", "store": "ok"}
-        assert http.get("workers").json() == {"items": []}
+        assert http.get("workers").json() == {"items": [], "next_cursor": None}
         assert http.get("openapi.json").json()["openapi"].startswith("3.1")
 
 

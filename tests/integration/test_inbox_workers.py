@@ -7,8 +7,6 @@ import json
 from collections import Counter
 from urllib.parse import quote_plus
 
-import pytest
-
 from jobs.blobs import Buckets, Location, Places
 from tests.documents import pdf
 from tests.installation import Installation
@@ -20,11 +18,6 @@ CALM = {"PAGEMILL_HEARTBEAT_STALE": "6000", "PAGEMILL_RENDER_PROCESSES": "1"}
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request):
-    return request.getfixturevalue(f"{request.param}_url")
-
-
 def text_of(buckets: Buckets, bucket: str, key: str) -> str:
     stat = buckets.stat(bucket, key)
     assert stat is not None, key
@@ -32,7 +25,7 @@ def text_of(buckets: Buckets, bucket: str, key: str) -> str:
         return b"".join(opened.pieces).decode()
 
 
-def test_a_folder_on_this_machine(database, valkey, tmp_path):
+def test_a_folder_on_this_machine(sqlite_url, valkey, tmp_path):
     valkey.flush()
     drop = tmp_path / "drop"
     (drop / "incoming" / "sub").mkdir(parents=True)
@@ -40,7 +33,7 @@ def test_a_folder_on_this_machine(database, valkey, tmp_path):
         "PAGEMILL_INBOX": f"file:{drop}/incoming/", "PAGEMILL_INBOX_ORIGINALS": "move",
         "PAGEMILL_INBOX_SWEEP_EVERY": "5", "PAGEMILL_INBOX_SETTLE": "0.2",
     }  # fmt: skip
-    with Installation(tmp_path, database, valkey.url_of(2), settings=CALM | settings) as mill, mill.worker():
+    with Installation(tmp_path, sqlite_url, valkey.url_of(2), settings=CALM | settings) as mill, mill.worker():
         (drop / "incoming" / "sub" / "grün.pdf").write_bytes(pdf(2))
         (drop / "incoming" / "bad.pdf").write_bytes(b"%PDF-1.7 and nothing else")
         results = drop / "outgoing" / "sub" / "grün.pdf"
@@ -54,7 +47,7 @@ def test_a_folder_on_this_machine(database, valkey, tmp_path):
         assert owners == {row[0] for row in rows(mill.db, "SELECT name FROM lease WHERE name LIKE 'inbox:%'")}
 
 
-def test_a_bucket_and_its_events(database, valkey, seaweedfs, tmp_path):
+def test_a_bucket_and_its_events(postgres_url, valkey, seaweedfs, tmp_path):
     """The sweep comes once an hour: what is read before was told of."""
     valkey.flush()
     seaweedfs.create_bucket(BUCKET)
@@ -71,7 +64,7 @@ def test_a_bucket_and_its_events(database, valkey, seaweedfs, tmp_path):
     }  # fmt: skip
     buckets.put(BUCKET, f"{prefix}incoming/first.pdf", pdf(1))
     with (
-        Installation(tmp_path, database, valkey.url_of(3), store=given, settings=CALM | settings) as mill,
+        Installation(tmp_path, postgres_url, valkey.url_of(3), store=given, settings=CALM | settings) as mill,
         mill.worker(),
         mill.worker(),
     ):
@@ -88,7 +81,7 @@ def test_a_bucket_and_its_events(database, valkey, seaweedfs, tmp_path):
     buckets.close()
 
 
-def test_a_worker_killed_while_it_takes_loses_nothing_and_doubles_nothing(database, valkey, tmp_path):
+def test_a_worker_killed_while_it_takes_loses_nothing_and_doubles_nothing(postgres_url, valkey, tmp_path):
     valkey.flush()
     drop, count = tmp_path / "drop" / "incoming", 400
     drop.mkdir(parents=True)
@@ -98,7 +91,7 @@ def test_a_worker_killed_while_it_takes_loses_nothing_and_doubles_nothing(databa
         "PAGEMILL_INBOX": f"file:{drop}/", "PAGEMILL_INBOX_BATCH": "40", "PAGEMILL_INBOX_SETTLE": "0",
         "PAGEMILL_INBOX_SWEEP_EVERY": "10", "PAGEMILL_INBOX_THREADS": "2", "PAGEMILL_HEARTBEAT_STALE": "30",
     }  # fmt: skip
-    with Installation(tmp_path, database, valkey.url_of(4), settings=CALM | settings) as mill:
+    with Installation(tmp_path, postgres_url, valkey.url_of(4), settings=CALM | settings) as mill:
         first = mill.worker().launch()
         mill.until(lambda: one(mill.db, "SELECT count(*) FROM inbox_object WHERE state = 'taken'"), "a batch begun")
         first.kill()

@@ -10,6 +10,7 @@ from PIL import Image
 
 from jobs.errors import EngineError, EngineUnavailable, PageTimeout
 from jobs.settings import EngineSettings
+from tests.certificates import certificate
 from tests.openai_server import OpenAiServer
 from workers.engines.base import EngineBusy, NotTaken
 from workers.engines.paddleocr_vl.backends.base import Answer, Ask, Refused
@@ -317,3 +318,15 @@ def test_a_server_that_cannot_read_is_no_start(backend):
     ill = OpenAiServer(always(lambda handler: handler.reply(500, b"no memory")))
     with ill as server, pytest.raises(EngineUnavailable, match=r"the first crop could not be read: .*no memory"):
         backend(server)
+
+
+def test_a_server_with_an_authority_of_ones_own_is_trusted_where_the_environment_says_so(
+    loop, backend, tmp_path, monkeypatch
+):
+    pem = certificate(tmp_path, "localhost")
+    with OpenAiServer(tls=pem) as server:
+        with pytest.raises(EngineUnavailable, match=r"(?i)certificate"):
+            backend(server, openai_patience=0.1)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        [answer] = read(loop, backend(server))
+    assert answer.text == "hello"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
 import ssl
 import threading
 import time
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from jobs.settings import OutboundSettings
+from tests.certificates import certificate
 from tests.receiver import HOST, Answer, Receiver
 from workers.outbound import Outbound, OutboundFailed, OutboundRefused, OutboundTooLarge, resolve_host
 
@@ -245,30 +242,6 @@ def test_the_certificate_is_checked_for_the_name_though_an_address_is_connected_
             fetched(outbound(HOST, tls=trusting), f"https://{HOST}:{server.port}/")
         with pytest.raises(OutboundFailed, match=r"(?i)certificate"):
             fetched(outbound("hooks.internal", resolve), url)
-
-
-def certificate(folder, name):
-    """A PEM with a self-signed certificate of this name, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    today = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - dt.timedelta(days=1))
-        .not_valid_after(today + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
 
 
 class raw_server:  # noqa: N801 -- reads as a function

@@ -32,18 +32,21 @@ from tests.services import Valkey
 
 
 @pytest.fixture
-def installation(request, tmp_path, database_url, valkey) -> Iterator[Installation]:
-    """SQLite beside a directory, PostgreSQL beside an S3; two workers."""
-    store = {}
-    if not database_url.startswith("sqlite"):
-        seaweedfs = request.getfixturevalue("seaweedfs")
-        settings = seaweedfs.settings(seaweedfs.create_bucket("reconcile"), tmp_path.name)
-        store = {
-            "PAGEMILL_STORE_URL": settings.store_url,
-            "PAGEMILL_S3_ENDPOINT": settings.s3_endpoint,
-            "PAGEMILL_S3_ACCESS_KEY": settings.s3_access_key,
-            "PAGEMILL_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
-        }
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
+def installation(tmp_path, database_url, valkey, seaweedfs) -> Iterator[Installation]:
+    """PostgreSQL beside an S3; two workers."""
+    settings = seaweedfs.settings(seaweedfs.create_bucket("reconcile"), tmp_path.name)
+    store = {
+        "PAGEMILL_STORE_URL": settings.store_url,
+        "PAGEMILL_S3_ENDPOINT": settings.s3_endpoint,
+        "PAGEMILL_S3_ACCESS_KEY": settings.s3_access_key,
+        "PAGEMILL_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
+    }
     valkey.flush()
     with Installation(tmp_path, database_url, valkey.url_of(2), store, CALM) as found:
         yield found

@@ -31,17 +31,21 @@ FIGURE = "page-0002-figure-1.jpg"
 
 
 @pytest.fixture
-def installation(request, tmp_path, database_url, valkey) -> Iterator[Installation]:
-    store = {}
-    if not database_url.startswith("sqlite"):
-        seaweedfs = request.getfixturevalue("seaweedfs")
-        settings = seaweedfs.settings(seaweedfs.create_bucket("reuse"), tmp_path.name)
-        store = {
-            "PAGEMILL_STORE_URL": settings.store_url,
-            "PAGEMILL_S3_ENDPOINT": settings.s3_endpoint,
-            "PAGEMILL_S3_ACCESS_KEY": settings.s3_access_key,
-            "PAGEMILL_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
-        }
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
+def installation(tmp_path, database_url, valkey, seaweedfs) -> Iterator[Installation]:
+    """PostgreSQL beside an S3."""
+    settings = seaweedfs.settings(seaweedfs.create_bucket("reuse"), tmp_path.name)
+    store = {
+        "PAGEMILL_STORE_URL": settings.store_url,
+        "PAGEMILL_S3_ENDPOINT": settings.s3_endpoint,
+        "PAGEMILL_S3_ACCESS_KEY": settings.s3_access_key,
+        "PAGEMILL_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
+    }
     valkey.flush()
     with Installation(tmp_path, database_url, valkey.url_of(3), store, CALM | {"PAGEMILL_CACHE": "use"}) as found:
         yield found

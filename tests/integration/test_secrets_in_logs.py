@@ -51,9 +51,11 @@ class Setting:
             settings = CALM | {"PAGEMILL_OUTBOUND_ALLOW": HOST, "PAGEMILL_SECRET_KEY": VAULT}
             with Installation(self.root, url, broker, variables, settings) as self.mill:
                 _, self.key = keys.create(self.mill.db, "somebody", [Scope.ADMIN])
+                # Both formats tell the same fields, so each process has one of them.
                 self.server = ApiServer(
-                    url, auth="keys", broker_url=broker, secret_key=VAULT, key_requests_per_second=1000, **store
-                )
+                    url, log_format="json", auth="keys", broker_url=broker, secret_key=VAULT,
+                    key_requests_per_second=1000, **store,
+                )  # fmt: skip
                 with self.server, self.mill.worker() as self.worker:
                     yield self
 

@@ -43,6 +43,34 @@ def test_a_worker_is_shown_with_what_it_holds(db):
     shown = workers_by_id(db)[worker]
     assert (shown.host, shown.slot, shown.engine, shown.capacity) == ("host", "cpu-0", "echo", 4)
     assert (shown.state, shown.pages_running, shown.detail) == (WorkerState.ALIVE, 2, None)
+    assert (shown.documents, shown.documents_total) == ((document,), 1)
+
+
+def test_a_worker_is_shown_with_the_documents_that_keep_it_busy(db):
+    """Those with most pages first; one that it only opens is among them. No more than some are named."""
+    worker, other = register(db, "cpu-0"), register(db, "cpu-1")
+    _, documents = submit(db, documents=10)
+    split(db, worker, documents[:2], pages=3)
+    claim(db, worker, documents[0], [1])
+    claim(db, worker, documents[1], [1, 2, 3])
+    claim_splits(db, worker, documents[2:])
+    shown = workers_by_id(db)
+    assert shown[worker].documents[:2] == (documents[1], documents[0])
+    assert len(shown[worker].documents) == reading.SHOWN_DOCUMENTS
+    assert (shown[worker].documents_total, shown[worker].pages_running) == (10, 4)
+    assert (shown[other].documents, shown[other].documents_total) == ((), 0)
+    with db.read() as session:
+        alone = reading.get_worker(session, worker)
+        assert (alone.documents_total, alone.pages_running) == (10, 4)
+        assert [row.id for row in reading.list_workers(session, limit=1)] == [worker]
+        assert [row.id for row in reading.list_workers(session, after=worker)] == [other]
+
+
+def test_silence_is_told_by_the_clock_of_the_database(db):
+    worker = register(db)
+    assert workers_by_id(db)[worker].silent_seconds < 60
+    age_heartbeat(db, worker)
+    assert workers_by_id(db)[worker].silent_seconds > 60
 
 
 def test_a_new_incarnation_ends_its_predecessor_in_the_slot_and_nobody_else(db):

@@ -18,6 +18,12 @@ ALLOWED = {"PAGEMILL_OUTBOUND_ALLOW": "127.0.0.1"}
 
 
 @pytest.fixture
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
 def installation(tmp_path, database_url, broker_url):
     with Installation(tmp_path, database_url, broker_url, settings=CALM | ALLOWED) as made:
         yield made

@@ -116,8 +116,8 @@ def crashes(db, document):
 
 def test_pages_are_read_and_kept(db, blobs, tmp_path, document):
     with Worker(db, blobs, tmp_path, Engine()) as recognizer:
-        assert recognizer.run(page_refs(db, document)) == 4
-        assert recognizer.run(page_refs(db, document)) == 0, "all are done"
+        assert recognizer.run(page_refs(db, document)).claimed == 4
+        assert recognizer.run(page_refs(db, document)).claimed == 0, "all are done"
     assert states(db, document) == ["succeeded"] * 4
     [[job]] = rows(db, "SELECT job_id FROM document WHERE id = :d", d=document)
     assert all(blobs.stat(page_key(job, document, number, 1)) for number in (1, 2, 3, 4))
@@ -127,7 +127,7 @@ def test_the_page_that_kills_engine_after_engine_ends_and_the_others_go_back_unc
     for death in (1, GROUPED):
         worker = Worker(db, blobs, tmp_path, Engine(killer=2))
         with worker as recognizer:
-            assert recognizer.run(page_refs(db, document)) == 4
+            assert recognizer.run(page_refs(db, document)).claimed == 4
             assert worker.died.is_set()
         assert states(db, document) == ["pending"] * 4
         assert crashes(db, document) == [0, death, 0, 0]
@@ -136,13 +136,13 @@ def test_the_page_that_kills_engine_after_engine_ends_and_the_others_go_back_unc
     worker = Worker(db, blobs, tmp_path, Engine(killer=2))
     with worker as recognizer:
         worker.engine.release.set()
-        assert recognizer.run(page_refs(db, document)) == 4
+        assert recognizer.run(page_refs(db, document)).claimed == 4
         assert (worker.engine.seen[-1], sorted(worker.engine.seen)) == (2, [1, 2, 3, 4])
     assert states(db, document) == ["succeeded", "pending", "succeeded", "succeeded"]
     for death in range(ALONE, last_crash(3)):
         assert crashes(db, document) == [0, death, 0, 0]
         with Worker(db, blobs, tmp_path, Engine(killer=2)) as recognizer:
-            assert recognizer.run(page_refs(db, document)) == 1
+            assert recognizer.run(page_refs(db, document)).claimed == 1
     assert states(db, document) == ["succeeded", "failed", "succeeded", "succeeded"]
     assert crashes(db, document) == [0, last_crash(3), 0, 0]
     [[error]] = rows(db, "SELECT error FROM page WHERE document_id = :d AND number = 2", d=document)
@@ -153,7 +153,7 @@ def test_a_worker_that_ends_gives_back_what_it_claimed_a_moment_ago(db, blobs, t
     worker = Worker(db, blobs, tmp_path, Engine())
     with worker as recognizer:
         recognizer.hand_back_all()
-        assert recognizer.run(page_refs(db, document)) == 4
+        assert recognizer.run(page_refs(db, document)).claimed == 4
     assert (worker.engine.seen, states(db, document)) == ([], ["pending"] * 4)
     assert crashes(db, document) == [0] * 4
 
@@ -161,7 +161,7 @@ def test_a_worker_that_ends_gives_back_what_it_claimed_a_moment_ago(db, blobs, t
 def test_a_draining_worker_claims_nothing_and_lets_the_rings_go(db, blobs, tmp_path, document):
     with Worker(db, blobs, tmp_path, Engine()) as recognizer:
         recognizer.drain()
-        assert recognizer.run(page_refs(db, document)) == 0
+        assert recognizer.run(page_refs(db, document)).claimed == 0
     assert states(db, document) == ["pending"] * 4
     assert rows(db, "SELECT 1 FROM page WHERE rung_at IS NOT NULL") == []
 
@@ -176,7 +176,7 @@ def test_render_processes_that_cannot_start_are_no_pages_fault(db, blobs, tmp_pa
     pool = LazyPool(1, "workers.engines.echo:NoSuchHalf", EngineSettings(name="echo"), LimitSettings())
     worker = Worker(db, blobs, tmp_path, Rendering(), pool)
     with worker as recognizer:
-        assert recognizer.run(page_refs(db, document)) == 4
+        assert recognizer.run(page_refs(db, document)).claimed == 4
         assert worker.died.is_set()
     pool.close()
     assert states(db, document) == ["pending"] * 4
@@ -186,7 +186,7 @@ def test_render_processes_that_cannot_start_are_no_pages_fault(db, blobs, tmp_pa
 @pytest.mark.parametrize("detail", ["half \ud800 a pair", "a \0 in it"])
 def test_whatever_an_engine_says_can_be_recorded(db, blobs, tmp_path, document, detail):
     with Worker(db, blobs, tmp_path, Engine(killer=1, death=lambda: EngineError(detail))) as recognizer:
-        assert recognizer.run(page_refs(db, document, [1])) == 1
+        assert recognizer.run(page_refs(db, document, [1])).claimed == 1
     assert rows(db, "SELECT state, errors FROM page WHERE document_id = :d AND number = 1", d=document) == [
         ("pending", 1)
     ]
@@ -198,6 +198,6 @@ def test_options_of_a_version_that_is_gone_fail_the_page_and_hold_nobody(db, blo
     change(db, """UPDATE job SET options = '{"dpi": "many"}'""")
     with Worker(db, blobs, tmp_path, Engine()) as recognizer:
         for _ in range(3):
-            assert recognizer.run(page_refs(db, document, [1])) == 1
+            assert recognizer.run(page_refs(db, document, [1])).claimed == 1
     assert states(db, document) == ["failed", "pending", "pending", "pending"]
     assert claim_refs(db, register(db), page_refs(db, document, [2])), "the others are free"

@@ -21,6 +21,12 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
 def mill(tmp_path, database_url, broker_url):
     with Installation(tmp_path, database_url, broker_url, settings=CALM) as found:
         yield found
@@ -83,7 +89,7 @@ def test_a_slot_belongs_to_one_living_worker(small_mill):
     mill = small_mill
     with mill.worker() as first, mill.worker() as second, mill.worker(PAGEMILL_DEVICE="3") as third:
         slots = [worker.incarnation().slot for worker in (first, second, third)]
-        assert slots == ["cpu-0", "cpu-1", "3-0"]
+        assert slots == ["cpu-0", "cpu-1", "gpu3-0"]
         taken = mill.worker(PAGEMILL_SLOT="cpu-1").launch()
         assert taken.wait() == 1
         assert "another worker on this host holds slot 'cpu-1'" in taken.output()

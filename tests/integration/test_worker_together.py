@@ -13,6 +13,12 @@ from tests.processes import wait_until
 
 
 @pytest.fixture
+def database_url(postgres_url):
+    """PostgreSQL alone: whole workers take seconds, and the tiers acceptance and chaos run them on SQLite."""
+    return postgres_url
+
+
+@pytest.fixture
 def installation(tmp_path, database_url, broker_url):
     with Installation(tmp_path, database_url, broker_url) as made:
         yield made

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from api.cli import embedded
+from api.cli import stack as stack_module
 from api.cli.stack import Child, Command, Signals, Stack, end_leftovers
 from tests.processes import wait_until
 
@@ -47,6 +49,50 @@ def test_restarts_wait_longer_each_time(tmp_path):
         wait_until(lambda: child.died() is not None, "the death")
         delays.append(child.delay)
     assert delays == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_one_that_could_not_start_did_not_run_well_however_long_it_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(stack_module, "_STEADY", -1.0)  # every life is long
+    failing = Child(command(tmp_path, "raise SystemExit(1)"))
+    dying = Child(command(tmp_path, "raise SystemExit(70)", "dying"))
+    delays = []
+    for child in (failing, failing, dying, dying):
+        child.start()
+        wait_until(lambda child=child: child.died() is not None, "the death")
+        delays.append(child.delay)
+    assert delays == [1.0, 2.0, 0.0, 0.0]
+
+
+def test_who_ends_as_it_should_is_not_started_again(tmp_path):
+    stack = Stack()
+    child = stack.start(replace(command(tmp_path, "raise SystemExit(0)"), final=frozenset({0})))
+    wait_until(stack.watch, "the end")
+    assert (child.restart_at, child.running) == (None, False)
+    assert stack.watch() == []
+
+
+def piped(tmp_path: Path, code: str) -> Child:
+    return Child(replace(command(tmp_path, code), log=None))
+
+
+def test_lines_of_a_pipe_are_whole_and_last_words_are_heard(tmp_path):
+    child = piped(tmp_path, "import sys; print('one'); sys.stdout.write('tw'); sys.stdout.flush(); input()")
+    child.start()
+    lines: list[str] = []
+    wait_until(lambda: lines.extend(child.output()) or lines, "the first line")
+    wait_until(lambda: lines.extend(child.output()) or child.died() is not None, "the end: nobody answers input()")
+    lines += child.output()
+    assert lines[:2] == ["one", "twTraceback (most recent call last):"]
+    assert lines[-1] == child.last_lines(1)[0] == "EOFError: EOF when reading a line"
+    assert child.output() == []
+
+
+def test_a_pipe_that_is_never_silent_holds_nobody_up(tmp_path):
+    child = piped(tmp_path, "while True: print('x' * 1000)")
+    child.start()
+    for _ in range(3):
+        wait_until(child.output, "some of it")
+    child.kill()
 
 
 def test_the_end_has_an_order(tmp_path):

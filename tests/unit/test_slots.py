@@ -33,7 +33,7 @@ def test_hosts_devices_and_installations_are_apart():
         take_slot(*names)
         for names in (("a", "0", None, "x"), ("b", "0", None, "x"), ("a", "0", None, "y"), ("a", "1", None, "x"))
     ]
-    assert [slot.name for slot in slots] == ["0-0", "0-0", "0-0", "1-0"]
+    assert [slot.name for slot in slots] == ["gpu0-0", "gpu0-0", "gpu0-0", "gpu1-0"]
     assert len({slot.unique for slot in slots}) == 4
     for slot in slots:
         slot.release()

@@ -10,7 +10,8 @@ from jobs.queue import make_app
 from jobs.settings import BrokerSettings
 from jobs.store.claiming import DocumentRef, PageRef
 from jobs.store.webhooks import DeliveryRef
-from workers.tasks import Stages, add_tasks
+from workers.tally import Tally
+from workers.tasks import NotBegun, PutOff, Stages, add_tasks
 
 CALLS = {
     queue.RECOGNIZE: {"pages": {"doc_b": [[1, 0], [2, 5]], "doc_a": [[7, 1]]}},
@@ -32,21 +33,30 @@ def calls():
 def app(calls):
     app = make_app(BrokerSettings())  # contacts nobody
 
-    def stage(name):
-        return lambda argument: calls.append((name, argument))
+    def counted(name):
+        return lambda refs: calls.append((name, refs)) or len(refs) - 1
+
+    def recognize(refs, begun):
+        calls.append(("recognize", refs))
+        begun()
+        return Tally(refs)
 
     def publish():
         calls.append(("publish", None))
+        return 3
 
-    names = ("recognize", "fetch", "split", "assemble", "purge", "webhook")
-    add_tasks(app, Stages(*map(stage, names), publish))
+    def purge(job):
+        calls.append(("purge", job))
+        return True
+
+    fetch, split, assemble, webhook = map(counted, ("fetch", "split", "assemble", "webhook"))
+    add_tasks(app, Stages(recognize, fetch, split, assemble, purge, webhook, publish))
     yield app
     app.close()
 
 
 def test_each_message_calls_its_stage(app, calls):
-    for name, arguments in CALLS.items():
-        app.tasks[name](**arguments)
+    said = {name: repr(app.tasks[name](**arguments)) for name, arguments in CALLS.items()}
     assert calls == [
         ("recognize", [PageRef("doc_b", 1, 0), PageRef("doc_b", 2, 5), PageRef("doc_a", 7, 1)]),
         ("split", [DocumentRef("doc_a", 0), DocumentRef("doc_b", 3)]),
@@ -56,16 +66,37 @@ def test_each_message_calls_its_stage(app, calls):
         ("webhook", [DeliveryRef("evt_a", 0), DeliveryRef("evt_b", 4)]),
         ("publish", None),
     ]
+    assert said == {
+        queue.RECOGNIZE: "skipped 3: pages 1-2 of doc_b, page 7 of doc_a",
+        queue.SPLIT: "split 1, skipped 1",
+        queue.FETCH: "begun 0, skipped 1",
+        queue.ASSEMBLE: "assembled 0, skipped 1",
+        queue.PURGE: "begun",
+        queue.WEBHOOK: "accepted 1, skipped 1",
+        queue.PUBLISH: "published 3",
+    }
+
+
+def test_a_worker_that_is_busy_shows_a_retry():
+    app = make_app(BrokerSettings())
+    busy = lambda refs, _begun: Tally(refs, busy=True)  # noqa: E731
+    add_tasks(app, Stages(busy, *[len] * 5, int))
+    with pytest.raises(NotBegun) as raised:
+        app.tasks[queue.RECOGNIZE](**CALLS[queue.RECOGNIZE])
+    app.close()
+    assert repr(raised.value) == "not begun: this worker had enough to do"
 
 
 def test_a_part_of_the_service_that_is_away_is_one_line(caplog):
-    def away(_):
+    def away(*_):
         raise StorageUnavailable("the object store cannot be reached")
 
     app = make_app(BrokerSettings())
     add_tasks(app, Stages(away, away, away, away, away, away, lambda: away(None)))
-    app.tasks[queue.PURGE](**CALLS[queue.PURGE])
+    with pytest.raises(PutOff) as raised:
+        app.tasks[queue.PURGE](**CALLS[queue.PURGE])
     app.close()
+    assert repr(raised.value) == "storage_unavailable: the object store cannot be reached", "as Flower shows it"
     [record] = caplog.records
     assert (record.levelname, record.code) == ("WARNING", "storage_unavailable")
     assert record.getMessage() == "pagemill.purge put off: the object store cannot be reached"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from jobs import context
 from jobs.errors import CorruptFile, DeadlineExceeded, PagemillError, PageRenderFailed, PageTimeout
 from jobs.settings import LimitSettings
 from workers.render.child import Death
@@ -49,7 +50,7 @@ class PageCall(_Asked):
     def __init__(self, page: PoolPage, method: str, args: tuple[Any, ...]) -> None:
         super().__init__()
         self.page = page
-        self.request = Call(page.source, method, args)
+        self.request = Call(page.source, method, args, context.current())
 
     def seconds(self, limits: LimitSettings) -> float:
         return limits.page_timeout
@@ -68,7 +69,7 @@ class InspectCall(_Asked):
 
     def __init__(self, source: Source) -> None:
         super().__init__()
-        self.request = Inspect(source)
+        self.request = Inspect(source, context.current())
 
     def seconds(self, limits: LimitSettings) -> float:
         return limits.split_timeout

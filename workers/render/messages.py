@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.errors import PagemillError
-from jobs.settings import EngineSettings
+from jobs.settings import EngineSettings, LogSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Start:
     engine: EngineSettings
     max_page_pixels: int
     render_memory: int
+    logs: LogSettings = field(default_factory=LogSettings)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Who asks; of every request: what its log lines are about (jobs/context.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Inspect:
     """Open a document. Answered by an Inspection."""
 
     document: Source
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Call:
     page: PageSource
     method: str
     args: tuple[Any, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from jobs import logs
+from jobs.context import about, identify
 from jobs.errors import (
     CorruptFile,
     DocumentError,
@@ -79,6 +81,10 @@ class RenderProcess:
 
     def answer(self, request: Request) -> Answer:
         """Never raises but for what ends the process."""
+        with about(**request.about):
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
         leaked = self._limit_memory()
         try:
             return Value(self._serve(request))
@@ -226,16 +232,23 @@ def main(descriptor: int, parent: int) -> None:
     settle_in(parent)
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s render[%(process)d] %(message)s")
-    logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it advises to install another build on every XFA form
     with Connection(descriptor) as connection:
         try:
-            process, answer = _start(connection.recv())
+            start: Start = connection.recv()
+            _begin_to_log(start)
+            process, answer = _start(start)
             connection.send_bytes(_encoded(answer))
             while process is not None:
                 _turn(connection, process)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def _begin_to_log(start: Start) -> None:
+    """As the worker does, on its stderr."""
+    identify(**start.about, render=os.getpid())
+    logs.set_up(start.logs, logging.WARNING)
+    logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it advises to install another build on every XFA form
 
 
 def _turn(connection: Connection, process: RenderProcess) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from jobs import context, logs
 from jobs.errors import EngineUnavailable
 from workers.render.calls import MAX_DEATHS, InspectCall, PageCall
 from workers.render.child import Child, ChildDied, Death
@@ -120,6 +121,13 @@ class Slot:
             self._again = None
         self._bury()
 
+    def _start_request(self) -> Start:
+        pool = self._pool
+        return Start(
+            pool.page_half, pool.engine, pool.limits.max_page_pixels, pool.limits.render_memory,
+            logs.chosen(), context.current(),
+        )  # fmt: skip
+
     def _spawn(self) -> str | None:
         """Start a process; why there is none."""
         pool = self._pool
@@ -132,10 +140,7 @@ class Slot:
             if pool.closed is not None:
                 child.kill()
         try:
-            answer = child.ask(
-                Start(pool.page_half, pool.engine, pool.limits.max_page_pixels, pool.limits.render_memory),
-                START_SECONDS,
-            )
+            answer = child.ask(self._start_request(), START_SECONDS)
         except ChildDied as died:
             self._bury()
             return f"{died.death.describe()} while starting"

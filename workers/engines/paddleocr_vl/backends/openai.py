@@ -178,6 +178,7 @@ class OpenAiBackend:
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=self.concurrency, keepalive_expiry=KEEP_ALIVE
             ),
+            verify=httpx.create_ssl_context(),  # of the environment only what authorities it trusts (SSL_CERT_FILE)
             trust_env=False,
         )
 

@@ -1,0 +1,172 @@
+"""`pagemill worker --devices …`: one worker process per device, started again when it dies, ended together.
+
+A child that cannot start its engine is tried again and again, less and less often, and says why; the others go on
+meanwhile. Who ends in good order (`pagemill drain`) is let go: when all have, so does this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import typer
+
+from api.cli.devices import CPU, Device
+from api.cli.stack import Child, Command, Signals, Stack
+from jobs.errors import InvalidRequest
+from jobs.settings import (
+    BlobSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    EngineSettings,
+    TimerSettings,
+    WorkerSettings,
+    load,
+)
+
+DRAINED = 0
+"""Exit status of a worker that ended in good order, as workers/__main__.py tells it; any other is started again."""
+AFTER_GRACE = 20.0
+"""Seconds beyond the grace time: handing pages back may take 10 (workers/consumer.py), the last word in its row 5."""
+_ROUND = 0.1
+
+
+def supervise(devices: Sequence[Device], env: Mapping[str, str]) -> int:
+    """Until SIGTERM, SIGINT or SIGHUP, or until every worker has drained. Returns the exit status: 0, or 128 and the
+    signal's number where a second one cut it short. Raises InvalidRequest for settings that no worker could run with.
+    """
+    for group in (DatabaseSettings, BrokerSettings, BlobSettings, EngineSettings, WorkerSettings):
+        load(group)
+    grace = load(TimerSettings).scaled("grace") + AFTER_GRACE
+    commands = [
+        Command(name, [sys.executable, "-m", "workers"], own, None, grace=grace, final=frozenset({DRAINED}))
+        for name, own in environments(devices, env)
+    ]
+    with Signals() as signals:
+        supervisor = Supervisor(commands, signals, as_json=env.get("PAGEMILL_LOG_FORMAT") == "json")
+        try:
+            supervisor.run()
+        finally:
+            supervisor.stop()
+    return signals.exit_code if signals.hurried else 0
+
+
+def environments(devices: Sequence[Device], env: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """Each worker's name for people, and its whole environment.
+
+    A card's worker has the slot `gpu0-0`, so that a second one on the card is refused; on CPUs each takes the first
+    that is free. Ports of metrics count up from the one that is set, and the cores are shared out to render processes.
+    """
+    share = max(1, len(os.sched_getaffinity(0)) // len(devices))
+    port = _first_port(env.get("PAGEMILL_METRICS_PORT"), len(devices))
+    cpus, found = Counter(device.name for device in devices)[CPU], []
+    for index, device in enumerate(devices):
+        own = {"PAGEMILL_RENDER_PROCESSES": str(share)} | dict(env) | dict(device.variables)
+        own["PAGEMILL_DEVICE"] = device.name
+        own.pop("PAGEMILL_SLOT", None)  # of one worker
+        if device.name != CPU:
+            own["PAGEMILL_SLOT"] = f"{device.place}-0"
+        if port:
+            own["PAGEMILL_METRICS_PORT"] = str(port + index)
+        name = device.place if device.name != CPU or cpus == 1 else f"{CPU}#{index + 1}"
+        found.append((name, own))
+    return found
+
+
+def _first_port(setting: str | None, count: int) -> int:
+    """0: no worker is to listen, or each on a port of the system's choice."""
+    if not setting:
+        return 0
+    where = "PAGEMILL_METRICS_PORT"
+    if not (setting.isascii() and setting.isdigit()):
+        raise InvalidRequest(f"{where}: a port is a number", where=where, actual=setting)
+    port = int(setting)
+    if port and port + count - 1 > 65535:
+        text = f"{count} workers take the ports {port} to {port + count - 1}, and the last is 65535"
+        raise InvalidRequest(text, where=where, actual=port, limit=65535 - count + 1)
+    return port
+
+
+class Supervisor:
+    """The loop around the children."""
+
+    def __init__(self, commands: Sequence[Command], signals: Signals, *, as_json: bool) -> None:
+        self._commands = commands
+        self._signals = signals
+        self._stack = Stack()
+        self._out = Output(as_json=as_json)
+
+    def run(self) -> None:
+        for command in self._commands:
+            child = self._stack.start(command)
+            self._out.say(child.name, f"started as process {child.pid}")
+        while not self._signals.stopped:
+            dead = self._stack.watch()
+            self._pass_on()
+            for child, status in dead:
+                self._tell(child, status)
+            if not any(child.running or child.restart_at is not None for child in self._stack.children):
+                return
+            time.sleep(_ROUND)
+
+    def stop(self) -> None:
+        """SIGTERM to everybody; a second signal to us kills who is left."""
+        if any(child.running for child in self._stack.children):
+            self._out.say("", "stopping: workers finish the pages they hold; a second signal ends them at once")
+        self._stack.stop([], self._hurried)
+        self._pass_on()
+
+    def _hurried(self) -> bool:
+        self._pass_on()  # a worker must not wait for a full pipe while it drains
+        return self._signals.hurried
+
+    def _pass_on(self) -> None:
+        for child in self._stack.children:
+            for line in child.output():
+                self._out.pass_on(child.name, line)
+
+    def _tell(self, child: Child, status: int) -> None:
+        end = self._stack.describe(child, status).removeprefix(f"{child.name} ")
+        if child.restart_at is None and not child.running:
+            self._out.say(child.name, "has drained and is not started again")
+        else:
+            self._out.say(child.name, f"{end}; starts again in {child.delay:.0f} s", level="ERROR")
+
+
+class Output:
+    """Lines to stderr, each with the device it is about: before it, or as the member `device` of a JSON object."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def say(self, device: str, text: str, level: str = "INFO") -> None:
+        if not self._as_json:
+            self._write(f"{device or 'workers'} | {text}")
+            return
+        about = {"device": device} if device else {}
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._write_json({"time": stamp, "level": level, "logger": __name__, "message": text} | about)
+
+    def pass_on(self, device: str, line: str) -> None:
+        if self._as_json and line.startswith("{"):
+            try:
+                return self._write_json({"device": device} | orjson.loads(line))
+            except orjson.JSONDecodeError:
+                pass
+        return self._write(f"{device} | {line}")
+
+    def _write_json(self, value: dict[str, Any]) -> None:
+        self._write(orjson.dumps(value).decode())
+
+    @staticmethod
+    def _write(line: str) -> None:
+        """Nobody needs to listen: the workers drain all the same when the reader of a pipe has gone."""
+        try:
+            typer.echo(line, err=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
