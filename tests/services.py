@@ -207,7 +207,7 @@ class SeaweedFS(Service):
     access_key = "pagemill"
     secret_key = "pagemill-secret"
 
-    def __init__(self, *, volume_megabytes: int = 1024) -> None:
+    def __init__(self, *, volume_megabytes: int = 128) -> None:
         self._ports = {part: free_port((0, GRPC_OFFSET)) for part in ("master", "volume", "filer", "s3")}
         super().__init__(self._ports["s3"])
         self.volume_megabytes = volume_megabytes

@@ -69,7 +69,7 @@ def read(loop, backend, count=1):
 def test_a_request_says_what_the_model_was_trained_on(loop, backend):
     with OpenAiServer() as server:
         found = backend(server, openai_key="secret", vl_temperature=0.1, vl_top_p=0.95, openai_bounds=True)
-        assert read(loop, found) == [Answer("hello", "stop", 3)]
+        assert read(loop, found) == [Answer("hello", "stop", 3, 50)]
         [body] = server.bodies
         image, text = body["messages"][0]["content"]
         kind, _, data = image["image_url"]["url"].partition(";base64,")
@@ -100,14 +100,14 @@ def test_an_answer_cut_at_the_limit_says_so(loop, backend):
     with OpenAiServer() as server:
         found = backend(server)
         server.finish_reason = "length"
-        assert read(loop, found) == [Answer("hello", "length", 3)]
+        assert read(loop, found) == [Answer("hello", "length", 3, 50)]
 
 
 def test_connections_are_used_again(loop, backend):
     with OpenAiServer() as server:
         found = backend(server)
         for _ in range(10):
-            assert read(loop, found) == [Answer("hello", "stop", 3)]
+            assert read(loop, found) == [Answer("hello", "stop", 3, 50)]
         assert server.connections == 1
 
 
@@ -129,7 +129,7 @@ def test_the_server_with_fewer_requests_gets_the_next(loop, backend):
             release.set()
             return answers + await asyncio.gather(*tasks)
 
-        assert loop.run(twelve()) == [Answer("hello", "stop", 3)] * 12
+        assert loop.run(twelve()) == [Answer("hello", "stop", 3, 50)] * 12
         assert (len(slow.bodies), len(quick.bodies)) == (1, 11)
 
 
@@ -163,9 +163,9 @@ def test_a_busy_server_is_left_alone_as_long_as_it_says(loop, backend):
     with OpenAiServer() as busy, OpenAiServer() as free:
         found = backend(busy, free)
         busy.misbehaviour = always(lambda handler: handler.reply(429, {"error": "slow down"}, retry_after="600"))
-        assert read(loop, found, 6) == [Answer("hello", "stop", 3)] * 6
+        assert read(loop, found, 6) == [Answer("hello", "stop", 3, 50)] * 6
         before = len(busy.bodies)
-        assert read(loop, found, 6) == [Answer("hello", "stop", 3)] * 6
+        assert read(loop, found, 6) == [Answer("hello", "stop", 3, 50)] * 6
         assert (before <= 3, len(busy.bodies)) == (True, before)
 
 
@@ -173,7 +173,7 @@ def test_a_server_that_is_gone_is_no_trouble_while_there_is_another(loop, backen
     with OpenAiServer() as gone, OpenAiServer() as there:
         found = backend(gone, there)
         gone.close()
-        assert read(loop, found, 8) == [Answer("hello", "stop", 3)] * 8
+        assert read(loop, found, 8) == [Answer("hello", "stop", 3, 50)] * 8
         assert len(there.bodies) == 8
 
 
@@ -184,7 +184,7 @@ def test_a_passing_failure_is_tried_again(loop, backend):
     with OpenAiServer() as server:
         found = backend(server)
         server.misbehaviour = lambda handler, number: number == 1 and (handler.reply(500, b"oops") or True)
-        assert read(loop, found) == [Answer("hello", "stop", 3)]
+        assert read(loop, found) == [Answer("hello", "stop", 3, 50)]
         assert len(server.bodies) == 2
 
 
@@ -226,7 +226,7 @@ def test_a_crop_that_a_well_server_cannot_read_is_the_pages_fault(loop, backend,
         assert type(error) is EngineError
         assert error.detail.startswith(f"the model's server cannot read a part of this page: {words}")
         server.misbehaviour = lambda _handler, _number: False
-        assert read(loop, found) == [Answer("hello", "stop", 3)], "the engine is well"
+        assert read(loop, found) == [Answer("hello", "stop", 3, 50)], "the engine is well"
 
 
 @pytest.mark.parametrize(("act", "words"), BROKEN.values(), ids=BROKEN)

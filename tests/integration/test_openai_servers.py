@@ -19,7 +19,7 @@ from workers.loop import EngineLoop
 
 ASK = Ask("table", 784, 50_176, max_tokens=16)
 CROP = PackedCrop("jpeg", 56, 28, b"no server here looks at it")
-HELLO = Answer("hello", "stop", 3)
+HELLO = Answer("hello", "stop", 3, 50)
 
 
 @pytest.fixture
