@@ -1,7 +1,10 @@
 """The numbers of the database and the broker for Prometheus, asked for when they are scraped and kept for seconds.
 
 A look costs a pass over the rows of `job` and some partial indexes (jobs/store/census.py). So that it costs a twentieth
-of one connection's time however many jobs there are, one that was slow is kept for longer.
+of one connection's time however many jobs there are, one that was slow is kept for longer, up to a minute.
+
+A database that hangs never answers and never refuses. So a thread looks, one at a time, and a scrape waits for it for
+seconds only: nobody's scrape hangs with it, nor the listener, whose connections are few.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
@@ -29,6 +33,10 @@ FRESH = 5.0
 """Seconds for which a look counts: no more than one for each of several Prometheus servers."""
 SHARE = 20
 """And so many times what it took."""
+LONGEST = 60.0
+"""But no longer: one that waited for something is no measure of what the next will take."""
+PATIENCE = 4.0
+"""Seconds that a scrape waits for each of the two: together less than the usual time-out of a scrape."""
 SILENT = 30.0
 """Seconds after which a worker that has said nothing reads nothing: `heartbeat_stale`, as the workers have it."""
 _QUEUES = ("split", "assemble", "deliver")
@@ -48,34 +56,25 @@ class CensusTaker:
         """`engines`: whose queues are looked at."""
         self._database, self._bell, self._price, self._clock = database, bell, price, clock
         self._queues = [*map(recognize_queue, engines), *_QUEUES]
-        self._lock = threading.Lock()
-        self._families: list[Family] = []
-        self._fresh_until = float("-inf")
+        self._looks = [
+            _Look(self._of_database, _family(metrics.DATABASE_UP, {(): 0}), clock),
+            _Look(self._of_broker, _family(metrics.BROKER_UP, {(): 0}), clock),
+        ]
 
     def collect(self) -> Iterable[Family]:
-        with self._lock:
-            begun = self._clock()
-            if begun >= self._fresh_until:
-                self._families = self._look()
-                ended = self._clock()
-                self._fresh_until = ended + max(FRESH, SHARE * (ended - begun))
-            return self._families
-
-    def _look(self) -> list[Family]:
-        families = [*self._of_database(), *self._of_broker()]
+        for look in self._looks:
+            yield from look.told()
         if self._price is not None:
-            families.append(_family(metrics.PRICE, {(self._price.currency,): self._price.per_gpu_hour}))
-        return families
+            yield _family(metrics.PRICE, {(self._price.currency,): self._price.per_gpu_hour})
 
     def _of_database(self) -> list[Family]:
-        """Where it is away, nothing is said of it: what it said before would be taken for true."""
+        """Raises _Away. Nothing is said of what is away then: what it said before would be taken for true."""
         begun = self._clock()
         try:
             with self._database.read() as session:
                 found = census(session, SILENT)
         except DatabaseUnavailable as error:
-            log.warning("no metrics of the database: %s", error, extra={"action": "census_failed"})
-            return [_family(metrics.DATABASE_UP, {(): 0})]
+            raise _Away("database") from error
         up = _family(metrics.DATABASE_UP, {(): 1})
         return [up, _family(metrics.CENSUS_SECONDS, {(): self._clock() - begun}), *_told(found)]
 
@@ -83,9 +82,50 @@ class CensusTaker:
         try:
             lengths = self._bell.lengths(self._queues)
         except BROKER_ERRORS as error:
-            log.warning("no metrics of the broker: %s", error, extra={"action": "census_failed"})
-            return [_family(metrics.BROKER_UP, {(): 0})]
+            raise _Away("broker") from error
         return [_family(metrics.BROKER_UP, {(): 1}), _family(metrics.QUEUE_MESSAGES, lengths)]
+
+
+class _Away(Exception):
+    """A part of the service does not answer; which one."""
+
+
+class _Look:
+    """What one part of the service says, kept while it is fresh."""
+
+    def __init__(self, ask: Callable[[], list[Family]], away: Family, clock: Callable[[], float]) -> None:
+        """`away`: all that is said while it does not answer."""
+        self._ask, self._away, self._clock = ask, away, clock
+        self._lock = threading.Lock()
+        self._found: Future[list[Family]] | None = None
+        self._fresh_until = float("-inf")
+
+    def told(self) -> list[Family]:
+        """Raises what nobody expected."""
+        with self._lock:
+            if self._found is None or (self._found.done() and self._clock() >= self._fresh_until):
+                self._found = Future()
+                threading.Thread(target=self._look, args=(self._found,), name="census", daemon=True).start()
+            found = self._found
+        try:
+            return found.result(timeout=PATIENCE)
+        except TimeoutError:
+            return [self._away]
+
+    def _look(self, found: Future[list[Family]]) -> None:
+        begun = self._clock()
+        try:
+            families = self._ask()
+        except _Away as away:
+            log.warning("no metrics of the %s: %s", away, away.__cause__, extra={"action": "census_failed"})
+            self._fresh_until = self._clock() + FRESH
+            found.set_result([self._away])
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            found.set_exception(error)
+        else:
+            ended = self._clock()
+            self._fresh_until = ended + min(LONGEST, max(FRESH, SHARE * (ended - begun)))
+            found.set_result(families)
 
 
 def _told(found: Census) -> Iterable[Family]:

@@ -14,6 +14,7 @@ UNROUTED = "none"
 VERSIONED = "/v1"
 LEFT = "499"
 """Status of a request whose client left before it was answered, as nginx has it."""
+BROKEN = "500"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -40,6 +41,9 @@ class TrafficMeter:
         request = _Request(receive, send)
         try:
             await self._app(scope, request.receive, request.send)
+        except Exception:
+            request.broke()
+            raise
         finally:
             request.count(self._traffic, scope)
 
@@ -62,6 +66,11 @@ class _Request:
             self._status = str(message["status"])
             self._seconds = time.perf_counter() - self._began
         await self._send(message)
+
+    def broke(self) -> None:
+        """An error that nobody expected: the answer to it, a 500, is given further out and never passes here."""
+        if self._seconds is None:
+            self._status, self._seconds = BROKEN, time.perf_counter() - self._began
 
     def count(self, traffic: Traffic, scope: Scope) -> None:
         route = _template(scope)

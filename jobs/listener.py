@@ -99,13 +99,21 @@ class _Answers:
     def get(self, path: str, accept: str) -> tuple[int, str, bytes]:
         """Status, media type and body."""
         if path == "/metrics":
-            encode, media_type = choose_encoder(accept)
+            encode, media_type = _encoder(accept)
             return 200, media_type, encode(self._registry)
         verdict = self._verdicts.get(path)
         if verdict is None:
             return 404, _TEXT, b"here are /metrics, /healthz and /readyz\n"
         reason = verdict()
         return (200, _TEXT, b"ok\n") if reason is None else (503, _TEXT, f"{reason}\n".encode())
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Plain text for whoever asks for a version that is none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 class _Server(ThreadingHTTPServer):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import threading
 from collections.abc import Mapping
@@ -83,7 +84,10 @@ class _Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         ids = "".join(f" {name}={_word(value)}" for name, value in fields(record).items())
-        return f"{_time(record)} {record.levelname} {record.name}: {record.message}{ids}"
+        return f"{_time(record)} {record.levelname} {record.name}: {_printable(record.message)}{ids}"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return "\n".join(map(_printable, super().formatException(ei).split("\n")))
 
 
 class _Json(logging.Formatter):
@@ -104,7 +108,7 @@ class _Json(logging.Formatter):
         try:
             return orjson.dumps(told, default=str).decode()
         except TypeError:  # a number of more than 64 bits, a key that is no text
-            return json.dumps(told, default=str, skipkeys=True)
+            return json.dumps(_sayable(told), default=str, skipkeys=True)
 
 
 def _told(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +119,15 @@ def _told(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _sayable(value: Any) -> Any:
+    """Without numbers that JSON does not know, as `orjson` has it: NaN and the infinities are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _sayable(inner) for name, inner in value.items()}
+    return [_sayable(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -122,7 +135,20 @@ def _time(record: logging.LogRecord) -> str:
 def _word(value: object) -> str:
     """Quoted where a reader that splits at blanks would lose it."""
     text = str(value)
-    return text if text and not any(c.isspace() or c in '"=' for c in text) else orjson.dumps(text).decode()
+    plain = text and not any(c.isspace() or c in '"=' for c in text)
+    return _printable(text if plain else json.dumps(text, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    """Without what would begin a line of its own, or what a terminal obeys or cannot show: what others sent may be in a
+    message."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -237,7 +237,11 @@ RETRIES = _of_worker(
     "Pages that went back and run again: after an error of their own, or (code of a service) uncounted; `handed_back`"
     " where nothing was wrong.", "code",
 )  # fmt: skip
-CRASHES = _of_worker("counter", "pagemill_worker_crashes_total", "Pages that were inside an engine when it died.")
+CRASHES = _of_worker(
+    "counter", "pagemill_worker_crashes_total",
+    "Pages that were inside an engine when it died. The worker ends then, mostly before it is scraped again: that it"
+    " was started anew tells `changes(process_start_time_seconds[1h])`.",
+)  # fmt: skip
 LATE = _of_worker(
     "counter", "pagemill_worker_dropped_pages_total",
     "Pages whose end came too late: canceled, or rescued and given to another worker.", unit="pages",
@@ -298,5 +302,7 @@ VLLM: tuple[str, ...] = (
 )
 """Of vLLM's own (0.32, 0.33) those that dashboard and alerts may use; a worker with the resident engine serves all that
 vLLM has, under vLLM's names, beside these here."""
-PROCESS: tuple[str, ...] = ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds")
+PROCESS: tuple[str, ...] = (
+    "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_start_time_seconds",
+)  # fmt: skip
 """Of prometheus_client's own: memory and CPU of the process that is asked, without its children."""

@@ -45,7 +45,7 @@ class MetricsSettings(Group):
     )
     metrics_host: str = Field(default="127.0.0.1", description="Address that this port is on.")
     price_per_gpu_hour: float | None = Field(
-        default=None, ge=0, description="What an engine's hour costs; jobs then tell their cost."
+        default=None, ge=0, allow_inf_nan=False, description="What an engine's hour costs; jobs then tell their cost."
     )
     currency: str = Field(default="USD", min_length=1, max_length=16, description="Of the price; any text.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.metrics import METRICS, Metric
-
 from tests.reference.tables import code, table
 
 _HEAD = """# Metrics

@@ -129,6 +129,11 @@ def test_counters_are_rated_and_gauges_are_not(expr):
             assert rated == (metric.kind != "gauge"), selector.name
 
 
+def test_nothing_goes_by_what_no_scrape_sees(expr):
+    """An engine's death is counted, and 0.2 s later the worker has ended: the alert on it could never fire."""
+    assert "pagemill_worker_crashes_total" not in expr
+
+
 def test_every_panel_asks_something_in_words():
     for panel in panels():
         assert panel["title"]

@@ -55,6 +55,8 @@ def test_metrics_are_told_in_the_form_that_is_asked_for(running):
     opened = get(running, "/metrics?name=x", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert opened.headers["content-type"].startswith("application/openmetrics-text")
     assert opened.text.endswith("# EOF\n")
+    odd = get(running, "/metrics", headers={"Accept": "application/openmetrics-text; version=x"})
+    assert (odd.status_code, odd.headers["content-type"].partition(";")[0]) == (200, "text/plain")
 
 
 def test_verdicts(running, verdicts):

@@ -102,6 +102,34 @@ def test_whatever_is_logged_is_one_line_of_json(said):
     assert (line["odd"], line["number"]) == ("\\ud800", 10**30)
 
 
+def test_whatever_is_logged_is_one_line_of_text(said):
+    """What others sent began a line of its own; a lone surrogate beside a blank lost the whole line."""
+    stream = said("text")
+    forged = "2026-01-01T00:00:00.000Z CRITICAL root: gone"
+    log.warning("it said: %s", f"no\n{forged}\x1b[2J\r\x00\u2028", extra={"name_": "a \udce4 ü", "esc": "\x1b[31m"})
+    [line] = stream.getvalue().split("\n")[:-1]
+    assert r"it said: no\n2026" in line
+    assert line.endswith(r'\x1b[2J\r\x00\u2028 name_="a \udce4 ü" esc=\x1b[31m')
+
+
+def test_tracebacks_keep_their_lines_and_nothing_a_terminal_obeys(said):
+    stream = said("text")
+    try:
+        raise ValueError("one\ntwo \x1b[2J")
+    except ValueError:
+        log.exception("cannot")
+    assert stream.getvalue().endswith("ValueError: one\ntwo \\x1b[2J\n")
+
+
+def test_numbers_that_json_does_not_know_are_null(said):
+    stream = said("json")
+    log.info("odd", extra={"speed": float("nan"), "list": [float("inf"), 1], "huge": 10**30})
+    assert "NaN" not in stream.getvalue()
+    assert "Infinity" not in stream.getvalue()
+    [line] = lines(stream)
+    assert (line["speed"], line["list"], line["huge"]) == (None, [None, 1], 10**30)
+
+
 def test_levels_are_of_our_own_lines(said):
     stream = said("json", "debug")
     log.debug("ours")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
+import api.census
 from api.census import CensusTaker
 from api.monitor import Monitor as ApiMonitor
+from jobs.errors import DatabaseUnavailable
 from jobs.metrics import METRICS, EngineState, Place, Source, Stage
 from jobs.queue import Doorbell, make_app
 from jobs.settings import BrokerSettings, DatabaseSettings, EngineSettings, MetricsSettings
 from jobs.spending import Price
 from jobs.store.database import open_database
+from tests.processes import wait_until
 from workers.engines.echo import EchoEngine
 from workers.meter import Meter
 from workers.monitor import Monitor as WorkerMonitor
@@ -85,6 +90,46 @@ def test_a_database_that_is_away_is_told_and_nothing_else_of_it(tmp_path):
     assert found == {"pagemill_database_up": 0, "pagemill_broker_up": 0}
 
 
+class Hung:
+    """A database, or a broker, that takes the question and says nothing until it is told to."""
+
+    def __init__(self):
+        self.asked, self.thawed = 0, threading.Event()
+
+    def read(self):
+        self.asked += 1
+        self.thawed.wait(30)
+        raise DatabaseUnavailable("it was away")
+
+    def lengths(self, _queues):
+        return {}
+
+
+def test_a_database_that_hangs_holds_up_no_scrape_and_is_told(monkeypatch):
+    """Sixteen scrapes of a frozen PostgreSQL took all connections of the listener: /healthz was refused, for which a
+    server is killed. And no number said that the database was away."""
+    monkeypatch.setattr(api.census, "PATIENCE", 0.05)
+    hung, clock = Hung(), Clock()
+    taker = CensusTaker(hung, hung, [], None, clock)
+    registry = CollectorRegistry()
+    registry.register(taker)
+    try:
+        for _ in range(20):
+            assert registry.get_sample_value("pagemill_database_up") == 0
+        assert registry.get_sample_value("pagemill_broker_up") == 1
+        assert hung.asked == 1, "one look at a time"
+        clock.now += 300
+        hung.thawed.set()
+        wait_until(taker._looks[0]._found.done, "the look to end", 10)
+        registry.get_sample_value("pagemill_database_up")
+        assert hung.asked == 1
+        clock.now += 6
+        registry.get_sample_value("pagemill_database_up")
+        wait_until(lambda: hung.asked == 2, "a look soon after, however long the one before hung", 10)
+    finally:
+        hung.thawed.set()
+
+
 def test_values_of_labels_are_told_in_the_table():
     text = "\n".join(metric.help for metric in METRICS)
     for value in (*EngineState, *Place):
@@ -127,3 +172,10 @@ def test_a_worker_whose_engine_died_says_why_it_takes_no_work():
     monitor.live(Life.SERVING)
     monitor.live(Life.BROKEN, "vLLM's EngineCore died")
     assert monitor.unready() == "broken: vLLM's EngineCore died"
+
+
+@pytest.mark.parametrize("price", ["inf", "nan", "-1", "1e400"])
+def test_a_price_that_is_no_number_is_refused(price):
+    """JSON has no word for an infinite cost."""
+    with pytest.raises(ValidationError):
+        MetricsSettings(price_per_gpu_hour=price)
