@@ -85,5 +85,5 @@ def test_the_settings_of_the_example_are_known():
     lines = [line for line in (UNITS / "pagemill.env.example").read_text().splitlines() if line[:1] not in ("#", "")]
     names = {line.partition("=")[0] for line in lines}
     assert names <= set(known_variables())
-    assert {"PAGEMILL_DATABASE_URL", "PAGEMILL_BROKER_URL", "PAGEMILL_STORE_URL", "PAGEMILL_SECRET_KEY"} <= names
     assert {"PAGEMILL_ENGINE", "PAGEMILL_ENGINES"} <= names, "else jobs wait for engines that nobody serves"
+    assert {"PAGEMILL_DATABASE_URL", "PAGEMILL_BROKER_URL", "PAGEMILL_STORE_URL", "PAGEMILL_SECRET_KEY"} <= names
