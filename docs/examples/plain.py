@@ -14,9 +14,10 @@ ENDED = {"succeeded", "partial", "failed", "canceled"}
 
 
 def main(paths: list[str]) -> None:
+    server = os.environ.get("PAGEMILL_URL", "http://127.0.0.1:8470")
     key = os.environ.get("PAGEMILL_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=os.environ["PAGEMILL_URL"] + "/v1/", headers=headers, timeout=90) as api:
+    with httpx.Client(base_url=server + "/v1/", headers=headers, timeout=90) as api:
         files = [("file", (Path(path).name, Path(path).read_bytes())) for path in paths]
         # The same key with every try: a request that did arrive makes no second job.
         job = checked(api.post("jobs", files=files, headers={"Idempotency-Key": str(uuid.uuid4())})).json()

@@ -61,7 +61,16 @@ def test_units_start_what_there_is(unit):
 def test_units_are_those_of_one_user_without_rights(unit):
     found = settings(unit)
     assert (found["User"], found["NoNewPrivileges"], found["ProtectSystem"]) == (["pagemill"], ["yes"], ["strict"])
-    assert found["EnvironmentFile"][0] == "/etc/pagemill/pagemill.env"
+    own = unit == "pagemill-up.service"  # brings its database, broker and store along
+    assert found["EnvironmentFile"][0] == ("-/etc/pagemill/up.env" if own else "/etc/pagemill/pagemill.env")
+
+
+def test_up_has_time_to_end_its_parts_and_keeps_its_data_where_it_may_write():
+    found = settings("pagemill-up.service")
+    assert found["KillMode"] == ["mixed"], "it ends its parts itself, Valkey last"
+    assert int(found["TimeoutStopSec"][0]) > TimerSettings.model_fields["grace"].default + 2 * AFTER_GRACE
+    data = parse(found["ExecStart"][0].removeprefix(INSTALLED).split()[1:])["data"]
+    assert data.parent == Path("/var/lib") / found["StateDirectory"][0].split()[0]
 
 
 def test_a_worker_has_time_to_hand_its_pages_back():
@@ -86,3 +95,4 @@ def test_the_settings_of_the_example_are_known():
     names = {line.partition("=")[0] for line in lines}
     assert names <= set(known_variables())
     assert {"PAGEMILL_DATABASE_URL", "PAGEMILL_BROKER_URL", "PAGEMILL_STORE_URL", "PAGEMILL_SECRET_KEY"} <= names
+    assert {"PAGEMILL_ENGINE", "PAGEMILL_ENGINES"} <= names, "else jobs wait for engines that nobody serves"
