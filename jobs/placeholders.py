@@ -23,6 +23,9 @@ _PLACEHOLDER = re.compile(r"(?:^|[:,])\s*(?:change[-_ ]?me|\$\{\w|<[^<>]*>\s*(?:
 
 _URLS = frozenset({"database_url", "broker_url"})
 """Settings that hold a password inside."""
+_IN_URLS = frozenset({"POSTGRES_PASSWORD", "REDIS_PASSWORD"})
+"""Variables of compose.yaml that it puts into URLs as they are."""
+_NOT_IN_A_URL = re.compile(r"[@/#?%\[\];\s]")
 _NAMES = frozenset({"s3_access_key"})
 """Half a secret: kept as plain text because people must see it."""
 
@@ -40,13 +43,20 @@ def refuse_placeholders(group: BaseSettings) -> None:
 
 
 def check(environment: Mapping[str, str], variables: Sequence[str]) -> None:
-    """Raises InvalidRequest naming the first of these variables that is absent, empty or a placeholder."""
+    """Raises InvalidRequest naming the first of these variables that is absent, empty, a placeholder, or a password
+    with which the URL that compose.yaml makes of it would be another one."""
     for variable in variables:
         value = environment.get(variable, "")
         if not value.strip():
             raise InvalidRequest(f"{variable} is not set", where=variable)
         if any(map(is_placeholder, (value, *_passwords(value)))):
             raise _refusal(variable)
+        if variable in _IN_URLS and _NOT_IN_A_URL.search(value):
+            raise InvalidRequest(
+                f"{variable} becomes part of a URL and must have none of @ / # ? % [ ] ; and no blanks; `openssl rand"
+                " -hex 32` prints a good one",
+                where=variable,
+            )
 
 
 def _refusal(variable: str) -> InvalidRequest:

@@ -79,6 +79,7 @@ def make_app(settings: BrokerSettings, *, patience: float = 5.0) -> Celery:
         broker_pool_limit=4,
         broker_transport_options={
             "global_keyprefix": settings.broker_prefix,
+            "master_name": settings.broker_master,  # read where the URL names Sentinels
             "socket_timeout": patience,
             "socket_connect_timeout": min(patience, 3.0),
             "socket_keepalive": True,

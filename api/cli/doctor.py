@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -14,13 +15,16 @@ from rich.text import Text
 from api.cli.embedded import python_environment
 from api.cli.options import Engine, Json
 from api.cli.report import counted
+from api.cli.up import DATA, running
 from api.version import VERSION
 from jobs.doctor.findings import Finding, Level, Report
 from jobs.doctor.scene import Trial
 from jobs.errors import InvalidRequest
-from jobs.settings import environment
+from jobs.settings import environment, preset
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red", Level.SKIPPED: "dim"}
+
+_PARTS = ("PAGEMILL_DATABASE_URL", "PAGEMILL_BROKER_URL", "PAGEMILL_STORE_URL")
 
 Only = Annotated[
     list[str] | None,
@@ -37,12 +41,17 @@ def doctor(
         bool, typer.Option("--engine-start", help="Start the engine too and read a page: minutes on a GPU.")
     ] = False,
     only: Only = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Look at the `pagemill up` that runs on this folder."),
+    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds that each check may take.")] = 20.0,
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong here: settings, database, Redis, store, GPU, machine, workers. Changes nothing.
 
-    Set by the PAGEMILL_… variables of the part that is to run here. Exit status 0: all well; 1: errors; 3: warnings
+    Set by the PAGEMILL_… variables of the part that is to run here; where none names a database, Redis or store, the
+    `pagemill up` that runs in this folder is looked at. Exit status 0: all well; 1: errors; 3: warnings
     only. Every finding is explained in docs/doctor.md.
 
     Examples:
@@ -58,6 +67,7 @@ def doctor(
     from jobs.doctor.run import run
     from jobs.doctor.scene import Scene
 
+    _stand_in(data)
     scene = Scene.look(engine=engine, device=device, trial=_trial(engine, device) if engine_start else None)
     try:
         chosen = checks(scene, _names(only))
@@ -71,6 +81,18 @@ def doctor(
     else:
         _tell(found)
     raise typer.Exit(found.status)
+
+
+def _stand_in(data: Path | None) -> None:
+    """Take the settings of a `pagemill up`: of the folder that is named, or of the usual one where nothing is set."""
+    if data is None and any(name in environment() for name in _PARTS):
+        return
+    settings = running(data or DATA)
+    if data is not None and not settings:
+        raise typer.BadParameter(f"no pagemill up runs on {data}", param_hint="--data")
+    preset(**settings)
+    if settings:
+        typer.echo(f"this is about the pagemill up of {(data or DATA).resolve()}", err=True)
 
 
 def _trial(engine: str | None, device: str | None) -> Trial:

@@ -124,6 +124,13 @@ def broker_url(port: int, password: str) -> str:
     return f"redis://:{password}@{LOOPBACK}:{port}/0"
 
 
+def broker_of(folder: Path) -> str:
+    """The URL of the Valkey that was started with this folder. Raises OSError where none was."""
+    lines = (folder / "valkey.conf").read_text().splitlines()
+    written = dict(line.split(" ", 1) for line in lines)
+    return broker_url(int(written["port"]), written["requirepass"])
+
+
 _METRICS = "PAGEMILL_METRICS_PORT"
 
 

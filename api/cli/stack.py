@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -20,10 +21,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import orjson
 import psutil
+import typer
 
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_FIRST = 1.0
@@ -36,6 +38,8 @@ CANNOT_START = 1
 """Exit status of a process that never did anything: however long it tried, it did not run well."""
 _PAUSE = 0.1
 _NUDGE_AFTER = 0.5
+_GONE = (errno.EPIPE, errno.EIO)
+"""What writing ends with where nobody reads the pipe, and where the terminal was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +307,20 @@ def _recorded(row: dict[str, Any]) -> Iterable[psutil.Process]:
     except (psutil.Error, KeyError, TypeError, ValueError):
         pass
     return []
+
+
+def say(line: str, stream: TextIO | None) -> None:
+    """Nobody needs to listen: the children go on, and drain, when the reader of a pipe or the terminal has gone. What a
+    full disk does not take is lost.
+    """
+    if stream is None:  # closed before we began
+        return
+    try:
+        typer.echo(line, stream)
+    except OSError as error:
+        if error.errno in _GONE:
+            # What follows, and what Python flushes when it ends, goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:

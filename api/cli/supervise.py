@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import typer
 
 from api.cli.devices import CPU, Device
-from api.cli.stack import Child, Command, Signals, Stack
+from api.cli.stack import Child, Command, Signals, Stack, say
 from jobs.errors import InvalidRequest
 from jobs.settings import (
     BlobSettings,
@@ -165,8 +164,4 @@ class Output:
 
     @staticmethod
     def _write(line: str) -> None:
-        """Nobody needs to listen: the workers drain all the same when the reader of a pipe has gone."""
-        try:
-            typer.echo(line, err=True)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        say(line, sys.stderr)

@@ -25,7 +25,7 @@ from api.broker import broker_state
 from api.cli import embedded
 from api.cli.options import Engine
 from api.cli.report import counted
-from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file
+from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file, say
 from jobs.errors import DatabaseUnavailable, InvalidRequest
 from jobs.models import WorkerState
 from jobs.settings import (
@@ -82,13 +82,8 @@ def up(
 
 
 def _say(line: str) -> None:
-    """Nobody needs to listen: in `pagemill up | tee log` Ctrl-C ends the reader first, and the workers drain all the
-    same."""
-    try:
-        typer.echo(line)
-    except BrokenPipeError:
-        # What follows, and what Python flushes when it ends, goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """In `pagemill up | tee log` Ctrl-C ends the reader first, and the workers drain all the same."""
+    say(line, sys.stdout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,3 +329,30 @@ def _held(data: Path) -> Iterator[Path]:
         yield folder
     finally:
         os.close(lock)
+
+
+def running(data: Path) -> dict[str, str]:
+    """The settings of the parts of the `up` that holds this folder; empty where none does."""
+    try:
+        lock = os.open(data / "up.lock", os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    else:
+        return {}
+    finally:
+        os.close(lock)
+    folder = data.resolve()
+    settings = {
+        "PAGEMILL_DATABASE_URL": embedded.sqlite_url(folder / "pagemill.db"),
+        "PAGEMILL_STORE_URL": f"file:{folder / 'objects'}",
+        "PAGEMILL_API_PORT": str(Ports.read(folder / "ports.json").api),
+    }
+    with contextlib.suppress(OSError):  # no such files: that part was brought by a variable
+        settings["PAGEMILL_SECRET_KEY"] = (folder / "secret.key").read_text().strip()
+    with contextlib.suppress(OSError):
+        settings["PAGEMILL_BROKER_URL"] = embedded.broker_of(folder / "valkey")
+    return settings

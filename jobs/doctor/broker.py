@@ -38,7 +38,7 @@ def redis(scene: Scene) -> Iterator[Finding]:
     app = make_app(settings, patience=PATIENCE)
     try:
         with app.connection_for_read() as connection:
-            client = _client(connection)
+            client = _client(connection, None if "PAGEMILL_BROKER_URL" in scene.variables else _NO_BROKER)
             if isinstance(client, Finding):
                 yield from _refused(client)
             yield from _answers(client, settings)
@@ -46,8 +46,14 @@ def redis(scene: Scene) -> Iterator[Finding]:
         app.close()
 
 
-def _client(connection: Any) -> Any:
-    """The client beneath Celery's connection, or why there is none."""
+_NO_BROKER = (
+    "Start one and name it in PAGEMILL_BROKER_URL. `pagemill up` brings one along; `pagemill doctor` then finds it in"
+    " the folder where that was started, or by --data."
+)
+
+
+def _client(connection: Any, remedy: str | None) -> Any:
+    """The client beneath Celery's connection, or why there is none. `remedy`: other than the usual one."""
     try:
         client = connection.default_channel.client
         client.ping()
@@ -55,7 +61,7 @@ def _client(connection: Any) -> Any:
         words = _words(failure)
         if any(mark in words for mark in _DENIED):
             return error("redis-auth", f"Redis refuses to let us in: {words}", where="PAGEMILL_BROKER_URL")
-        return error("redis-reachable", f"Redis does not answer: {words}", where="PAGEMILL_BROKER_URL")
+        return error("redis-reachable", f"Redis does not answer: {words}", where="PAGEMILL_BROKER_URL", do=remedy)
     return client
 
 

@@ -32,21 +32,33 @@ second and thread."""
 ROUNDS = 7
 
 
+class NoAddress(NotChecked):
+    """The URL names no database."""
+
+
 def database(scene: Scene) -> Iterator[Finding]:
     settings = scene.of(DatabaseSettings)
-    with opened(settings) as db:
-        try:
-            db.check()
-        except DatabaseUnavailable as failure:
-            yield error("database-reachable", failure.detail, where="PAGEMILL_DATABASE_URL")
-            raise NotChecked("the database does not answer") from None
-        yield ok("database-reachable", "it answers")
-        yield _schema(db)
-        yield from _clock(db)
-        if db.engine.dialect.name == "sqlite":
-            yield from _sqlite(db, settings)
-        else:
-            yield from _postgresql(db, settings)
+    try:
+        with opened(settings) as db:
+            yield from _looked_at(db, settings)
+    except NoAddress as failure:
+        yield error("database-reachable", str(failure), where="PAGEMILL_DATABASE_URL", do="Correct the address.")
+        raise
+
+
+def _looked_at(db: Database, settings: DatabaseSettings) -> Iterator[Finding]:
+    try:
+        db.check()
+    except DatabaseUnavailable as failure:
+        yield error("database-reachable", failure.detail, where="PAGEMILL_DATABASE_URL")
+        raise NotChecked("the database does not answer") from None
+    yield ok("database-reachable", "it answers")
+    yield _schema(db)
+    yield from _clock(db)
+    if db.engine.dialect.name == "sqlite":
+        yield from _sqlite(db, settings)
+    else:
+        yield from _postgresql(db, settings)
 
 
 @contextmanager
@@ -58,7 +70,7 @@ def opened(settings: DatabaseSettings) -> Iterator[Database]:
     try:
         db = open_database(settings)
     except InvalidRequest as failure:
-        raise NotChecked(failure.detail) from None
+        raise NoAddress(failure.detail) from None
     try:
         yield db
     finally:

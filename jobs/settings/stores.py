@@ -37,6 +37,7 @@ class BrokerSettings(Group):
         default="redis://127.0.0.1:6379/0",
         description="`redis://…`, `rediss://…`, or `sentinel://…;sentinel://…` for several Sentinels.",
     )
+    broker_master: str = Field(default="mymaster", description="With Sentinels: their name of the master.")
     broker_prefix: str = Field(default="pagemill:", description="Prefix of every key in Redis.")
 
 

@@ -84,6 +84,8 @@ def open_database(settings: DatabaseSettings) -> Database:
     """A Database by URL: `sqlite:///path` or `postgresql+psycopg://…`. Opens no connection yet."""
     try:
         url = make_url(settings.database_url)
+        if "@" in (url.host or ""):
+            raise ValueError("what stands before it is the end of a password")
     except (ArgumentError, ValueError):  # which may tell a piece of the password
         raise InvalidRequest(
             "not a database URL; write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters"

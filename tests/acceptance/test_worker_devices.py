@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -130,6 +133,28 @@ def test_one_that_cannot_start_is_tried_less_and_less_often_and_the_other_works(
         assert psutil.Process(alive(mill)["cpu-0"]).environ()["CUDA_VISIBLE_DEVICES"] == ""
         command.process.send_signal(signal.SIGTERM)
         assert command.process.wait(60) == 0
+
+
+def test_a_full_disk_and_a_closed_terminal_end_nobody(mill, place):
+    """Its first line that could not be written ended the command, and the kernel all its workers with it."""
+    line, terminal = pty.openpty()
+    with Path("/dev/full").open("w") as full:
+        for stderr in (full, terminal):
+            argv = place.command("worker", "--devices", "cpu")
+            process = subprocess.Popen(
+                argv, cwd=place.path, env=place.environment(), stdout=full, stderr=stderr, start_new_session=True
+            )
+            try:
+                wait_until(lambda p=process: alive(mill) or p.poll() is not None, "the worker")
+                assert mill.wait(mill.submit(pdf(1))).state is State.SUCCEEDED
+                if stderr is terminal:
+                    os.close(terminal)
+                    os.close(line)  # who writes there gets EIO from now on
+                process.send_signal(signal.SIGHUP)
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
+            assert alive(mill) == {}, "it was let finish"
 
 
 def test_drained_workers_are_let_go_and_the_last_ends_the_command(mill, place):

@@ -146,3 +146,15 @@ def test_passwords_in_addresses():
 def test_near():
     assert all(map(is_near, ["", "localhost", "127.0.0.1", "::1", "[::1]", "/run/redis.sock"]))
     assert not any(map(is_near, ["db", "10.0.0.1", "example.org", "0.0.0.0"]))
+
+
+@pytest.mark.parametrize("address", ["pagemill:p4ss@word@127.0.0.1:1/x", "pagemill:p4ss@127.0.0.1:port/x"])
+def test_an_address_of_no_database_is_an_error(monkeypatch, address):
+    """Of the first, `word@127.0.0.1` was taken for the host, and told; the second was skipped: exit status 0."""
+    monkeypatch.setenv("PAGEMILL_DATABASE_URL", f"postgresql://{address}")
+    scene = Scene.look()
+    found = {one.id: one for one in run(scene, checks(scene, ["database"]), 60.0)}
+    assert found["database-reachable"].level == "error"
+    assert "percent-encoded" in found["database-reachable"].found
+    assert "word" not in found["database-reachable"].found.replace("password", "").replace("PASSWORD", "")
+    assert {one.level.value for id_, one in found.items() if id_ != "database-reachable"} == {"skipped"}

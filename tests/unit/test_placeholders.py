@@ -88,6 +88,21 @@ def test_an_empty_variable_is_no_secret_either():
         check({"A": "4f1c", "B": " "}, ["A", "B"])
 
 
+@pytest.mark.parametrize("variable", ["POSTGRES_PASSWORD", "REDIS_PASSWORD"])
+@pytest.mark.parametrize("value", ["4/f1c9==", "4f@1c", "4f#1c", "4f%41c", "4f?1c", "[4f1c", "4f;1c", "4f 1c"])
+def test_a_password_that_breaks_the_url_it_is_put_into(variable, value):
+    """`openssl rand -base64` prints such ones. PostgreSQL made its volume with it, and nobody could get in any more."""
+    with pytest.raises(InvalidRequest, match=f"^{variable} becomes part of a URL") as refused:
+        check({variable: value}, [variable])
+    assert value not in str(refused.value.problem())
+    check({"PAGEMILL_SECRET_KEY": value}, ["PAGEMILL_SECRET_KEY"])  # in no URL
+
+
+@pytest.mark.parametrize("value", ["4f1c9a", "4f+1c=", "a-b_c.d~e!f:g"])
+def test_a_password_that_does_not(value):
+    check({"POSTGRES_PASSWORD": value}, ["POSTGRES_PASSWORD"])
+
+
 @pytest.mark.parametrize(("value", "status"), [("4f1c9a", 0), ("change-me-grafana", 1)])
 def test_the_command_of_the_compose_file(value, status):
     done = subprocess.run(

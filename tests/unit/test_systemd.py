@@ -81,6 +81,15 @@ def test_a_worker_has_time_to_hand_its_pages_back():
     assert found["StartLimitIntervalSec"] == ["0"], "an ill card is tried for ever"
 
 
+def test_the_api_neither_ends_nor_fails_with_the_migration():
+    """It had Requires=, by which restarting the migration (docs/upgrade.md) restarted the API too, before the workers;
+    and a database that was late when the machine came up left the API down: Restart= does not count for that."""
+    found = settings("pagemill-api.service")
+    assert not {"Requires", "Requisite", "BindsTo"} & set(found)
+    assert "pagemill-migrate.service" in found["Wants"][0].split()
+    assert "pagemill-migrate.service" in found["After"][0].split()
+
+
 def test_the_settings_of_the_example_are_known():
     lines = [line for line in (UNITS / "pagemill.env.example").read_text().splitlines() if line[:1] not in ("#", "")]
     names = {line.partition("=")[0] for line in lines}
