@@ -55,6 +55,7 @@ FAULTS = {
     "config-value": [{"STORE_URL": "ftp://x"}, {"API_PORT": "99999"}],
     "config-placeholder": [
         {"S3_SECRET_KEY": "CHANGEME"},
+        {"S3_ACCESS_KEY": "<access key>"},
         {"DATABASE_URL": "postgresql://pagemill:change-me@127.0.0.1/x"},
         {"BROKER_URL": "redis://:%3Cpassword%3E@127.0.0.1/0"},
         {"OPENAI_KEY": "${OPENAI_KEY}"},
