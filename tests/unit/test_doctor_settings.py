@@ -99,6 +99,7 @@ WARNINGS = {
     "config-contradiction": [
         {"TIME_FACTOR": "10"},
         {"ENGINE": "echo"},
+        {"ENGINE": "rapidocr", "DEVICE": "0"},
         {"OUTBOUND_HTTP": "true"},
         {"INBOX_EVENTS_LIST": "events"},
         {"WORKER_MEMORY": "100000000"},
