@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jobs.doctor.checks import checks
+from jobs.doctor.engine import needed
 from jobs.doctor.run import run
 from jobs.doctor.scene import Scene, is_near, passwords_in
 from jobs.placeholders import is_placeholder
-from jobs.settings import environment
+from jobs.settings import EngineSettings, environment
 
 WELL = {
     "PAGEMILL_DATABASE_URL": "postgresql://pagemill:p4ss-of-db@127.0.0.1/pagemill",
@@ -148,3 +149,17 @@ def test_passwords_in_addresses():
 def test_near():
     assert all(map(is_near, ["", "localhost", "127.0.0.1", "::1", "[::1]", "/run/redis.sock"]))
     assert not any(map(is_near, ["db", "10.0.0.1", "example.org", "0.0.0.0"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "modules"),
+    [
+        ({}, {"cv2", "torch", "transformers", "vllm"}),
+        ({"vl_backend": "openai"}, {"cv2", "torch", "transformers"}),
+        ({"vl_layout_model": "none", "vl_backend": "openai"}, {"cv2"}),
+        ({"vl_layout_model": "none"}, {"cv2", "vllm"}),
+    ],
+)
+def test_libraries_that_an_engine_needs(settings, modules):
+    engine = EngineSettings(name="paddleocr_vl", openai_urls="http://127.0.0.1/v1", **settings)
+    assert set(needed(engine)) == modules
