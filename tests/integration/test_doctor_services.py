@@ -43,6 +43,12 @@ def test_a_cluster_and_a_replica():
         assert "replica" in found["redis-writable"].found
 
 
+def test_tls_with_a_redis_that_speaks_none(valkey):
+    found = asked(redis, BrokerSettings(broker_url=valkey.url.replace("redis://", "rediss://")))
+    assert found.keys() == {"redis-reachable"}
+    assert "redis:// and not rediss://" in found["redis-reachable"].found
+
+
 def test_a_user_of_redis_who_may_not_look(valkey):
     """As with services that are rented: what CONFIG would tell is skipped, nothing breaks."""
     with valkey.client() as client:
