@@ -82,8 +82,7 @@ class Doorkeeper:
         """Raises InvalidRequest where this server would serve strangers or nobody, DatabaseUnavailable."""
         if self._mode != "auto" or self._loopback:
             return
-        if not self._database.has_schema():
-            raise InvalidRequest("the database has no schema yet: pagemill db upgrade", where="PAGEMILL_DATABASE_URL")
+        self._database.require_schema()
         if not self._keys_were_made():
             raise InvalidRequest(
                 "nobody could use this server: it listens on more than this machine and there is no API key. Make one:"

@@ -34,6 +34,11 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.search(value) is not None
 
 
+def visible() -> set[str]:
+    """Variables that are half a secret: no placeholders, and no reason to hide them."""
+    return {f"PAGEMILL_{name.upper()}" for name in _NAMES}
+
+
 def refuse_placeholders(group: BaseSettings) -> None:
     """Raises InvalidRequest naming the variable of the first secret that is a placeholder, and not what it says."""
     for name, field in type(group).model_fields.items():

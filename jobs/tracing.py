@@ -47,7 +47,8 @@ def set_up(service: str) -> None:
         from jobs.otel import Tracing
     except ImportError as error:
         log.warning(
-            "no spans are sent: %s is set, but OpenTelemetry is not installed (pip install 'pagemill[otel]'): %s",
+            "no spans are sent: %s is set, but OpenTelemetry is not installed (in a checkout: pip install '.[otel]')"
+            ": %s",
             endpoint, error, extra={"action": "no_tracing"},
         )  # fmt: skip
         return

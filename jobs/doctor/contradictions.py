@@ -133,6 +133,14 @@ def _names(scene: Scene) -> Iterator[Finding]:
             where="PAGEMILL_ENGINE",
             do="Set PAGEMILL_ENGINE=rapidocr, or paddleocr_vl on a GPU.",
         )
+    if engine.name == "rapidocr" and scene.on_gpu:
+        yield warning(
+            _ID,
+            "the engine rapidocr computes on the CPU: the GPU stays idle",
+            where="PAGEMILL_DEVICE",
+            actual=engine.device,
+            do="Unset PAGEMILL_DEVICE, or set PAGEMILL_ENGINE=paddleocr_vl.",
+        )
     if outbound.outbound_http:
         yield warning(
             _ID,

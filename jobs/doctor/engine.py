@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from jobs.doctor.findings import Finding, NotChecked, error, ok
 from jobs.doctor.scene import Scene
 from jobs.settings import EngineSettings
+from jobs.settings.engines import NO_LAYOUT
 
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "echo": (),
     "rapidocr": ("rapidocr", "rapid_layout", "onnxruntime", "cv2"),
-    "paddleocr_vl": ("torch", "transformers", "cv2"),
+    "paddleocr_vl": ("cv2",),
 }
 _TAIL = 400
 """Characters of what the engine said last."""
@@ -40,8 +41,11 @@ def libraries(scene: Scene) -> Iterator[Finding]:
 
 def needed(engine: EngineSettings) -> tuple[str, ...]:
     """Top-level modules that the engine imports."""
-    resident = ("vllm",) if engine.name == "paddleocr_vl" and engine.vl_backend == "vllm" else ()
-    return _LIBRARIES.get(engine.name, ()) + resident
+    wanted = _LIBRARIES.get(engine.name, ())
+    if engine.name == "paddleocr_vl":
+        wanted += () if engine.vl_layout_model == NO_LAYOUT else ("torch", "transformers")
+        wanted += ("vllm",) if engine.vl_backend == "vllm" else ()
+    return wanted
 
 
 def start(scene: Scene) -> Iterator[Finding]:

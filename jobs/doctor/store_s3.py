@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from jobs.blobs.s3_probing import LinkAnswer, S3Probe, S3Refusal
 from jobs.doctor.clocks import clock
-from jobs.doctor.findings import Finding, NotChecked, error, ok, warning
+from jobs.doctor.findings import Finding, Level, NotChecked, error, ok, warning
 from jobs.doctor.scene import Scene
 from jobs.errors import InvalidRequest
 from jobs.settings import BlobSettings
@@ -17,6 +17,7 @@ TIMEOUT = 5.0
 SLOW = 0.25
 """Seconds of writing one small object. A worker writes from 16 threads: 64 pages a second."""
 ROUNDS = 3
+_SKEWED = "RequestTimeTooSkewed"
 SKEW, FATAL_SKEW = 30.0, 600.0
 """Seconds. Signatures count for 15 minutes (Signature Version 4), and the Date header tells whole seconds."""
 
@@ -30,30 +31,55 @@ def store_s3(scene: Scene) -> Iterator[Finding]:
     try:
         try:
             skew = probe.look()
+            there = ok("store-bucket", "the bucket is there")
         except S3Refusal as refusal:
-            yield from _refused(refusal, settings)
-            raise NotChecked("the store does not let us in") from None
+            if refusal.code != "NoSuchBucket":
+                yield from _refused(refusal)
+                raise NotChecked(_why(refusal)) from None
+            skew, there = _made(probe, settings)
         yield ok("store-reachable", "it answers")
         yield ok("store-access", "the access key opens it")
-        yield ok("store-bucket", "the bucket is there")
+        yield there
+        if there.level is Level.ERROR:
+            raise NotChecked("there is no bucket")
         yield _clock(skew)
         yield from _acts(probe)
     finally:
         probe.close()
 
 
-def _refused(refusal: S3Refusal, settings: BlobSettings) -> Iterator[Finding]:
+def _made(probe: S3Probe, settings: BlobSettings) -> tuple[float, Finding]:
+    """By how much the store's clock is before ours in seconds, and what of the bucket that was not there: some stores
+    (SeaweedFS as it comes) make it with the first object, and pagemill's would have been one."""
+    bucket = settings.store_url.removeprefix("s3://").partition("/")[0]
+    where = "PAGEMILL_STORE_URL"
+    try:
+        probe.write()
+        skew = probe.look()
+    except S3Refusal:
+        return 0.0, error("store-bucket", f"there is no bucket {bucket}", where=where, actual=bucket)
+    text = f"there was no bucket {bucket}: the store makes one with the first object, and just did"
+    return skew, warning("store-bucket", text, where=where, actual=bucket, do=_WRONG_NAME)
+
+
+_WRONG_NAME = "Nothing, where the name is right; else correct PAGEMILL_STORE_URL, and remove that bucket."
+
+
+def _why(refusal: S3Refusal) -> str:
+    """In a few words, for what then cannot be looked at."""
+    if not refusal.code:
+        return "the store does not answer"
+    return "the store does not take our clock" if refusal.code == _SKEWED else "the store does not let us in"
+
+
+def _refused(refusal: S3Refusal) -> Iterator[Finding]:
     """Why not even a listing was given. What must have been well before it is told, too."""
     if not refusal.code:
         yield error("store-reachable", f"it does not answer ({refusal})", where="PAGEMILL_S3_ENDPOINT")
         return
     yield ok("store-reachable", "it answers")
-    if refusal.code == "RequestTimeTooSkewed":
+    if refusal.code == _SKEWED:
         yield error("store-clock", f"it refuses what this host's clock signed ({refusal})", limit=FATAL_SKEW)
-    elif refusal.code == "NoSuchBucket":
-        yield ok("store-access", "the access key opens it")
-        bucket = settings.store_url.removeprefix("s3://").partition("/")[0]
-        yield error("store-bucket", f"there is no bucket {bucket}", where="PAGEMILL_STORE_URL", actual=bucket)
     else:
         yield error("store-access", f"it refuses us ({refusal})", where="PAGEMILL_S3_ACCESS_KEY")
 

@@ -175,7 +175,7 @@ TABLE: Mapping[str, Meaning] = MappingProxyType({
     # engine
     "engine-libraries": Meaning(
         _E, "what the engine imports is not installed",
-        "Install its extra: `pip install 'pagemill[cpu]'`, or `'pagemill[paddleocr-vl,vllm]'`."),
+        "Install its extra, in a checkout: `pip install '.[cpu]'`, or `'.[paddleocr-vl,vllm]'`."),
     "engine-start": Meaning(
         _E, "the engine does not start, or does not read a page (only with `--engine-start`)",
         "The finding tells its last words; `pagemill worker --engine NAME` shows all of them."),

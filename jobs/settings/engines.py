@@ -9,6 +9,9 @@ from pydantic import Field, SecretStr
 
 from jobs.settings.group import Group
 
+NO_LAYOUT = "none"
+"""Instead of a layout model: then nothing of torch is needed beside the backend's own."""
+
 
 class VlSettings(Group):
     """PaddleOCR-VL, whatever runs it. Defaults and their reasons: docs/vllm.md."""

@@ -69,6 +69,12 @@ class Database:
         with self.read() as session:
             return inspect(session.connection()).has_table("alembic_version")
 
+    def require_schema(self) -> None:
+        """Raises InvalidRequest where it never was, DatabaseUnavailable. For what would break off at the first table:
+        PostgreSQL's `UndefinedTable` is a fault, SQLite's `no such table` reads as a database that is away."""
+        if not self.has_schema():
+            raise InvalidRequest("the database has no schema yet: pagemill db upgrade", where="PAGEMILL_DATABASE_URL")
+
     def migrate(self) -> None:
         """Bring the schema to this version. Safe to run twice and by several processes at once."""
         from jobs.migrations import upgrade

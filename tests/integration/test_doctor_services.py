@@ -12,10 +12,11 @@ from jobs.doctor.database import database
 from jobs.doctor.fleet import engine_here
 from jobs.doctor.run import Check, run
 from jobs.doctor.scene import Scene
+from jobs.doctor.store_s3 import store_s3
 from jobs.settings import BrokerSettings, DatabaseSettings, EngineSettings, TimerSettings, WorkerSettings
 from tests.processes import HOST, free_port
 from tests.protocol import age_heartbeat, register
-from tests.services import Valkey
+from tests.services import SeaweedFS, Valkey
 
 
 def asked(look, *settings):
@@ -40,6 +41,12 @@ def test_a_cluster_and_a_replica():
         found = asked(redis, BrokerSettings(broker_url=replica.url))
         assert found.keys() == {"redis-writable"}
         assert "replica" in found["redis-writable"].found
+
+
+def test_tls_with_a_redis_that_speaks_none(valkey):
+    found = asked(redis, BrokerSettings(broker_url=valkey.url.replace("redis://", "rediss://")))
+    assert found.keys() == {"redis-reachable"}
+    assert "redis:// and not rediss://" in found["redis-reachable"].found
 
 
 def test_a_user_of_redis_who_may_not_look(valkey):
@@ -154,3 +161,36 @@ def test_an_endpoint_where_nobody_listens(seaweedfs, bucket):
         probe.look()
     assert (refused.value.code, refused.value.status) == ("", 0)
     probe.close()
+
+
+class Obliging(SeaweedFS):
+    """As it comes: a bucket is made with its first object."""
+
+    def _command(self):
+        return [*super()._command(), "-s3.autoCreateBucket=true"]
+
+
+def all_said(look, *settings):
+    found = run(Scene({type(group): group for group in settings}), checks_of(look), 60.0)
+    return {one.id: one for one in found}
+
+
+def checks_of(look):
+    return [Check("probe", ("store-bucket", "store-write", "store-range"), look)]
+
+
+def test_a_bucket_that_is_missing(seaweedfs):
+    found = all_said(store_s3, seaweedfs.settings("doctor-nowhere"))
+    assert found["store-access"].level == "ok"
+    assert (found["store-bucket"].level, found["store-bucket"].actual) == ("error", "doctor-nowhere")
+    assert {one.found for one in found.values() if one.level == "skipped"} == {"there is no bucket"}
+
+
+def test_a_bucket_that_the_store_makes_itself():
+    with Obliging() as obliging:
+        settings = obliging.settings("doctor-later")
+        found = all_said(store_s3, settings)
+        assert found["store-bucket"].level == "warning"
+        assert "first object" in found["store-bucket"].found
+        assert found["store-write"].level == "ok"
+        assert all_said(store_s3, settings)["store-bucket"].level == "ok"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jobs.doctor.checks import checks
+from jobs.doctor.engine import needed
 from jobs.doctor.run import run
 from jobs.doctor.scene import Scene, is_near, passwords_in
 from jobs.placeholders import is_placeholder
-from jobs.settings import environment
+from jobs.settings import EngineSettings, environment
 
 WELL = {
     "PAGEMILL_DATABASE_URL": "postgresql://pagemill:p4ss-of-db@127.0.0.1/pagemill",
@@ -55,6 +56,7 @@ FAULTS = {
     "config-value": [{"STORE_URL": "ftp://x"}, {"API_PORT": "99999"}],
     "config-placeholder": [
         {"S3_SECRET_KEY": "CHANGEME"},
+        {"S3_ACCESS_KEY": "<access key>"},
         {"DATABASE_URL": "postgresql://pagemill:change-me@127.0.0.1/x"},
         {"BROKER_URL": "redis://:%3Cpassword%3E@127.0.0.1/0"},
         {"OPENAI_KEY": "${OPENAI_KEY}"},
@@ -98,6 +100,7 @@ WARNINGS = {
     "config-contradiction": [
         {"TIME_FACTOR": "10"},
         {"ENGINE": "echo"},
+        {"ENGINE": "rapidocr", "DEVICE": "0"},
         {"OUTBOUND_HTTP": "true"},
         {"INBOX_EVENTS_LIST": "events"},
         {"WORKER_MEMORY": "100000000"},
@@ -158,3 +161,17 @@ def test_an_address_of_no_database_is_an_error(monkeypatch, address):
     assert "percent-encoded" in found["database-reachable"].found
     assert "word" not in found["database-reachable"].found.replace("password", "").replace("PASSWORD", "")
     assert {one.level.value for id_, one in found.items() if id_ != "database-reachable"} == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "modules"),
+    [
+        ({}, {"cv2", "torch", "transformers", "vllm"}),
+        ({"vl_backend": "openai"}, {"cv2", "torch", "transformers"}),
+        ({"vl_layout_model": "none", "vl_backend": "openai"}, {"cv2"}),
+        ({"vl_layout_model": "none"}, {"cv2", "vllm"}),
+    ],
+)
+def test_libraries_that_an_engine_needs(settings, modules):
+    engine = EngineSettings(name="paddleocr_vl", openai_urls="http://127.0.0.1/v1", **settings)
+    assert set(needed(engine)) == modules

@@ -103,3 +103,8 @@ def test_the_exit_status_is_of_the_worst(levels, status):
     made = report("1", "here", found)
     assert made.status == status
     assert sum(made.counts.values()) == len(found)
+
+
+def test_advice_names_no_package_of_an_index():
+    """pagemill is on none: what installs it is a checkout (docs/install.md)."""
+    assert [id_ for id_, known in TABLE.items() if "pagemill[" in known.do] == []

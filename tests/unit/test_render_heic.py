@@ -116,7 +116,7 @@ def test_a_damaged_header_fails_the_document_and_damaged_pixels_the_page(opened)
 def test_without_the_package_the_error_says_what_to_install(opened, monkeypatch):
     data = heic()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(UnsupportedType, match=r"pagemill\[heic\]"):
+    with pytest.raises(UnsupportedType, match=r"\.\[heic\]"):
         opened(data)
 
 

@@ -58,7 +58,7 @@ def test_without_the_extra_it_is_off_and_says_so(monkeypatch, caplog):
     assert not tracing.on()
     [record] = caplog.records
     assert record.action == "no_tracing"
-    assert "pip install 'pagemill[otel]'" in record.getMessage()
+    assert "pip install '.[otel]'" in record.getMessage()
 
 
 def test_work_for_a_job_is_in_its_trace_below_its_root(set_up):

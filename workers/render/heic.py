@@ -18,7 +18,7 @@ def register() -> None:
         from pillow_heif import register_heif_opener
     except ImportError as error:
         raise UnsupportedType(
-            "HEIC images need the package pillow-heif beside the worker: pip install 'pagemill[heic]'",
+            "HEIC images need the package pillow-heif beside the worker; in a checkout: pip install '.[heic]'",
             actual="image/heic",
         ) from error
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)

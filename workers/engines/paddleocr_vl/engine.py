@@ -20,6 +20,7 @@ from jobs.errors import EngineError, EngineUnavailable
 from jobs.options import VlOptions, VlPixels, VlTask
 from jobs.results import EngineInfo, PageOutput
 from jobs.settings import EngineSettings, preset
+from jobs.settings.engines import NO_LAYOUT
 from workers.engines.base import PageHandle
 from workers.engines.paddleocr_vl import blocks
 from workers.engines.paddleocr_vl.answers import Answer
@@ -41,7 +42,6 @@ DPI = 144
 CROPS_PER_PAGE = 6
 """Crops that a page has at least, as a rule; pages in flight are counted by it, so that the backend is never short of
 crops while pages wait. Dense pages have 15 to 30: their further crops wait their turn in this process."""
-NO_LAYOUT = "none"
 
 
 class PaddleOcrVlEngine:
