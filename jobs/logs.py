@@ -71,6 +71,13 @@ def last_words(program: str, error: PagemillError) -> None:
         sys.stderr.write(f"{program}: {error.code}: {error}{where}\n")
 
 
+def json_line(logger: str, level: int, message: str, about: Mapping[str, Any]) -> str:
+    """An event as every process tells it, for one that writes its lines itself."""
+    record = logging.LogRecord(logger, level, "", 0, message, None, None)
+    vars(record).update(about)
+    return _Json().format(record)
+
+
 def fields(record: logging.LogRecord) -> dict[str, Any]:
     """What a line is about: what it says itself, then its context. An error of ours tells its code."""
     own = {name: value for name, value in vars(record).items() if name not in _LEFT_OUT}

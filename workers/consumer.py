@@ -12,10 +12,12 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from celery.apps import worker as celery_worker
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from jobs.dispatch import WINDOW, chunk_size
@@ -71,6 +73,7 @@ class Consumer:
         worker_shutting_down.connect(self._shutting_down, weak=False)
         worker_ready.connect(self._consuming, weak=False)
         setup_logging.connect(_keep_logging, weak=False)
+        celery_worker.safe_say = _say_stacks_only
         engine = process.engine.info.name if process.engine else ""
         name = node_name(engine, process.slot.name, self._settings.worker.host)
         log.info("worker %s serves %s as %s", process.worker_id, ", ".join(queues), name, extra={"action": "ready"})
@@ -123,10 +126,12 @@ class Consumer:
         process = self._process
         if process is None or not self._ending.acquire(blocking=False):
             return
+        grace = self._settings.timers.scaled("grace")
+        if not self._draining.is_set():
+            log.info("told to end: what is held may take %g s", grace, extra={"action": "ending"})
         process.drain()
         while self._draining.is_set() and not self._hurried.is_set() and not process.idle.wait(_LISTEN):
             pass  # no grace time: pages and documents have deadlines of their own
-        grace = self._settings.timers.scaled("grace")
         if not process.idle.wait(grace):
             log.warning("grace time of %g s is over, handing pages back", grace, extra={"action": "grace_over"})
             process.hand_back()
@@ -195,3 +200,13 @@ def _exit_at_once(number: int, _frame: Any) -> None:
 
 def _keep_logging(**_: Any) -> None:
     """Connected to `setup_logging`, so that Celery leaves our logging alone."""
+
+
+_safe_say = celery_worker.safe_say
+
+
+def _say_stacks_only(text: str, f: Any = sys.__stderr__) -> None:
+    """Instead of Celery's `safe_say`: its words on a signal go to stdout whatever the format of logs is, and our own
+    line says the same. All stacks of the process (SIGUSR1) go to stderr and stay."""
+    if f is not sys.__stdout__:
+        _safe_say(text, f)

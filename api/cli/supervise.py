@@ -6,6 +6,7 @@ meanwhile. Who ends in good order (`pagemill drain`) is let go: when all have, s
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ import orjson
 from api.cli.devices import CPU, Device
 from api.cli.stack import Child, Command, Signals, Stack, say
 from jobs.errors import InvalidRequest
+from jobs.logs import json_line
 from jobs.settings import (
     BlobSettings,
     BrokerSettings,
@@ -103,7 +105,7 @@ class Supervisor:
     def run(self) -> None:
         for command in self._commands:
             child = self._stack.start(command)
-            self._out.say(child.name, f"started as process {child.pid}")
+            self._out.say(child.name, "worker_started", f"started as process {child.pid}")
         while not self._signals.stopped:
             dead = self._stack.watch()
             self._pass_on()
@@ -116,7 +118,8 @@ class Supervisor:
     def stop(self) -> None:
         """SIGTERM to everybody; a second signal to us kills who is left."""
         if any(child.running for child in self._stack.children):
-            self._out.say("", "stopping: workers finish the pages they hold; a second signal ends them at once")
+            text = "stopping: workers finish the pages they hold; a second signal ends them at once"
+            self._out.say("", "stopping", text)
         self._stack.stop([], self._hurried)
         self._pass_on()
 
@@ -132,9 +135,10 @@ class Supervisor:
     def _tell(self, child: Child, status: int) -> None:
         end = self._stack.describe(child, status).removeprefix(f"{child.name} ")
         if child.restart_at is None and not child.running:
-            self._out.say(child.name, "has drained and is not started again")
+            self._out.say(child.name, "worker_drained", "has drained and is not started again")
         else:
-            self._out.say(child.name, f"{end}; starts again in {child.delay:.0f} s", level="ERROR")
+            text = f"{end}; starts again in {child.delay:.0f} s"
+            self._out.say(child.name, "worker_ended", text, logging.ERROR)
 
 
 class Output:
@@ -143,13 +147,12 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
-    def say(self, device: str, text: str, level: str = "INFO") -> None:
+    def say(self, device: str, action: str, text: str, level: int = logging.INFO) -> None:
         if not self._as_json:
             self._write(f"{device or 'workers'} | {text}")
             return
-        about = {"device": device} if device else {}
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._write_json({"time": stamp, "level": level, "logger": __name__, "message": text} | about)
+        about = {"action": action} | ({"device": device} if device else {})
+        self._write(json_line(__name__, level, text, about))
 
     def pass_on(self, device: str, line: str) -> None:
         if self._as_json and line.startswith("{"):

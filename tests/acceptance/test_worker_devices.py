@@ -195,10 +195,15 @@ def test_lines_of_json_stay_json(tmp_path):
     written: list[str] = []
     out = Output(as_json=True)
     out._write = written.append
-    out.say("gpu0", "started")
+    out.say("gpu0", "worker_started", "started: 100 %s")
     out.pass_on("gpu0", '{"message": "m", "page": 3}')
     out.pass_on("gpu0", "Traceback")
-    assert json.loads(written[0]).items() >= {"device": "gpu0", "message": "started", "level": "INFO"}.items()
+    told = json.loads(written[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
+    assert told == {
+        "level": "info", "logger": "api.cli.supervise", "message": "started: 100 %s", "action": "worker_started",
+        "device": "gpu0",
+    }  # fmt: skip
     assert json.loads(written[1]) == {"device": "gpu0", "message": "m", "page": 3}
     assert written[2] == "gpu0 | Traceback"
 

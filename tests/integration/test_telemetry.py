@@ -156,3 +156,12 @@ def test_the_request_that_submitted_is_linked_to_the_job(place):
     assert span.trace != place.job.removeprefix("job_")
     assert span.attributes["http.response.status_code"] == 202
     assert span.attributes["pagemill.request"] == "order-17"
+
+
+def test_a_worker_that_is_told_to_end_says_so_in_json_and_nothing_else(place):
+    """Celery had words of its own for a signal, on stdout and as text."""
+    with place.mill.worker() as worker:
+        wait_until(lambda: " ready." in worker.output(), "Celery to hear signals")
+        assert worker.terminate() == 0
+        lines = [json.loads(line) for line in worker.output().rstrip("\n").split("\n")]
+    assert [line["action"] for line in lines if line.get("action") == "ending"] == ["ending"]

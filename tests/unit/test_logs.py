@@ -183,3 +183,11 @@ def test_a_request_learns_on_its_way_whose_it_is():
     assert copy_context().run(request) == {"request": "r1", "key": "key_1", "job": "job_1"}
     context.note(job="job_2")
     assert context.current() == {}, "outside of a request there is nothing to note it in"
+
+
+def test_a_line_for_those_who_write_their_own():
+    line = json.loads(logs.json_line("api.x", logging.ERROR, "100 %s", {"action": "worker_ended", "device": "gpu0"}))
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "error", "logger": "api.x", "message": "100 %s", "action": "worker_ended", "device": "gpu0",
+    }  # fmt: skip
