@@ -17,8 +17,8 @@ import orjson
 import typer
 
 from api.cli.devices import CPU, Device
+from api.cli.metrics_ports import VARIABLE, first_port
 from api.cli.stack import Child, Command, Signals, Stack
-from jobs.errors import InvalidRequest
 from jobs.settings import (
     BlobSettings,
     BrokerSettings,
@@ -63,7 +63,7 @@ def environments(devices: Sequence[Device], env: Mapping[str, str]) -> list[tupl
     that is free. Ports of metrics count up from the one that is set, and the cores are shared out to render processes.
     """
     share = max(1, len(os.sched_getaffinity(0)) // len(devices))
-    port = _first_port(env.get("PAGEMILL_METRICS_PORT"), len(devices))
+    port = first_port(env.get(VARIABLE), len(devices))
     cpus, found = Counter(device.name for device in devices)[CPU], []
     for index, device in enumerate(devices):
         own = {"PAGEMILL_RENDER_PROCESSES": str(share)} | dict(env) | dict(device.variables)
@@ -72,24 +72,10 @@ def environments(devices: Sequence[Device], env: Mapping[str, str]) -> list[tupl
         if device.name != CPU:
             own["PAGEMILL_SLOT"] = f"{device.place}-0"
         if port:
-            own["PAGEMILL_METRICS_PORT"] = str(port + index)
+            own[VARIABLE] = str(port + index)
         name = device.place if device.name != CPU or cpus == 1 else f"{CPU}#{index + 1}"
         found.append((name, own))
     return found
-
-
-def _first_port(setting: str | None, count: int) -> int:
-    """0: no worker is to listen, or each on a port of the system's choice."""
-    if not setting:
-        return 0
-    where = "PAGEMILL_METRICS_PORT"
-    if not (setting.isascii() and setting.isdigit()):
-        raise InvalidRequest(f"{where}: a port is a number", where=where, actual=setting)
-    port = int(setting)
-    if port and port + count - 1 > 65535:
-        text = f"{count} workers take the ports {port} to {port + count - 1}, and the last is 65535"
-        raise InvalidRequest(text, where=where, actual=port, limit=65535 - count + 1)
-    return port
 
 
 class Supervisor:
