@@ -23,6 +23,8 @@ from jobs.ids import new_worker_id
 from jobs.inbox import open_inboxes
 from jobs.queue import Doorbell, make_app
 from jobs.reuse import reader_of
+from jobs.settings import environment
+from jobs.slots import HANDED, take_slot
 from jobs.store import workers as worker_rows
 from jobs.store.database import open_database
 from jobs.store.workers import Registration
@@ -38,7 +40,6 @@ from workers.pace import Pace
 from workers.presence import Life
 from workers.recognize import Recognizer
 from workers.render.lazy import LazyPool
-from workers.slots import take_slot
 from workers.tick import Tick, rescue_rules
 from workers.watchdog import Watchdog
 from workers.wiring import Opened, Wiring
@@ -125,7 +126,8 @@ class WorkerProcess:
         self.inboxes = open_inboxes(settings.inbox, settings.blobs)
         self.places = Places(settings.blobs)
         stack.callback(self.places.close)
-        self.slot = take_slot(settings.worker.host, settings.engine.device, settings.worker.slot, settings.scope)
+        who = settings.worker
+        self.slot = take_slot(who.host, settings.engine.device, who.slot, settings.scope, environment().get(HANDED))
         stack.callback(self.slot.release)
         pool = self._start_engine() if "recognize" in settings.purposes else None
         self._register()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from jobs.errors import InvalidRequest
 from jobs.queue import PURPOSES
@@ -22,6 +21,7 @@ from jobs.settings import (
     WorkerSettings,
     load,
 )
+from jobs.slots import scope_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Settings:
     @property
     def scope(self) -> str:
         """Tells installations with different databases apart, in names on this host."""
-        return sha256(self.database.database_url.encode()).hexdigest()[:12]
+        return scope_of(self.database.database_url)
 
 
 def load_settings() -> Settings:

@@ -24,6 +24,7 @@ from jobs.hints import HintList
 from jobs.inbox import Inbox, open_options
 from jobs.metrics import Stage
 from jobs.models import KeyGrants
+from jobs.slots import HeldSlot
 from jobs.store.database import Database
 from jobs.store.recording import Recorded
 from jobs.vault import open_vault
@@ -49,7 +50,6 @@ from workers.render.lazy import LazyPool
 from workers.retries import backoff_of
 from workers.reuse import Reuser
 from workers.scan import CLAIM, Scanner
-from workers.slots import HeldSlot
 from workers.sources import Sources
 from workers.split import Splitter
 from workers.tally import Tally

@@ -50,7 +50,7 @@ class Device:
 
     @property
     def place(self) -> str:
-        """For people: `cpu`, `gpu0`, `MIG-…`. Slots begin with it too (workers/slots.py)."""
+        """For people: `cpu`, `gpu0`, `MIG-…`. Slots begin with it too (jobs/slots.py)."""
         return f"gpu{self.name}" if self.name.isdigit() else self.name
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import api
 from api.cli.looking import flower_argv, flower_environment
+from api.cli.metrics_ports import VARIABLE, first_port
 from api.cli.stack import Child, Command, replace_file
 from jobs.errors import InvalidRequest, ServiceError
 from jobs.settings import known_variables
@@ -131,9 +132,6 @@ def broker_of(folder: Path) -> str:
     return broker_url(int(written["port"]), written["requirepass"])
 
 
-_METRICS = "PAGEMILL_METRICS_PORT"
-
-
 def worker(index: int, env: dict[str, str], slot: str, scratch: Path, logs: Path, *, grace: float = 10.0) -> Command:
     """`python -m workers`. `slot` is the same for every incarnation, so that a new one takes over at once. Worker
     number `index` has the port for metrics that lies so many and one beyond the API server's."""
@@ -145,8 +143,8 @@ def worker(index: int, env: dict[str, str], slot: str, scratch: Path, logs: Path
 
 def _metrics_port(env: dict[str, str], beside: int) -> dict[str, str]:
     """A port of its own for a worker's metrics where there is one for the API server's; 0 is any free one to each."""
-    port = env.get(_METRICS, "")
-    return {_METRICS: str(int(port) + beside)} if port.isdigit() and int(port) else {}
+    port = first_port(env.get(VARIABLE), 1 + beside, "processes")
+    return {VARIABLE: str(port + beside)} if port else {}
 
 
 def api_server(env: dict[str, str], host: str, port: int, logs: Path) -> Command:

@@ -56,6 +56,8 @@ class Command:
     """Seconds it may take to end when asked."""
     final: frozenset[int] = frozenset()
     """Exit statuses after which it is not started again."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that it inherits, under the same numbers."""
 
 
 class Child:
@@ -114,6 +116,7 @@ class Child:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=command.descriptors,
             preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads run here
         )
 

@@ -10,15 +10,15 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import orjson
 
 from api.cli.devices import CPU, Device
+from api.cli.metrics_ports import VARIABLE, first_port
 from api.cli.stack import Child, Command, Signals, Stack, say
-from jobs.errors import InvalidRequest
 from jobs.logs import json_line
 from jobs.settings import (
     BlobSettings,
@@ -29,6 +29,7 @@ from jobs.settings import (
     WorkerSettings,
     load,
 )
+from jobs.slots import HANDED, HeldSlot, scope_of, take_slot
 
 DRAINED = 0
 """Exit status of a worker that ended in good order, as workers/__main__.py tells it; any other is started again."""
@@ -41,14 +42,21 @@ def supervise(devices: Sequence[Device], env: Mapping[str, str]) -> int:
     """Until SIGTERM, SIGINT or SIGHUP, or until every worker has drained. Returns the exit status: 0, or 128 and the
     signal's number where a second one cut it short. Raises InvalidRequest for settings that no worker could run with.
     """
-    for group in (DatabaseSettings, BrokerSettings, BlobSettings, EngineSettings, WorkerSettings):
+    for group in (BrokerSettings, BlobSettings, EngineSettings):
         load(group)
+    host, database = load(WorkerSettings).host, load(DatabaseSettings).database_url
     grace = load(TimerSettings).scaled("grace") + AFTER_GRACE
-    commands = [
-        Command(name, [sys.executable, "-m", "workers"], own, None, grace=grace, final=frozenset({DRAINED}))
-        for name, own in environments(devices, env)
-    ]
-    with Signals() as signals:
+    with ExitStack() as held, Signals() as signals:
+        slots = cpu_slots(devices, host, scope_of(database))
+        for slot in slots:
+            held.callback(slot.release)
+        commands = [
+            Command(
+                name, [sys.executable, "-m", "workers"], own, None, grace=grace, final=frozenset({DRAINED}),
+                descriptors=(int(own[HANDED]),) if HANDED in own else (),
+            )
+            for name, own in environments(devices, env, slots)
+        ]  # fmt: skip
         supervisor = Supervisor(commands, signals, as_json=env.get("PAGEMILL_LOG_FORMAT") == "json")
         try:
             supervisor.run()
@@ -57,40 +65,39 @@ def supervise(devices: Sequence[Device], env: Mapping[str, str]) -> int:
     return signals.exit_code if signals.hurried else 0
 
 
-def environments(devices: Sequence[Device], env: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+def cpu_slots(devices: Sequence[Device], host: str, scope: str) -> list[HeldSlot]:
+    """A slot for each worker on the CPUs, the first that are free: other workers of this host keep theirs. They are
+    ours as long as this process lives, so that a worker that is started again is its predecessor's heir."""
+    return [take_slot(host, CPU, None, scope) for device in devices if device.name == CPU]
+
+
+def environments(
+    devices: Sequence[Device], env: Mapping[str, str], slots: Sequence[HeldSlot] = ()
+) -> list[tuple[str, dict[str, str]]]:
     """Each worker's name for people, and its whole environment.
 
-    A card's worker has the slot `gpu0-0`, so that a second one on the card is refused; on CPUs each takes the first
-    that is free. Ports of metrics count up from the one that is set, and the cores are shared out to render processes.
+    A card's worker has the slot `gpu0-0`, so that a second one on the card is refused; those on CPUs have the `slots`,
+    in their order, and are called by them. Ports of metrics count up from the one that is set, and the cores are shared
+    out to render processes.
     """
     share = max(1, len(os.sched_getaffinity(0)) // len(devices))
-    port = _first_port(env.get("PAGEMILL_METRICS_PORT"), len(devices))
-    cpus, found = Counter(device.name for device in devices)[CPU], []
+    port = first_port(env.get(VARIABLE), len(devices))
+    free, found = iter(slots), []
     for index, device in enumerate(devices):
         own = {"PAGEMILL_RENDER_PROCESSES": str(share)} | dict(env) | dict(device.variables)
         own["PAGEMILL_DEVICE"] = device.name
-        own.pop("PAGEMILL_SLOT", None)  # of one worker
-        if device.name != CPU:
+        own.pop(HANDED, None)
+        name = device.place
+        if device.name == CPU:
+            slot = next(free)
+            name = own["PAGEMILL_SLOT"] = slot.name
+            own[HANDED] = str(slot.descriptor)
+        else:
             own["PAGEMILL_SLOT"] = f"{device.place}-0"
         if port:
-            own["PAGEMILL_METRICS_PORT"] = str(port + index)
-        name = device.place if device.name != CPU or cpus == 1 else f"{CPU}#{index + 1}"
+            own[VARIABLE] = str(port + index)
         found.append((name, own))
     return found
-
-
-def _first_port(setting: str | None, count: int) -> int:
-    """0: no worker is to listen, or each on a port of the system's choice."""
-    if not setting:
-        return 0
-    where = "PAGEMILL_METRICS_PORT"
-    if not (setting.isascii() and setting.isdigit()):
-        raise InvalidRequest(f"{where}: a port is a number", where=where, actual=setting)
-    port = int(setting)
-    if port and port + count - 1 > 65535:
-        text = f"{count} workers take the ports {port} to {port + count - 1}, and the last is 65535"
-        raise InvalidRequest(text, where=where, actual=port, limit=65535 - count + 1)
-    return port
 
 
 class Supervisor:

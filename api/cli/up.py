@@ -23,6 +23,7 @@ import typer
 from api.auth import Doorkeeper
 from api.broker import broker_state
 from api.cli import embedded
+from api.cli.metrics_ports import VARIABLE, first_port
 from api.cli.options import Engine
 from api.cli.report import counted
 from api.cli.stack import Child, Signals, Stack, end_leftovers, replace_file, say
@@ -33,6 +34,7 @@ from jobs.settings import (
     DatabaseSettings,
     EngineSettings,
     FlowerSettings,
+    MetricsSettings,
     TimerSettings,
     environment,
     load,
@@ -116,6 +118,7 @@ class Service:
         self._api = load(ApiSettings, engine=self._engine, engines=self._engines)
         self._grace = load(TimerSettings).scaled("grace")
         self._count = workers
+        self._metrics = load(MetricsSettings)
         self._stack = Stack(record=folder / "children.json")
         self._broker: Child | None = None
         self._database: Database | None = None
@@ -127,6 +130,7 @@ class Service:
 
     def start(self, asked_port: int | None, *, with_flower: bool) -> None:
         folder, logs = self._folder, self._folder / "logs"
+        self._check_metrics_ports()
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         remembered = Ports.read(folder / "ports.json")
         api_port = self._api_port(asked_port, remembered.api)
@@ -210,6 +214,35 @@ class Service:
             raise InvalidRequest(f"port {explicit} is in use by another program", where="--port", actual=explicit)
         return explicit
 
+    def _metrics_ports(self) -> dict[str, int]:
+        """By process, as `embedded` hands them out; empty where there is no listener or the system chooses."""
+        first = first_port(self._inherited.get(VARIABLE), 1 + self._count, "processes")
+        names = ("api", *(f"worker-{index}" for index in range(self._count)))
+        return {name: first + place for place, name in enumerate(names)} if first else {}
+
+    def _check_metrics_ports(self) -> None:
+        """Before anything starts: a worker whose port is taken would be started again and again."""
+        host = self._metrics.metrics_host
+        for name, port in self._metrics_ports().items():
+            if not embedded.port_is_free(port, host):
+                raise InvalidRequest(
+                    f"{name} cannot serve metrics on port {port} of {host}: another program has it, or {host} is no "
+                    "address of this machine",
+                    where=VARIABLE,
+                    actual=port,
+                )
+
+    def _say_metrics(self) -> None:
+        """Where each process tells its own."""
+        if self._metrics.metrics_port is None:
+            return
+        shown, host = self._metrics_ports(), self._metrics.metrics_host
+        near = f"[{host}]" if ":" in host else host
+        for index, (name, port) in enumerate(shown.items()):
+            _say(f"  {'metrics' if not index else '':7}  http://{near}:{port}/metrics  {name}")
+        if not shown:
+            _say("  metrics  on any free ports; each log says its own")
+
     def _flower_login(self) -> str:
         """Asked for by whoever looks: the one that is set, or one made once for this folder."""
         given = load(FlowerSettings).login or self._inherited.get("FLOWER_BASIC_AUTH")
@@ -232,6 +265,7 @@ class Service:
                     _say(f"  Flower   {view}  {self._how_to_log_in(login)}")
             except embedded.ServiceDidNotStart as error:
                 _say(f"  Flower   {error.detail}")  # a view, not a part: the work goes on without it
+        self._say_metrics()
         _say(f"  logs     {self._folder / 'logs'}")
         _say("Ctrl-C ends it.")
 

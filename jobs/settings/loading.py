@@ -25,8 +25,8 @@ GROUPS: tuple[type[Group], ...] = (
     FlowerSettings, MetricsSettings,
 )  # fmt: skip
 
-# Read by tests and tools, not by a group.
-_OTHER = frozenset({"PAGEMILL_FAILPOINT"})
+# Read by tests and tools (a failpoint) and told by a supervisor to its workers (jobs/slots.py), not by a group.
+_OTHER = frozenset({"PAGEMILL_FAILPOINT", "PAGEMILL_SLOT_LOCK"})
 
 
 def known_variables() -> dict[str, type[Group]]:

@@ -257,6 +257,35 @@ def test_a_busy_port_is_told(place):
     assert place.processes() == []
 
 
+def test_each_process_has_a_port_for_metrics_and_the_banner_says_which(place):
+    first = free_port()
+    with place.started("up", "--no-flower", "--workers", "2", PAGEMILL_METRICS_PORT=str(first)) as up:
+        for index in range(2):
+            up.wait_for(f"worker-{index} is ready")
+        told = re.findall(r"(http://127\.0\.0\.1:(\d+)/metrics)  (\S+)", up.output)
+        assert [(name, int(port)) for _, port, name in told] == [
+            ("api", first), ("worker-0", first + 1), ("worker-1", first + 2)
+        ]  # fmt: skip
+        texts = [httpx.get(address, trust_env=False).text for address, _, _ in told]
+    assert ["pagemill_http_" in text for text in texts] == [True, False, False]
+    assert ["pagemill_engine_seconds_total" in text for text in texts] == [False, True, True]
+
+
+def test_ports_for_metrics_that_cannot_be_are_told_before_anything_starts(place):
+    says = "pagemill: invalid_request: "
+    done = place.run("up", PAGEMILL_METRICS_PORT="94a")
+    assert (done.returncode, done.stderr.startswith(f"{says}PAGEMILL_METRICS_PORT: ")) == (1, True), done
+    done = place.run("up", "--workers", "3", PAGEMILL_METRICS_PORT="65534")
+    assert f"{says}4 processes take the ports 65534 to 65537, and the last is 65535" in done.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = place.run("up", PAGEMILL_METRICS_PORT=str(port - 1))
+    assert f"{says}worker-0 cannot serve metrics on port {port} of 127.0.0.1: another program has it" in done.stderr
+    assert place.processes() == []
+
+
 def test_a_data_folder_that_no_database_url_can_name_is_refused(place):
     """What follows a `?` is no path for SQLite: the database would lie outside of its folder, for all to read."""
     done = place.run("up", "--data", "data?1/pagemill", "--no-flower")

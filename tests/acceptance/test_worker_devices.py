@@ -78,11 +78,11 @@ def test_who_is_killed_is_started_again_and_sigterm_lets_all_finish(mill, place)
         before = alive(mill)
         assert set(before) == {"cpu-0", "cpu-1"}
         os.kill(before["cpu-1"], signal.SIGKILL)
-        name = re.search(rf"(cpu#\d) \| started as process {before['cpu-1']}\n", command.output)[1]
-        command.wait_for(f"{name} | ended by SIGKILL; starts again in 1 s\n")
+        assert f"cpu-1 | started as process {before['cpu-1']}\n" in command.output
+        command.wait_for("cpu-1 | ended by SIGKILL; starts again in 1 s\n")
         eventually(lambda: alive(mill).get("cpu-1") not in (None, before["cpu-1"]), command)
         assert alive(mill)["cpu-0"] == before["cpu-0"], "its neighbour goes on"
-        assert re.search(r"^cpu#1 \| .* workers\.consumer: worker wrk_\w+ serves ", command.output, re.M)
+        assert re.search(r"^cpu-0 \| .* workers\.consumer: worker wrk_\w+ serves ", command.output, re.M)
         assert mill.wait(job).state is State.SUCCEEDED
         assert sum(page.crashes for page in mill.pages(job)) > 0
 
@@ -94,6 +94,26 @@ def test_who_is_killed_is_started_again_and_sigterm_lets_all_finish(mill, place)
     assert {states[page] for page in held} == {"succeeded"}
     assert {row.state for row in mill.workers()} <= {"stopped", "dead"}
     assert place.processes() == []
+
+
+def test_the_heir_of_one_that_was_killed_is_in_its_slot_and_has_its_pages_at_once(mill, place):
+    """Also where a lower slot is free by then. Nobody else takes them: with this setting none counts as silent."""
+    calm = {"PAGEMILL_HEARTBEAT_STALE": "60000", "PAGEMILL_ENGINE_CAPACITY": "8"}
+    with mill.worker(PAGEMILL_QUEUES="deliver", **calm) as other, place.started(
+        "worker", "--devices", "cpu,cpu", **calm
+    ) as command:  # fmt: skip
+        eventually(lambda: set(alive(mill)) == {"cpu-0", "cpu-1", "cpu-2"}, command)
+        other.stop()
+        job = slow_job(mill, 4, 3.0)
+        before = alive(mill)
+        old = next(row.id for row in mill.workers() if row.slot == "cpu-2")
+        os.kill(before["cpu-2"], signal.SIGKILL)
+        command.wait_for("cpu-2 | ended by SIGKILL; starts again in 1 s\n")
+        assert mill.wait(job).state is State.SUCCEEDED
+        assert sum(page.crashes for page in mill.pages(job)) > 0, "it died with pages"
+        assert {row.slot for row in mill.workers() if row.state == "alive"} == {"cpu-1", "cpu-2"}
+        [lost] = [row for row in mill.workers() if row.id == old]
+        assert (lost.state, lost.detail) == ("dead", "replaced by a new incarnation")
 
 
 def test_a_second_sigterm_ends_them_at_once(mill, place):
@@ -173,9 +193,9 @@ def test_one_that_has_too_much_memory_is_started_again(mill, place):
     with place.started(
         "worker", "--devices", "cpu", PAGEMILL_WORKER_MEMORY=str(2**26), PAGEMILL_STALL_TIMEOUT="4"
     ) as up:
-        up.wait_for("cpu | ended with exit status 75: ")
+        up.wait_for("cpu-0 | ended with exit status 75: ")
         up.wait_for("starts again in ")
-        eventually(lambda: up.output.count("cpu | ended with exit status 75: ") > 1, up)
+        eventually(lambda: up.output.count("cpu-0 | ended with exit status 75: ") > 1, up)
 
 
 def test_one_worker_on_one_card(mill, place):

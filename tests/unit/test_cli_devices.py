@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from api.cli.devices import Device, choose
-from api.cli.supervise import environments
+from api.cli.supervise import cpu_slots, environments
 from jobs.errors import InvalidRequest
+from jobs.slots import HANDED, take_slot
 
 TWO = """\
 GPU 0: NVIDIA H200 (UUID: GPU-0f6a8b1c-1111-2222-3333-444455556666)
@@ -150,11 +151,18 @@ def test_each_worker_has_its_card_slot_and_port():
         assert int(own["PAGEMILL_RENDER_PROCESSES"]) == max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def test_workers_on_cpus_find_their_slots_themselves():
-    two = environments(choose("cpu,cpu", {}, "--devices"), {"PAGEMILL_RENDER_PROCESSES": "7", "PAGEMILL_SLOT": "x"})
-    assert [name for name, _ in two] == ["cpu#1", "cpu#2"]
-    assert all("PAGEMILL_SLOT" not in own and own["PAGEMILL_RENDER_PROCESSES"] == "7" for _, own in two)
+def test_workers_on_cpus_have_the_first_slots_that_are_free_and_their_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    other = take_slot("host", "cpu", "cpu-1", "db")
+    devices = choose("cpu,cpu", {}, "--devices")
+    slots = cpu_slots(devices, "host", "db")
+    two = environments(devices, {"PAGEMILL_RENDER_PROCESSES": "7", "PAGEMILL_SLOT": "x"}, slots)
+    assert [(name, own["PAGEMILL_SLOT"]) for name, own in two] == [("cpu-0", "cpu-0"), ("cpu-2", "cpu-2")]
+    assert [own[HANDED] for _, own in two] == [str(slot.descriptor) for slot in slots]
+    assert all(own["PAGEMILL_RENDER_PROCESSES"] == "7" for _, own in two)
     assert all("PAGEMILL_METRICS_PORT" not in own for _, own in two)
+    for slot in (other, *slots):
+        slot.release()
 
 
 @pytest.mark.parametrize(

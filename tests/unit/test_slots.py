@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import InvalidRequest
-from workers.slots import take_slot
+from jobs.slots import HANDED, take_slot
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_a_name_with_a_slash_stays_in_the_directory(own_directory):
 def test_death_frees_the_slot(own_directory):
     script = (
         "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
-        "from workers.slots import take_slot\n"
+        "from jobs.slots import take_slot\n"
         "slot = take_slot('host', 'cpu', None, 'db'); print(slot.name, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(own_directory)]
@@ -72,3 +72,35 @@ def test_death_frees_the_slot(own_directory):
     assert heir.name == "cpu-0"
     heir.release()
     other.release()
+
+
+def test_a_lock_that_was_handed_over_is_the_workers_and_stays_its_supervisors(own_directory):
+    """The slot is held from before the first worker's start until after the last one's end."""
+    slot = take_slot("host", "cpu", None, "db")
+    script = (
+        "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "from jobs.slots import take_slot\n"
+        "slot = take_slot('host', 'cpu', 'cpu-0', 'db', os.environ['PAGEMILL_SLOT_LOCK'])\n"
+        "print(slot.name, os.get_inheritable(slot.descriptor))"
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(own_directory)],
+            env=os.environ | {HANDED: str(slot.descriptor)},
+            pass_fds=(slot.descriptor,),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.stdout, done.stderr) == ("cpu-0 False\n", "")
+        with pytest.raises(InvalidRequest, match="holds slot 'cpu-0'"):
+            take_slot("host", "cpu", "cpu-0", "db")
+    slot.release()
+
+
+@pytest.mark.parametrize("handed", ["x", "-1", "99999", "0", "9" * 30])
+def test_a_descriptor_of_something_else_hands_over_nothing(handed):
+    held = take_slot("host", "cpu", "one", "db")
+    with pytest.raises(InvalidRequest, match="holds slot 'one'"):
+        take_slot("host", "cpu", "one", "db", handed)
+    held.release()
+    take_slot("host", "cpu", "one", "db", handed).release()

@@ -96,3 +96,13 @@ def test_the_settings_of_the_example_are_known():
     assert names <= set(known_variables())
     assert {"PAGEMILL_ENGINE", "PAGEMILL_ENGINES"} <= names, "else jobs wait for engines that nobody serves"
     assert {"PAGEMILL_DATABASE_URL", "PAGEMILL_BROKER_URL", "PAGEMILL_STORE_URL", "PAGEMILL_SECRET_KEY"} <= names
+
+
+def test_each_process_can_have_a_port_for_metrics_of_its_own():
+    """In the file that all read it would be everybody's; a later file wins, and the last one is one process's alone."""
+    shared = (UNITS / "pagemill.env.example").read_text()
+    assert not re.search(r"^PAGEMILL_METRICS_PORT=", shared, re.MULTILINE)
+    own = {unit: settings(unit)["EnvironmentFile"][-1] for unit in ("pagemill-api.service", "pagemill-worker@.service")}
+    assert list(own.values()) == ["-/etc/pagemill/api.env", "-/etc/pagemill/worker-%i.env"]
+    for name, port in (("/etc/pagemill/api.env", 9464), ("worker-0.env", 9465), ("worker-1.env", 9466)):
+        assert re.search(f"{port} in {name}", shared), "the example says how"
