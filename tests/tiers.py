@@ -30,6 +30,8 @@ TIERS = {"unit": 2, "integration": 3, "acceptance": 3, "ocr": 1, "chaos": 2, "ho
 """Test processes side by side, each with services of its own. What waits for processes and clocks shares two cores
 well; what computes on both (ocr, vllm) or fills memory until a deadline (hostile) does not."""
 
+ORDERED = {"integration"}
+"""Tiers whose conftest.py says which files come first; elsewhere those with the most tests do."""
 IN_MEMORY = 10 * 2**30
 """Bytes that must be free before a tier's files are kept in memory; the integration tier leaves about 3 GiB behind."""
 
@@ -67,6 +69,8 @@ def _tier(name: str, counts: Counter[str]) -> bool:
         command = [sys.executable, "-m", "pytest", f"tests/{name}", "-q", f"--junit-xml={report}", "--durations=5"]
         if TIERS[name] > 1:
             command += ["-n", str(TIERS[name]), "--dist", "loadfile"]
+        if name in ORDERED:
+            command.append("--no-loadscope-reorder")
         Path(directory).chmod(0o755)  # PostgreSQL runs as another user
         # In the ordinary place nothing is said: a path that is longer by a folder is too long for vLLM's sockets.
         env = os.environ | ({"TMPDIR": directory} if place else {})

@@ -16,6 +16,19 @@ from tests.ledger import assert_exact
 
 _numbers = count(1)
 
+LONG = (
+    "test_worker_process", "test_upgrades", "test_reconcile_runs", "test_reuse_jobs", "test_api_following",
+    "test_openai_worker", "test_inbox_workers", "test_api_end_to_end", "test_telemetry", "test_backup",
+    "test_worker_metrics", "test_flower", "test_webhook_workers", "test_api_uploads", "test_secrets_in_logs",
+    "test_worker_together", "test_worker_jobs", "test_store_writers",
+)  # fmt: skip
+"""Files of few tests that take long. Begun last, one of them would run on after the others had nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; else the order in which they were found."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
 
 def _migrate(url: str) -> None:
     db = open_database(DatabaseSettings(database_url=url))
