@@ -33,7 +33,7 @@ well; what computes on both (ocr, vllm) or fills memory until a deadline (hostil
 ORDERED = {"integration"}
 """Tiers whose conftest.py says which files come first; elsewhere those with the most tests do."""
 IN_MEMORY = 10 * 2**30
-"""Bytes that must be free before a tier's files are kept in memory; the integration tier leaves about 3 GiB behind."""
+"""Bytes of the file system and of memory that must be free before a tier's files are kept there: ample, unmeasured."""
 
 
 def main(names: list[str]) -> int:

@@ -55,7 +55,7 @@ def test_eight_processes_keep_the_books_right(db, store_url, tmp_path):
     assert set(counts) >= set(WEIGHTS)  # every kind of step was taken
     assert_exact(db)
     assert_allowed(db)
-    assert len(moves(db, "page")) > 30  # something happened: 91 to 400 seen, by how often the processes cancel
+    assert len(moves(db, "page")) > 30  # something happened: a slow machine made 91
 
     writer = Writer(Plan(99, 0, store_url, tmp_path / "objects"))
     for slot in range(PROCESSES):
