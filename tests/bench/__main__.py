@@ -1,8 +1,13 @@
-"""`python -m tests.bench [NAME…]`: the figures of docs/benchmarks.md, load.md and capacity.md. Without names, all."""
+"""`python -m tests.bench [--quick] [--rounds N] [NAME…]`: the figures of docs/benchmarks.md, load.md and capacity.md.
+
+Without names, all. B1 to B6 write their section of docs/benchmarks.md and their plots, unless they are `--quick`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable
 
 from tests.bench import (
     big_upload,
@@ -21,8 +26,12 @@ from tests.bench import (
     waits,
 )
 from tests.bench.machine import describe
+from tests.bench.report import Scale, Section, write
 
-BENCHMARKS = {
+SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+"""Each writes its section."""
+
+PRINTED: dict[str, Callable[[], str]] = {
     "echo-100": lambda: control_plane.run(documents=100, pages=100),
     "echo-1": lambda: control_plane.run(documents=3000, pages=1),
     "echo-100-s3": lambda: control_plane.run(documents=50, pages=100, s3=True),
@@ -47,16 +56,38 @@ BENCHMARKS = {
 }
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in BENCHMARKS]
+NAMES = (*SECTIONS, *PRINTED)
+
+
+def main(arguments: list[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    unknown = [name for name in asked.names if name not in NAMES]
     if unknown:
-        print(f"unknown: {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
+        print(f"unknown: {', '.join(unknown)}; known: {', '.join(NAMES)}")
         return 2
     print(describe())
-    for name in names or BENCHMARKS:
+    for name in asked.names or NAMES:
         print(f"\n## {name}", flush=True)
-        print(BENCHMARKS[name](), flush=True)
+        print(_run(name, Scale(1 if asked.quick else asked.rounds, asked.quick)), flush=True)
     return 0
+
+
+def _run(name: str, scale: Scale) -> str:
+    if name in PRINTED:
+        return PRINTED[name]()
+    machine = describe()
+    section = SECTIONS[name](scale)
+    if not scale.quick:
+        write(name, machine, section)
+    return section.text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs; writes nothing")
+    parser.add_argument("--rounds", type=int, default=Scale.rounds, help="of the B ones")
+    return parser
 
 
 if __name__ == "__main__":
