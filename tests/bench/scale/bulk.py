@@ -1,7 +1,8 @@
 """Rows by the hundred thousand, put into the tables by plain SQL: what a queue of that size looks like to a statement.
 
-Three shapes, each with one living worker: `history` (everything has ended but 10 jobs of 1,000 pages), `backlog`
-(everything waits) and `one job` (of documents of one page, half of them read). Ids sort by age, as real ones do.
+Shapes: `history` (everything has ended but 10 jobs of 1,000 pages), `backlog` (everything waits), `both`, and `one job`
+(of documents of one page, half of them read). Ids sort by age, as real ones do. All documents have one file: `SOURCE`,
+of 100 pages.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jobs.store.database import Database
 from jobs.store.workers import Registration
 
 WORKER = "wrk_1"
+SOURCE = "uploads/a.pdf"
 CAPACITY = 64
 ENGINE = "echo"
 PAGES, DOCUMENTS = 100, 100
@@ -24,7 +26,8 @@ LIVE_JOBS, LIVE_DOCUMENTS = 10, 10
 _JOBS = """INSERT INTO job (id, state, sealed, engine, priority, options, metadata, cancel_requested, manifest,
              documents_total, documents_succeeded, documents_partial, documents_failed, documents_canceled, pages_total,
              pages_running, pages_succeeded, pages_failed, pages_canceled, finished_at)
-           SELECT 'job_' || lpad(CAST(i AS text), 12, '0'), :state, true, 'echo', 1, '{}', '{}', false, :ended,
+           SELECT 'job_' || lpad(to_hex(i), 12, '0') || lpad('', 20, '0'), :state, true,
+             'echo', 1, '{}', '{}', false, :ended,
              :documents, CASE WHEN :ended THEN :documents ELSE 0 END, 0, 0, 0, CAST(:documents AS int) * :pages, 0,
              CASE WHEN :ended THEN CAST(:documents AS int) * :pages ELSE 0 END, 0, 0,
              CASE WHEN :ended THEN now() END
@@ -32,15 +35,15 @@ _JOBS = """INSERT INTO job (id, state, sealed, engine, priority, options, metada
 _DOCUMENTS = """INSERT INTO document (id, job_id, position, name, source_key, media_type, bytes, sha256, engine,
                   priority, state, sealed, attempt, errors, crashes, total, pending, running, succeeded, failed,
                   canceled, source_pages, result_attempt, started_at, finished_at)
-                SELECT 'doc_' || lpad(CAST(j AS text), 12, '0') || lpad(CAST(d AS text), 8, '0'),
-                  'job_' || lpad(CAST(j AS text), 12, '0'), d, 'a.pdf', 'uploads/2026-11-30/a/' || j || '/' || d,
+                SELECT 'doc_' || lpad(to_hex(j), 12, '0') || lpad(to_hex(d), 20, '0'),
+                  'job_' || lpad(to_hex(j), 12, '0') || lpad('', 20, '0'), d, 'a.pdf', 'uploads/a.pdf',
                   'application/pdf', 20000, 'a', 'echo', 1, :state, true, CASE WHEN :ended THEN 2 ELSE 1 END, 0, 0,
                   :pages, CASE WHEN :ended THEN 0 ELSE :pages END, 0, CASE WHEN :ended THEN :pages ELSE 0 END, 0, 0,
                   :pages, CASE WHEN :ended THEN 2 END, now(), CASE WHEN :ended THEN now() END
                 FROM generate_series(CAST(:first AS int), :first + CAST(:jobs AS int) - 1) AS j,
                   generate_series(CAST(:from AS int), :from + CAST(:documents AS int) - 1) AS d"""
 _PAGES = """INSERT INTO page (document_id, number, state, attempt, errors, crashes, finished_at, worker)
-            SELECT 'doc_' || lpad(CAST(j AS text), 12, '0') || lpad(CAST(d AS text), 8, '0'), n,
+            SELECT 'doc_' || lpad(to_hex(j), 12, '0') || lpad(to_hex(d), 20, '0'), n,
               CASE WHEN :ended THEN 'succeeded' ELSE 'pending' END, CASE WHEN :ended THEN 1 ELSE 0 END, 0, 0,
               CASE WHEN :ended THEN now() END, CASE WHEN :ended THEN 'wrk_1' END
             FROM generate_series(CAST(:first AS int), :first + CAST(:jobs AS int) - 1) AS j,
@@ -68,13 +71,31 @@ def one_job(connection: Connection, pages: int) -> None:
         _documents(connection, first=1, jobs=1, documents=half, pages=1, ended=ended, start=start)
 
 
-SHAPES: Mapping[str, Callable[[Connection, int], None]] = {"history": history, "backlog": backlog, "one job": one_job}
+def both(connection: Connection, pages: int) -> None:
+    """A half was read, the other waits."""
+    jobs = max(1, pages // 2 // (PAGES * DOCUMENTS))
+    _fill(connection, first=1, jobs=jobs, documents=DOCUMENTS, pages=PAGES, ended=True)
+    _fill(connection, first=jobs + 1, jobs=jobs, documents=DOCUMENTS, pages=PAGES, ended=False)
+
+
+SHAPES: Mapping[str, Callable[[Connection, int], None]] = {
+    "history": history,
+    "backlog": backlog,
+    "one job": one_job,
+    "both": both,
+}
 
 
 def load(db: Database, shape: str, pages: int) -> None:
-    """Fill an empty database, and let PostgreSQL look at what it has, as autovacuum would."""
+    """Fill an empty database, with a living worker, and let PostgreSQL look at what it has, as autovacuum would."""
     with db.write() as session:
         workers.register(session, Registration(WORKER, "host", "slot", 1, ENGINE, CAPACITY))
+    fill(db, shape, pages)
+
+
+def fill(db: Database, shape: str, pages: int) -> None:
+    """The same without a worker."""
+    with db.write() as session:
         SHAPES[shape](session.connection(), pages)
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
