@@ -13,7 +13,7 @@ from pathlib import Path
 from jobs import store
 from jobs.store.sql import Sql
 
-SHARE = 0.02
+SHARE = 0.1
 """Of all statements, that are logged."""
 SETTINGS = {
     "log_min_duration_sample": "0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 from tests.bench.plot import BACKLOG, Panel, svg
 from tests.bench.report import Section, table
@@ -76,8 +77,8 @@ def _many(part: Part) -> tuple[str, str]:
         f" after {split - begun:.0f} s, closed after {ended - begun:.0f} s: {pages / (ended - begun):.0f} pages/s."
     )
     tenths = table(
-        ["tenth", "pages/s", "page rows, million", "page table, index MiB", "a round's statements, ms",
-         "claim and record, ms", *(f"{name}, ms: median, p99" for name in _names(part))],
+        ["tenth", "pages/s", "CPU ms a page", "fsync of a file, ms", "page rows, million", "their table, indexes, MiB",
+         "statements of a round, ms", "claim and record, ms", *_names(part)],
         [_tenth(part, *tenth) for tenth in part.tenths("done")],
     )  # fmt: skip
     texts = [head, tenths, _idle(part), _growing(part, "done"), _sizes(part, pages), _memory(part)]
@@ -102,7 +103,14 @@ def _listed(part: Part) -> tuple[str, str]:
         head += f" DELETE answers after {deleted['ms'] / 1000:.1f} s"
         head += f", and its rows are gone {purged['at'] - deleted['t']:.0f} s later." if purged else "."
     tenths = table(
-        ["tenth", "documents/s", "a round's statements, ms", *(f"{name}, ms: median, p99" for name in _names(part))],
+        [
+            "tenth",
+            "documents/s",
+            "CPU ms each",
+            "fsync of a small file, ms",
+            "a round's statements, ms",
+            *_names(part),
+        ],
         [_listed_tenth(part, *tenth) for tenth in _rising(part)],
     )
     texts = [head, tenths, _idle(part), _growing(part, "finished"), _memory(part)]
@@ -154,7 +162,8 @@ def _tenth(part: Part, number: int, begin: float, end: float) -> list[object]:
     done = part.samples[-1]["done"] / 10
     size = _size(at, "page")
     return [
-        number, f"{done / (end - begin):.0f}", f"{at['pages'] / 1e6:.2f}", f"{size[0] / MIB:.0f}, {size[1] / MIB:.0f}",
+        number, f"{done / (end - begin):.0f}", *_machine(part, begin, end, done),
+        f"{at['pages'] / 1e6:.2f}", f"{size[0] / MIB:.0f}, {size[1] / MIB:.0f}",
         _together(here, _DISPATCH), _together(here, _CLAIM), *_latencies(part, begin, end),
     ]  # fmt: skip
 
@@ -162,7 +171,21 @@ def _tenth(part: Part, number: int, begin: float, end: float) -> list[object]:
 def _listed_tenth(part: Part, number: int, begin: float, end: float) -> list[object]:
     documents = max(sample["finished"] for sample in part.samples) / 10
     here = within(part.samples, begin, end)
-    return [number, f"{documents / (end - begin):.0f}", _together(here, _DISPATCH), *_latencies(part, begin, end)]
+    machine = _machine(part, begin, end, documents)
+    rate = f"{documents / (end - begin):.0f}"
+    return [number, rate, *machine, _together(here, _DISPATCH), *_latencies(part, begin, end)]
+
+
+def _machine(part: Part, begin: float, end: float, count: float) -> list[str]:
+    """CPU milliseconds of all processes for each of so many, and what the disk takes for a small file."""
+    first, last = nearest(part.samples, begin), nearest(part.samples, end)
+    done = count * (last["t"] - first["t"]) / (end - begin)
+    here = within(part.samples, begin, end)
+    syncs = [sample["sync"] for sample in here]
+    return [
+        f"{(last['cpu'] - first['cpu']) * 1000 / done:.2f}" if done else "-",
+        f"{median(syncs):.1f}" if syncs else "-",
+    ]
 
 
 def _rising(part: Part) -> Iterator[tuple[int, float, float]]:
@@ -193,7 +216,7 @@ def _idle(part: Part) -> str:
         calls = [call for call in part.calls if call["phase"] == phase]
         found = [spread(calls, name) for name in _names(part)]
         rows.append([name, *(f"{one[0]:.0f}, {one[1]:.0f}" if one else "-" for one in found)])
-    return table(["idle", *(f"{name}, ms" for name in _names(part))], rows)
+    return table(["calls, ms: median, 99th percentile", *_names(part)], rows)
 
 
 def _growing(part: Part, count: str) -> str:
@@ -244,6 +267,8 @@ def _memory(part: Part) -> str:
     ]
     redis = max(sample["redis"] for sample in load) / MIB
     rows.append(["Valkey's data, by its own count", *(f"{s['redis'] / MIB:.1f}" for s in chosen), f"{redis:.1f}"])
+    connections = [str(s.get("connections", "-")) for s in chosen]
+    rows.append(["(connections to PostgreSQL)", *connections, str(max(s.get("connections", 0) for s in load))])
     return table(["private memory, MiB", "before", "after a tenth", "half", "end", "most"], rows)
 
 

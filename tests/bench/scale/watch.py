@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 import httpx
+import psutil
 import psycopg
 
 from tests.bench.scale.journal import Journal
@@ -24,6 +28,8 @@ _SIZES = """SELECT coalesce(t.relname || ' ' || i.relname, c.relname), pg_table_
             WHERE coalesce(t.relname, c.relname) IN ('page', 'document', 'job') AND c.relkind IN ('r', 'i')"""
 _DEAD = "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE relname IN ('page', 'document')"
 _LOG = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pagemill'"
+SYNCS = 5
 Calls = Callable[[], Mapping[str, str]]
 """Paths below /v1/ by name, as they are at that moment."""
 
@@ -58,13 +64,17 @@ class Watch:
         names = ("documents", "split", "pages", "done", "finished")
         row = connection.execute(_PROGRESS).fetchone() or ()
         self.latest = {name: int(number) for name, number in zip(names, row, strict=True)}
-        log = connection.execute(_LOG).fetchone() or (0,)
+        (log,) = connection.execute(_LOG).fetchone() or (0,)
+        (connections,) = connection.execute(_CONNECTIONS).fetchone() or (0,)
         self._journal.note(
             "sample",
             **self.latest,
             sizes={name: int(size) for name, size in connection.execute(_SIZES)},
             dead={name: int(count) for name, count in connection.execute(_DEAD)},
-            wal=int(log[0]),
+            wal=int(log),
+            connections=int(connections),
+            sync=round(sync(self._site.mill.root) * 1000, 2),
+            cpu=round(sum(map(cpu_seconds, self._site.parts.values())), 2),
             redis=int(valkey.info("memory")["used_memory"]),
             memory={name: round(sum(map(private, found())) / MIB, 1) for name, found in self._site.parts.items()},
             statements=self._site.log.read(),
@@ -109,6 +119,30 @@ class Probe:
         self._journal.note(
             "call", name=name, phase=phase, ms=round(took, 2), status=response.status_code, bytes=len(response.content)
         )
+
+
+def sync(folder: Path) -> float:
+    """Seconds that it takes to make a small file durable there, the median of some: what the disk itself does."""
+    taken = []
+    for number in range(SYNCS):
+        path, begun = folder / f"sync-{number}", time.perf_counter()
+        with path.open("wb") as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+        taken.append(time.perf_counter() - begun)
+        path.unlink()
+    return median(taken)
+
+
+def cpu_seconds(found: Callable[[], list[psutil.Process]]) -> float:
+    """Of these processes, and of children of theirs that have ended."""
+    total = 0.0
+    for process in found():
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def stored(folder: Path) -> dict[str, int]:
