@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.report import Scale, Section
+from tests.bench.scale.ends import ended
 from tests.bench.scale.journal import Journal
 from tests.bench.scale.loads import large, listed, many
 from tests.bench.scale.questions import tables
+from tests.bench.scale.standing import standing
 from tests.bench.scale.telling import told
 
 PAGES, LONG, DOCUMENTS = 1_000_000, 10_000, 100_000
@@ -29,4 +31,6 @@ def run(scale: Scale) -> Section:
     many(journal, scale.of(PAGES, QUICK_PAGES), workers=WORKERS, every=every)
     large(journal, scale.of(LONG, QUICK_LONG), workers=WORKERS)
     listed(journal, scale.of(DOCUMENTS, QUICK_DOCUMENTS), workers=WORKERS, every=every)
-    return told(journal.path, tables(QUICK_SIZES if scale.quick else SIZES))
+    sizes = QUICK_SIZES if scale.quick else SIZES
+    beside = standing((sizes[0], sizes[-1]), 1 if scale.quick else scale.rounds)
+    return told(journal.path, "\n\n".join([beside, ended(sizes), tables(sizes)]))

@@ -1,8 +1,8 @@
 """Rows by the hundred thousand, put into the tables by plain SQL: what a queue of that size looks like to a statement.
 
-Shapes: `history` (everything has ended but 10 jobs of 1,000 pages), `backlog` (everything waits), `both`, and `one job`
-(of documents of one page, half of them read). Ids sort by age, as real ones do. All documents have one file: `SOURCE`,
-of 100 pages.
+Shapes: `history` (everything has ended but 10 jobs of 1,000 pages), `backlog` (everything waits), `both`, `one job` (of
+documents of one page, half of them read), `long job`. Ids sort by age, as real ones do. All documents have one file:
+`SOURCE`, of 100 pages.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ WORKER = "wrk_1"
 SOURCE = "uploads/a.pdf"
 CAPACITY = 64
 ENGINE = "echo"
+JOB = f"job_{1:012x}{0:020x}"
+"""The first one."""
 PAGES, DOCUMENTS = 100, 100
 """Of a document, of a job."""
 LIVE_JOBS, LIVE_DOCUMENTS = 10, 10
@@ -78,11 +80,17 @@ def both(connection: Connection, pages: int) -> None:
     _fill(connection, first=jobs + 1, jobs=jobs, documents=DOCUMENTS, pages=PAGES, ended=False)
 
 
+def long_job(connection: Connection, pages: int) -> None:
+    """One job of so many pages that wait."""
+    _fill(connection, first=1, jobs=1, documents=pages // PAGES, pages=PAGES, ended=False)
+
+
 SHAPES: Mapping[str, Callable[[Connection, int], None]] = {
     "history": history,
     "backlog": backlog,
     "one job": one_job,
     "both": both,
+    "long job": long_job,
 }
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from jobs.settings import DatabaseSettings
+from jobs.store.database import Database, open_database
 from tests.api_server import ApiServer
 from tests.bench.scale.statements import SETTINGS, StatementLog
 from tests.bench.soak import Parts, parts_of, tree
@@ -60,6 +62,16 @@ def site(workers: int, *, s3: bool = False) -> Iterator[Site]:
         started = [stack.enter_context(mill.worker()) for _ in range(workers)]
         parts = parts_of(started) | {"API": tree(api), "Valkey": tree(valkey), "PostgreSQL": tree(postgres)}
         yield Site(postgres, valkey, api, mill, StatementLog(postgres.log), parts, seaweed)
+
+
+@contextmanager
+def database() -> Iterator[Database]:
+    """An empty one with our tables."""
+    with Postgres(fsync=True, **POSTGRES) as postgres:
+        db = open_database(DatabaseSettings(database_url=postgres.create_database("bench")))
+        db.migrate()
+        yield db
+        db.dispose()
 
 
 def _bucket(seaweed: SeaweedFS) -> dict[str, str]:
