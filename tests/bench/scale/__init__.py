@@ -32,5 +32,5 @@ def run(scale: Scale) -> Section:
     large(journal, scale.of(LONG, QUICK_LONG), workers=WORKERS)
     listed(journal, scale.of(DOCUMENTS, QUICK_DOCUMENTS), workers=WORKERS, every=every)
     sizes = QUICK_SIZES if scale.quick else SIZES
-    beside = standing((sizes[0], sizes[-1]), 1 if scale.quick else scale.rounds)
+    beside = standing((40_000, 80_000), 1, 3.0) if scale.quick else standing((200_000, 2_000_000), scale.rounds)
     return told(journal.path, "\n\n".join([beside, ended(sizes), tables(sizes)]))

@@ -21,20 +21,21 @@ from tests.documents import pdf
 from tests.installation import Installation
 from tests.services import Postgres, Valkey
 
-RUN_UP, COUNTED = 4.0, 15.0
+RUN_UP, COUNTED = 4.0, 12.0
 """Seconds."""
 _DONE = "SELECT sum(succeeded) FROM document WHERE state <> 'succeeded' OR finished_at > :begun"
 _NOW = "SELECT now()"
 
 
-def standing(pages: tuple[int, int], rounds: int) -> str:
-    """Pages/s with so many pages in the tables, few and many, and their ratio in each round."""
+def standing(pages: tuple[int, int], rounds: int, counted: float = COUNTED) -> str:
+    """Pages/s with so many pages in the tables, few and many, and their ratio in each round. Half of the few must last
+    for all rounds."""
     with ExitStack() as stack:
         valkey, postgres = stack.enter_context(Valkey()), stack.enter_context(Postgres(fsync=True, **POSTGRES))
         mills = [stack.enter_context(_filled(postgres, valkey, size, number)) for number, size in enumerate(pages)]
         for mill in mills:
             _rate(mill, counted=1.0)  # caches
-        found = [[_rate(mill) for mill in mills] for _ in range(rounds)]
+        found = [[_rate(mill, counted) for mill in mills] for _ in range(rounds)]
     few, many = zip(*found, strict=True)
     rows = [[f"{size:,}", f"{Spread(rates):.0f}"] for size, rates in zip(pages, (few, many), strict=True)]
     ratio = Spread(tuple(after / before for before, after in found))
@@ -53,7 +54,7 @@ def _filled(postgres: Postgres, valkey: Valkey, pages: int, number: int) -> Iter
             yield mill
 
 
-def _rate(mill: Installation, counted: float = COUNTED) -> float:
+def _rate(mill: Installation, counted: float) -> float:
     """Pages a second of a worker that has got going."""
     count = _counter(mill)
     with mill.worker():
