@@ -17,7 +17,7 @@ compiled per call. Fragments in braces are filled per database:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -107,6 +107,17 @@ def json_value(stored: Any) -> dict[str, Any] | None:
     """A JSON column of a statement's row: parsed already on PostgreSQL, text on SQLite."""
     value: dict[str, Any] | None = orjson.loads(stored) if isinstance(stored, str) else stored
     return value
+
+
+def within(rows: Iterable[Sequence[Any]], budget: int) -> list[str]:
+    """Ids of (id, weight) as far as the budget goes, one at least."""
+    found: list[str] = []
+    for id_, weight in rows:
+        found.append(id_)
+        budget -= weight
+        if budget <= 0:
+            break
+    return found
 
 
 def grouped(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
