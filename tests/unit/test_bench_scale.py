@@ -75,9 +75,9 @@ def test_a_journal_that_was_cut_short_still_tells(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin("many", workers=2)
     journal.note("loaded", what="begin")
-    for done in (0, 1000, 2500):
+    for at, done in ((5.0, 0), (10.0, 1000), (15.0, 2500)):
         journal.note(
-            "sample", documents=101, split=101, pages=10_001, done=done, finished=0, sizes={"page": 8192},
+            "sample", t=at, documents=101, split=101, pages=10_001, done=done, finished=0, sizes={"page": 8192},
             dead={"page": 5}, wal=1000 * done, redis=2**20, memory={"API": 80.0}, statements={}, vacuums={},
             cpu=1.0, sync=1.5, connections=9,
         )  # fmt: skip
@@ -86,4 +86,5 @@ def test_a_journal_that_was_cut_short_still_tells(tmp_path):
     assert [entry["kind"] for entry in entries(journal.path, "many")] == ["begin", "loaded", *["sample"] * 3]
     section = told(journal.path)
     assert "| API | 80 | 80 | 80 | 80 | 80 |" in section.text
+    assert "| 1 | 40 |" in section.text, "250 pages in 6.25 s"
     assert set(section.plots) == {"scale-many.svg"}

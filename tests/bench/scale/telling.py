@@ -73,8 +73,8 @@ def _many(part: Part) -> tuple[str, str]:
     head = (
         f"**{pages:,} pages**: {documents:,} documents of 100 pages in {len(submitted)} jobs over HTTP,"
         f" {_workers(part)}, echo, PostgreSQL with fsync, a folder as store: submitted in {sent - begun:.0f} s"
-        f" ({documents / max(sent - begun, 1e-9):.0f} documents/s; a job {_least_to_most(submitted)} s), all split"
-        f" after {split - begun:.0f} s, closed after {ended - begun:.0f} s: {pages / (ended - begun):.0f} pages/s."
+        f" ({_rate(documents, sent - begun)} documents/s; a job {_least_to_most(submitted)} s), all split"
+        f" after {split - begun:.0f} s, closed after {ended - begun:.0f} s: {_rate(pages, ended - begun)} pages/s."
     )
     tenths = table(
         ["tenth", "pages/s", "CPU ms a page", "fsync of a file, ms", "page rows, million", "their table, indexes, MiB",
@@ -93,8 +93,8 @@ def _listed(part: Part) -> tuple[str, str]:
     head = (
         f"**One job of {documents:,} documents** of one page, a prefix of a bucket (SeaweedFS beside it),"
         f" {_workers(part)}: answered in {part.submits[-1]['seconds']:.2f} s, all entered after"
-        f" {sealed - begun:.0f} s ({documents / max(sealed - begun, 1e-9):.0f}/s), read after {done - begun:.0f} s"
-        f" ({documents / max(done - begun, 1e-9):.0f} documents/s), closed {closed - done:.1f} s after its last"
+        f" {sealed - begun:.0f} s ({_rate(documents, sealed - begun)}/s), read after {done - begun:.0f} s"
+        f" ({_rate(documents, done - begun)} documents/s), closed {closed - done:.1f} s after its last"
         " document."
     )
     if manifest:
@@ -144,6 +144,10 @@ def _large(part: Part) -> str:
 # --- pieces
 
 
+def _rate(count: float, seconds: float) -> str:
+    return f"{count / seconds:.0f}" if seconds else "-"
+
+
 def _workers(part: Part) -> str:
     count = (part.get("begin") or {}).get("workers", 0)
     return "one worker" if count == 1 else f"{count} workers"
@@ -162,7 +166,7 @@ def _tenth(part: Part, number: int, begin: float, end: float) -> list[object]:
     done = part.samples[-1]["done"] / 10
     size = _size(at, "page")
     return [
-        number, f"{done / (end - begin):.0f}", *_machine(part, begin, end, done),
+        number, _rate(done, end - begin), *_machine(part, begin, end, done),
         f"{at['pages'] / 1e6:.2f}", f"{size[0] / MIB:.0f}, {size[1] / MIB:.0f}",
         _together(here, _DISPATCH), _together(here, _CLAIM), *_latencies(part, begin, end),
     ]  # fmt: skip
@@ -172,14 +176,14 @@ def _listed_tenth(part: Part, number: int, begin: float, end: float) -> list[obj
     documents = max(sample["finished"] for sample in part.samples) / 10
     here = within(part.samples, begin, end)
     machine = _machine(part, begin, end, documents)
-    rate = f"{documents / (end - begin):.0f}"
+    rate = _rate(documents, end - begin)
     return [number, rate, *machine, _together(here, _DISPATCH), *_latencies(part, begin, end)]
 
 
 def _machine(part: Part, begin: float, end: float, count: float) -> list[str]:
     """CPU milliseconds of all processes for each of so many, and what the disk takes for a small file."""
     first, last = nearest(part.samples, begin), nearest(part.samples, end)
-    done = count * (last["t"] - first["t"]) / (end - begin)
+    done = count * (last["t"] - first["t"]) / (end - begin) if end > begin else 0
     here = within(part.samples, begin, end)
     syncs = [sample["sync"] for sample in here]
     return [
@@ -231,7 +235,7 @@ def _growing(part: Part, count: str) -> str:
     for name in sorted(everything, key=lambda name: -everything[name][1])[:TOLD]:
         means = [total / n if n else 0.0 for n, total in (early.get(name, (0, 0.0)), late.get(name, (0, 0.0)))]
         ratio = f"{means[1] / means[0]:.1f}" if means[0] and means[1] else "-"
-        share = everything[name][1] / 1000 / SHARE / seconds
+        share = everything[name][1] / 1000 / SHARE / max(seconds, 1e-9)
         rows.append([f"`{name}`", f"{share:.3f}", *(f"{mean:.2f}" for mean in means), ratio])
     return table(["statement", "connections busy with it", "ms in the 2nd tenth", "in the last", "ratio"], rows)
 
