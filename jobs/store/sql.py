@@ -12,6 +12,10 @@ compiled per call. Fragments in braces are filled per database:
     {share} {update} {no_key_update} {update_of_d}   row locks; nothing on SQLite, where the transaction is the lock
     {skip_locked} {skip_locked_p}    the same for who must not wait: rows locked by others are left out
     {list:name(a text, b int)}       the JSON parameter :name as rows
+
+Statements that name documents by id compare `state || ''`, so that PostgreSQL does not see that a partial index would
+fit. One that had nothing in it when statistics were made looks like the shortest way for as long as they stand: a claim
+of four documents then read all that waited, 7 ms with 20,000 of them.
 """
 
 from __future__ import annotations
