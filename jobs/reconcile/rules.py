@@ -133,6 +133,8 @@ def _job_children(job: JobFacts) -> Iterator[Difference]:
                          f"{open_ones} open")  # fmt: skip
     if job.state == State.QUEUED and job.documents["running"]:
         yield Difference("job_begun", job.id, "running", "queued")
+    if job.deleted:
+        return  # a purge may have dropped some of its documents already
     if (job.totals if ended else job.totals[:1]) != (job.summed if ended else job.summed[:1]):
         yield Difference("job_totals", job.id, _totals(job.summed), _totals(job.totals))
     if ended and not open_ones and job.state != State.CANCELED:

@@ -72,7 +72,8 @@ _LOCK_SOURCES = Sql(
     """SELECT d.id, d.job_id, d.name, d.source_key, d.media_type, j.options, j.password, d.owner, d.sha256,
               d.engine
        FROM document d JOIN job j ON j.id = d.job_id
-       WHERE d.id IN (SELECT id FROM {list:ids(id text)}) AND d.state = 'running' ORDER BY d.id {update_of_d}"""
+       WHERE d.id IN (SELECT id FROM {list:ids(id text)}) AND d.state || '' = 'running'
+       ORDER BY d.id {update_of_d}"""
 )
 _CLAIM_PAGES = Sql(
     """UPDATE page SET state = 'running', worker = :worker, attempt = page.attempt + 1, rung_at = NULL
@@ -133,7 +134,7 @@ def _source(row: Sequence[Any]) -> DocumentSource:
 
 _QUEUED_JOBS = Sql(
     """SELECT DISTINCT j.id FROM job j JOIN document d ON d.job_id = j.id
-       WHERE d.id IN (SELECT id FROM {list:ids(id text)}) AND j.state = 'queued'"""
+       WHERE d.id IN (SELECT id FROM {list:ids(id text)}) AND j.state || '' = 'queued'"""
 )
 _START_JOBS = Sql(
     """UPDATE job SET state = 'running', started_at = {now}
@@ -151,7 +152,7 @@ def _claim_unsealed(kind: str) -> Sql:
                   started_at = coalesce(started_at, {{now}})
            FROM {{list:refs(d text, a int)}}
            WHERE document.id = refs.d AND document.attempt = refs.a AND NOT sealed AND worker IS NULL
-             AND state IN ('queued', 'running') AND ready_at <= {{now}} AND {kind}
+             AND state || '' IN ('queued', 'running') AND ready_at <= {{now}} AND {kind}
            RETURNING id, attempt, errors, crashes"""
     )
 
@@ -162,7 +163,7 @@ _CLAIM_ASSEMBLIES = Sql(
     """UPDATE document SET worker = :worker, attempt = attempt + 1, rung_at = NULL
        FROM {list:refs(d text, a int)}
        WHERE document.id = refs.d AND document.attempt = refs.a AND sealed AND worker IS NULL
-         AND state = 'running' AND pending = 0 AND running = 0 AND ready_at <= {now}
+         AND state || '' = 'running' AND pending = 0 AND running = 0 AND ready_at <= {now}
        RETURNING id, attempt, errors, crashes"""
 )
 
@@ -205,7 +206,7 @@ def _claim_documents(session: Session, claim: Sql, worker: str, refs: Sequence[D
 
 _RELEASE_DOCUMENT = Sql(
     """UPDATE document SET worker = NULL, rung_at = NULL, errors = errors + :errors, ready_at = {later::delay}
-       WHERE id = :document AND worker = :worker AND attempt = :attempt AND state = 'running'"""
+       WHERE id = :document AND worker = :worker AND attempt = :attempt AND state || '' = 'running'"""
 )
 
 

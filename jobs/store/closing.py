@@ -35,7 +35,8 @@ _FINISH = Sql(
               error = {json:f.error}, result_attempt = CASE WHEN f.with_result THEN f.a ELSE NULL END,
               reader = f.reader
        FROM {list:f(d text, w text, a int, state text, with_result boolean, error text, reader text)}
-       WHERE document.id = f.d AND document.worker = f.w AND document.attempt = f.a AND document.state = 'running'
+       WHERE document.id = f.d AND document.worker = f.w AND document.attempt = f.a
+         AND document.state || '' = 'running'
        RETURNING id, pending + running"""
 )
 _END_PAGES = Sql(

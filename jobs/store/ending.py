@@ -7,7 +7,10 @@ from sqlmodel import Session
 from jobs.store import publishing, webhooks
 from jobs.store.closing import fold_totals
 from jobs.store.locks import lock_documents, lock_jobs
-from jobs.store.sql import Sql
+from jobs.store.sql import Sql, within
+
+DROPPED_DOCUMENTS, DROPPED_PAGES = 1000, 20_000
+"""Deleted in one transaction, at most: about a second's work. A document of more pages is one."""
 
 _OPEN_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job AND state IN ('queued', 'running') ORDER BY id")
 _CANCEL_PAGES = Sql(
@@ -143,8 +146,8 @@ _HELD = Sql(
          JOIN worker w ON w.id = p.worker AND w.state IN ('alive', 'draining')
        WHERE d.job_id = :job AND p.state = 'canceled' LIMIT 1"""
 )
-_ALL_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job")
-_DROP_DOCUMENTS = Sql("DELETE FROM document WHERE job_id = :job")
+_NEXT_DOCUMENTS = Sql("SELECT id, total FROM document WHERE job_id = :job ORDER BY position LIMIT :limit")
+_DROP_DOCUMENTS = Sql("DELETE FROM document WHERE id IN (SELECT id FROM {list:ids(id text)})")
 _MARK_PURGED = Sql("UPDATE job SET purged_at = {now} WHERE id = :job")
 
 
@@ -169,9 +172,15 @@ def is_held(session: Session, job: str) -> bool:
     return _HELD.run(session, job=job).first() is not None
 
 
-def drop_rows(session: Session, job: str) -> None:
-    """Delete documents and pages; the job's row stays and says that it is gone."""
-    if lock_jobs(session, [job]):
-        lock_documents(session, [row[0] for row in _ALL_DOCUMENTS.run(session, job=job)])
-        _DROP_DOCUMENTS.run(session, job=job)
-        _MARK_PURGED.run(session, job=job)
+def drop_rows(session: Session, job: str) -> bool:
+    """Delete some documents and their pages, all of most jobs; the job's row stays, and says that it is gone once none
+    is left. Returns whether that is so: no transaction holds locks for as long as it takes to delete a million pages,
+    and no statement comes near the time at which PostgreSQL is told to end it."""
+    if not lock_jobs(session, [job]):
+        return True
+    ids = within(_NEXT_DOCUMENTS.run(session, job=job, limit=DROPPED_DOCUMENTS), DROPPED_PAGES)
+    _DROP_DOCUMENTS.run(session, ids=[{"id": i} for i in lock_documents(session, ids)])
+    if _NEXT_DOCUMENTS.run(session, job=job, limit=1).first() is not None:
+        return False
+    _MARK_PURGED.run(session, job=job)
+    return True

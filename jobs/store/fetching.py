@@ -33,7 +33,7 @@ _AWAITED = Sql(
 _FETCHED = Sql(
     """UPDATE document SET source_url = NULL, source_key = :key, media_type = :media_type, bytes = :bytes,
               sha256 = :sha256, worker = NULL, rung_at = NULL, errors = 0, crashes = 0, ready_at = {now}
-       WHERE id = :document AND worker = :worker AND attempt = :attempt AND state = 'running' AND NOT sealed
+       WHERE id = :document AND worker = :worker AND attempt = :attempt AND state || '' = 'running' AND NOT sealed
          AND source_url IS NOT NULL"""
 )
 

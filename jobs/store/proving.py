@@ -6,14 +6,14 @@ that one transaction writes together there is no difference to be seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlmodel import Session
 
 from jobs.models import PAGE_FINAL, PageState
-from jobs.store.sql import Sql
+from jobs.store.sql import Sql, within
 
 COUNTERS = tuple(state.value for state in PageState)
 """The counters of a document, in the order in which `DocumentFacts` holds them."""
@@ -103,18 +103,7 @@ def documents(session: Session, ids: Sequence[str], horizon: float) -> list[Docu
 
 def document_ids(session: Session, after: str, limit: int, pages: int) -> list[str]:
     """The next document ids: at most `limit`, fewer where they have more than `pages` pages together."""
-    return _within(_NEXT_DOCUMENTS.run(session, after=after, limit=limit), pages)
-
-
-def _within(rows: Iterable[Sequence[Any]], budget: int) -> list[str]:
-    """Ids of (id, weight) as far as the budget goes, one at least."""
-    found: list[str] = []
-    for id_, weight in rows:
-        found.append(id_)
-        budget -= weight
-        if budget <= 0:
-            break
-    return found
+    return within(_NEXT_DOCUMENTS.run(session, after=after, limit=limit), pages)
 
 
 def pages_of_nobody(session: Session, after: str, last: str) -> dict[str, int]:
@@ -204,7 +193,7 @@ def jobs(session: Session, ids: Sequence[str], age: float, purge: float) -> list
 
 def job_ids(session: Session, after: str, limit: int, documents: int) -> list[str]:
     """The next job ids: at most `limit`, fewer where they have more than `documents` documents together."""
-    return _within(_NEXT_JOBS.run(session, after=after, limit=limit), documents)
+    return within(_NEXT_JOBS.run(session, after=after, limit=limit), documents)
 
 
 def _job(row: Sequence[Any]) -> JobFacts:

@@ -12,12 +12,16 @@ compiled per call. Fragments in braces are filled per database:
     {share} {update} {no_key_update} {update_of_d}   row locks; nothing on SQLite, where the transaction is the lock
     {skip_locked} {skip_locked_p}    the same for who must not wait: rows locked by others are left out
     {list:name(a text, b int)}       the JSON parameter :name as rows
+
+Statements that name documents by id compare `state || ''`, so that PostgreSQL does not see that a partial index would
+fit. One that had nothing in it when statistics were made looks like the shortest way for as long as they stand: a claim
+of four documents then read all that waited, 7 ms with 20,000 of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -107,6 +111,17 @@ def json_value(stored: Any) -> dict[str, Any] | None:
     """A JSON column of a statement's row: parsed already on PostgreSQL, text on SQLite."""
     value: dict[str, Any] | None = orjson.loads(stored) if isinstance(stored, str) else stored
     return value
+
+
+def within(rows: Iterable[Sequence[Any]], budget: int) -> list[str]:
+    """Ids of (id, weight) as far as the budget goes, one at least."""
+    found: list[str] = []
+    for id_, weight in rows:
+        found.append(id_)
+        budget -= weight
+        if budget <= 0:
+            break
+    return found
 
 
 def grouped(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:

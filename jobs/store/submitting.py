@@ -17,7 +17,7 @@ PIECE = 1000
 """Rows per insert statement."""
 
 _LOCK_SPLITTING = Sql(
-    """SELECT copied FROM document WHERE id = :document AND state = 'running' AND NOT sealed
+    """SELECT copied FROM document WHERE id = :document AND state || '' = 'running' AND NOT sealed
        AND worker = :worker AND attempt = :attempt {update}"""
 )
 _INSERT_PAGES = Sql(
@@ -116,7 +116,7 @@ def seal(
 
 LOCK_SMALL = Sql(
     """SELECT d.id, d.copied FROM document d JOIN {list:done(id text, attempt int)} ON d.id = done.id
-       WHERE d.state = 'running' AND NOT d.sealed AND d.worker = :worker AND d.attempt = done.attempt
+       WHERE d.state || '' = 'running' AND NOT d.sealed AND d.worker = :worker AND d.attempt = done.attempt
        ORDER BY d.id {update_of_d}"""
 )
 _SMALL_PAGES = Sql(

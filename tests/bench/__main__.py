@@ -21,6 +21,7 @@ from tests.bench import (
     inbox,
     processes,
     recogniser,
+    scale,
     soak,
     timers,
     waits,
@@ -28,7 +29,9 @@ from tests.bench import (
 from tests.bench.machine import describe
 from tests.bench.report import Scale, Section, write
 
-SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+SECTIONS: dict[str, Callable[[Scale], Section]] = {
+    "scale": scale.run,
+}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

@@ -62,7 +62,7 @@ class Memory:
         while not self._end.wait(EVERY):
             at = time.monotonic() - self._begun
             for name, processes in self._parts.items():
-                self.series[name].append((at, sum(map(_private, processes())) / MIB))
+                self.series[name].append((at, sum(map(private, processes())) / MIB))
 
     def table(self, pages: int) -> str:
         """A row for each part. `pages`: how many were read from the first sample to the last."""
@@ -93,7 +93,7 @@ def echo() -> str:
         api = stack.enter_context(ApiServer(url, broker_url=valkey.url, store_url=f"file:{root / 'objects'}"))
         workers = [stack.enter_context(mill.worker()) for _ in range(2)]
         client = stack.enter_context(api.client())
-        parts = _parts(workers) | {"API": _tree(api), "Valkey": _tree(valkey), "PostgreSQL": _tree(postgres)}
+        parts = parts_of(workers) | {"API": tree(api), "Valkey": tree(valkey), "PostgreSQL": tree(postgres)}
         files = [("file", (f"{n}.pdf", pdf(PAGES_EACH), "application/pdf")) for n in range(DOCUMENTS_EACH)]
 
         def submit(_: int) -> str:
@@ -114,7 +114,7 @@ def rapidocr() -> str:
         url = f"sqlite:///{root / 'soak.db'}"
         mill = stack.enter_context(Installation(root, url, valkey.url, settings=settings))
         worker = stack.enter_context(mill.worker())
-        parts = _parts([worker]) | {"Valkey": _tree(valkey)}
+        parts = parts_of([worker]) | {"Valkey": tree(valkey)}
 
         def submit(_: int) -> str:
             documents = [path.read_bytes() for path in islice(files, OCR_JOB)]
@@ -154,7 +154,7 @@ def _end(mill: Installation, job: str) -> str:
     return job
 
 
-def _parts(workers: list[WorkerService]) -> Parts:
+def parts_of(workers: list[WorkerService]) -> Parts:
     parts: Parts = {}
     for number, worker in enumerate(workers, 1):
         parts[f"worker {number}"] = lambda worker=worker: worker.tree()[:1]  # type: ignore[misc]
@@ -162,12 +162,12 @@ def _parts(workers: list[WorkerService]) -> Parts:
     return parts
 
 
-def _tree(service: Service) -> Callable[[], list[psutil.Process]]:
+def tree(service: Service) -> Callable[[], list[psutil.Process]]:
     root = psutil.Process(service.pid)
     return lambda: [root, *root.children(recursive=True)]
 
 
-def _private(process: psutil.Process) -> int:
+def private(process: psutil.Process) -> int:
     """Bytes; 0 of one that has just ended."""
     try:
         return int(process.memory_full_info().uss)

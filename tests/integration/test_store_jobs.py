@@ -12,8 +12,9 @@ from jobs.ids import new_job_id
 from jobs.lifecycle import MAX_METADATA_BYTES
 from jobs.models import State
 from jobs.options import JobOptions
+from jobs.reconcile.rules import job_differences
 from jobs.settings import SecretSettings
-from jobs.store import closing, ending, reading
+from jobs.store import closing, ending, proving, reading
 from jobs.store.recording import Outcome
 from jobs.vault import open_vault
 from tests.ledger import assert_exact
@@ -423,6 +424,39 @@ def test_delete_forgets_the_job_and_purges_everything(db, worker, blobs):
     assert [stat.key for stat in blobs.list("")] == [page_key(other, "doc_x", 1, 1)]
     assert rows(db, "SELECT 1 FROM document WHERE job_id = :j", j=job) == []
     assert rows(db, "SELECT 1 FROM page") == []
+
+
+def test_the_rows_of_a_large_job_go_in_pieces(db, worker, blobs, monkeypatch):
+    """In one statement a job of some million pages ran into the time-out of statements, again with every purge."""
+    monkeypatch.setattr(ending, "DROPPED_PAGES", 3)
+    job, documents = submit(db, 4)
+    split(db, worker, documents[:3], pages=2)
+    with db.write() as session:
+        ending.mark_deleted(session, job)
+    with db.write() as session:
+        assert not ending.drop_rows(session, job)
+    assert len(rows(db, "SELECT 1 FROM document WHERE job_id = :j", j=job)) == 2, "two of two pages each are gone"
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [job], "whoever dies here leaves it to the next purge"
+        assert [d for facts in proving.jobs(session, [job], 0.0, 600.0) for d in job_differences(facts)] == []
+    assert lifecycle.purge(db, blobs, job)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == []
+    assert rows(db, "SELECT 1 FROM page") == rows(db, "SELECT 1 FROM document") == []
+
+
+def test_a_large_job_is_gone_at_once_and_purged_by_a_worker(db, worker, blobs, monkeypatch):
+    monkeypatch.setattr(lifecycle, "PURGED_AT_ONCE", 2)
+    job, documents = submit(db, 3)
+    blobs.put(f"uploads/{documents[0]}", b"source")
+    lifecycle.delete(db, blobs, job)
+    with db.read() as session:
+        with pytest.raises(Gone):
+            reading.get_job(session, job)
+        assert ending.jobs_to_purge(session) == [job]
+    assert lifecycle.purge(db, blobs, job)
+    assert [stat.key for stat in blobs.list("")] == []
+    assert rows(db, "SELECT 1 FROM document") == []
 
 
 def test_a_deleted_job_is_neither_closed_nor_written_again(db, blobs):
