@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from tests.bench import (
+    against_celery,
     big_upload,
     control_plane,
     cpu_engine,
@@ -28,7 +29,9 @@ from tests.bench import (
 from tests.bench.machine import describe
 from tests.bench.report import Scale, Section, write
 
-SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+SECTIONS: dict[str, Callable[[Scale], Section]] = {
+    "B4": against_celery.run,
+}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {
