@@ -18,17 +18,24 @@ from tests.services import Postgres, Valkey
 MODEL = Model(50)
 ECHO = Model(1_000_000)
 """An engine that takes no time: what is left is the queue."""
-THREADS, FLUSH, INTERVAL, CHUNK = 96, 128, 1.0, 1
+
+
+def pages(threads: int = 96) -> Design:
+    return Design("chord of pages", "pages", f"-P threads -c {threads} -Q celery,assemble")
+
+
+def batches(flush: int = 128, interval: float = 1.0) -> Design:
+    variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval)}
+    return Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=variables)
+
+
+def chunks(documents: int = 1) -> Design:
+    return Design("document a task", "chunks", "-P solo", variables={"BENCH_CHUNK": str(documents)})
 
 
 def designs() -> list[Design]:
-    """Tuned as well as they can be: `python -m tests.bench.celery_tuning`."""
-    flush = {"BENCH_FLUSH": str(FLUSH), "BENCH_INTERVAL": str(INTERVAL)}
-    return [
-        Design("chord of pages", "pages", f"-P threads -c {THREADS} -Q celery,assemble"),
-        Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=flush),
-        Design("document a task", "chunks", "-P solo", variables={"BENCH_CHUNK": str(CHUNK)}),
-    ]
+    """Tuned: `python -m tests.bench.celery_tuning`."""
+    return [pages(), batches(), chunks()]
 
 
 def run(scale: Scale) -> Section:

@@ -30,8 +30,8 @@ class Run:
 
     rate: float
     """Pages per second."""
-    idle: float
-    """Of the engine, while at least two batches were left."""
+    idle: float | None
+    """Of the engine, while at least two batches were left; None of one that takes no time."""
     first: float
     """Seconds until the first document of the large job could be read."""
     small: float | None
@@ -72,7 +72,7 @@ def measure(side: Side, model: Model, parts: dict[str, list[int]], documents: in
     pages = sum(job.pages for job in jobs)
     return Run(
         rate=pages / (max(map(max, ends)) - jobs[0].begun),
-        idle=_idle(model, read_meters(side.readings), jobs[0].begun, jobs[0].pages),
+        idle=_idle(model, read_meters(side.readings), jobs[0]) if small else None,
         first=ends[0][0] - jobs[0].begun,
         small=ends[1][0] - jobs[1].begun if small else None,
         cpu={part: seconds / pages * 1000 for part, seconds in used.items()},
@@ -116,11 +116,10 @@ def backlog(readings: Sequence[Reading], pages: int, left: int) -> tuple[Reading
     return begin, end
 
 
-def _idle(model: Model, readings: Sequence[Reading], begun: float, pages: int) -> float:
-    """`begun`: Unix time, which the meters do not know."""
-    since = begun - time.time() + time.monotonic()
+def _idle(model: Model, readings: Sequence[Reading], job: Submitted) -> float:
+    since = job.begun - time.time() + time.monotonic()  # the meters tell another clock
     ours = [reading for reading in readings if reading.at >= since - 0.1]
-    return idle_share(model, *backlog(ours, pages, 2 * model.sequences))
+    return idle_share(model, *backlog(ours, job.pages, 2 * model.sequences))
 
 
 def _finish(side: Side, job: Submitted, timeout: float = 120) -> list[float]:
