@@ -2,52 +2,76 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench.celery_designs.apps import VISIBILITY
-from tests.bench.celery_runs import Killed, Run, kill, measure
+from tests.bench.celery_runs import BEHIND, KILL_AFTER, PAGES, SMALL, Killed, Run, kill, measure, wait_behind
 from tests.bench.celery_sides import Design, Pagemill, Side
+from tests.bench.environments import REQUIREMENTS
 from tests.bench.modelled import Model
 from tests.bench.report import Scale, Section, Spread, table
 from tests.services import Postgres, Valkey
 
 MODEL = Model(50)
-ECHO = Model(1_000_000)
+NO_TIME = Model(1_000_000)
 """An engine that takes no time: what is left is the queue."""
+KILLED = 4
+"""Documents of which the worker is killed."""
+SHORT = 20
+"""Seconds of a visibility timeout that is much shorter than Celery's hour."""
+BACKLOG = 50
+"""Documents before which nobody should have to wait."""
 
 
 def pages(threads: int = 96) -> Design:
     return Design("chord of pages", "pages", f"-P threads -c {threads} -Q celery,assemble")
 
 
-def batches(flush: int = 128, interval: float = 1.0) -> Design:
+def batches(flush: int = 256, interval: float = 1.0) -> Design:
     variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval)}
     return Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=variables)
 
 
-def chunks(documents: int = 1) -> Design:
-    return Design("document a task", "chunks", "-P solo", variables={"BENCH_CHUNK": str(documents)})
+def chunks(documents: int = 3) -> Design:
+    return Design("chunk of documents", "chunks", "-P solo", variables={"BENCH_CHUNK": str(documents)})
 
 
 def designs() -> list[Design]:
-    """Tuned: `python -m tests.bench.celery_tuning`."""
+    """As `tests.bench.celery_tuning` found them best."""
     return [pages(), batches(), chunks()]
 
 
+class Round(NamedTuple):
+    """One side, one round."""
+
+    modelled: Run
+    no_time: Run
+
+
 def run(scale: Scale) -> Section:
+    documents = scale.of(6, 4)
     with bench(designs()) as (sides, parts):
-        for n in range(scale.rounds):
+        rounds: dict[str, list[Round]] = {side.name: [] for side in sides}
+        for _ in range(scale.rounds):
             for side in sides:
-                print(n, side.name, measure(side, MODEL, parts, scale.of(6, 4), small=True), flush=True)
-                print(n, side.name, measure(side, ECHO, parts, scale.of(6, 4), small=False), flush=True)
-        for side in sides:
-            print(side.name, kill(side, MODEL, 3), flush=True)
-        print("VT", kill(sides[1], MODEL, 3, 40.0, **{VISIBILITY: "20"}), flush=True)
-    return Section("")
+                modelled = measure(side, MODEL, parts, documents, small=True)
+                rounds[side.name].append(Round(modelled, measure(side, NO_TIME, parts, documents, small=False)))
+        killed = {} if scale.quick else _kills(sides)
+        behind = wait_behind(sides[0], MODEL, scale.of(BACKLOG, 10))
+    text = [
+        _what(documents),
+        _speed(rounds),
+        _waits(rounds, behind, scale.of(BACKLOG, 10) * PAGES, documents * PAGES),
+        _cost(rounds),
+        _kill_table(killed),
+        _differences(),
+    ]
+    return Section("\n\n".join(part for part in text if part))
 
 
 @contextmanager
@@ -58,9 +82,7 @@ def bench(found: list[Design]) -> Iterator[tuple[list[Side], dict[str, list[int]
         valkey = stack.enter_context(Valkey())
         postgres = stack.enter_context(Postgres(fsync=True))
         for number, design in enumerate(found, 1):
-            place = root / f"design-{number}"
-            place.mkdir()
-            design.open(stack, place, postgres, valkey.url_of(number))
+            design.open(stack, _folder(root / f"design-{number}"), postgres, valkey.url_of(number))
         pagemill = Pagemill(stack, _folder(root / "pagemill"), postgres, valkey)
         yield [pagemill, *found], {"broker": [valkey.pid], "database": [postgres.pid]}
 
@@ -68,3 +90,119 @@ def bench(found: list[Design]) -> Iterator[tuple[list[Side], dict[str, list[int]
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def _kills(sides: Sequence[Side]) -> dict[str, Killed]:
+    """By side; and what the first design does where its messages come back soon."""
+    found = {side.name: kill(side, MODEL, KILLED) for side in sides}
+    short = {VISIBILITY: str(SHORT)}
+    return found | {f"{sides[1].name}, {SHORT} s": kill(sides[1], MODEL, KILLED, patience=2 * SHORT, **short)}
+
+
+def _what(documents: int) -> str:
+    return f"""\
+{documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine
+(`tests/bench/modelled.py`) of {MODEL.pages_per_second:g} pages/s and {MODEL.sequences} sequences. On every side the same pages, one Valkey,
+one PostgreSQL, files that are fsynced, and one worker process. The designs (`tests/bench/celery_designs/`) follow
+Celery's docs: late acknowledgement, prefetch multiplier 1, JSON, no events.
+
+- *Chord of pages*: a task a page, 96 threads that wait for the shared engine, a chord per document, results in Redis.
+- *celery-batches* ({_pins("celery-batches", "celery")}): a task a page; lists of 256 go through one call each, which
+  waits for its slowest page.
+- *Chunk of documents*: a task for 3 documents, one such call (as vLLM's offline examples do), solo pool.
+
+`python -m tests.bench.celery_tuning` found these numbers: smaller calls leave more of the engine idle, larger ones give
+the first result later. They keep a row per document; pagemill keeps one per page too."""
+
+
+def _pins(*names: str) -> str:
+    """What the environment of celery-batches pins these at."""
+    found = re.findall(r"^([\w-]+)\S*==(\S+)", (REQUIREMENTS / "celery-batches.txt").read_text(), re.MULTILINE)
+    return ", ".join(f"{name} {version}" for name, version in found if name in names)
+
+
+def _speed(rounds: dict[str, list[Round]]) -> str:
+    def row(name: str) -> list[str]:
+        ours = rounds["pagemill"]
+        ratio = Spread(tuple(r.modelled.rate / p.modelled.rate for r, p in zip(rounds[name], ours, strict=True)))
+        bare = Spread(tuple(r.no_time.rate / p.no_time.rate for r, p in zip(rounds[name], ours, strict=True)))
+        idle = _spread(rounds[name], lambda r: 100 * (r.modelled.idle or 0))
+        return [
+            name,
+            f"{_spread(rounds[name], lambda r: r.modelled.rate):.1f}",
+            f"{ratio:.2f}",
+            f"{idle:.1f}",
+            f"{_spread(rounds[name], lambda r: r.no_time.rate):.0f}",
+            f"{bare:.2f}",
+        ]
+
+    head = ["", "pages/s", "÷ pagemill", "engine idle, %", "engine without time, pages/s", "÷ pagemill"]
+    return table(head, [row(name) for name in rounds])
+
+
+def _waits(rounds: dict[str, list[Round]], behind: float, backlog: int, large: int) -> str:
+    def row(name: str) -> list[str]:
+        rate = _spread(rounds[name], lambda r: r.modelled.rate).median
+        far = f"{behind:.1f} (measured)" if name == "pagemill" else f"{backlog / rate:.0f} (computed)"
+        return [
+            name,
+            f"{_spread(rounds[name], lambda r: r.modelled.first):.1f}",
+            f"{_spread(rounds[name], lambda r: r.modelled.small or 0):.1f}",
+            far,
+        ]
+
+    head = [
+        "seconds until",
+        "first document",
+        f"{SMALL} pages, {BEHIND:g} s after {large}",
+        f"{SMALL} pages behind {backlog:,}",
+    ]
+    return table(head, [row(name) for name in rounds])
+
+
+def _cost(rounds: dict[str, list[Round]]) -> str:
+    parts = ["submit", "broker", "database", "worker"]
+
+    def row(name: str) -> list[str]:
+        shares = [f"{_spread(rounds[name], lambda r, p=part: r.modelled.cpu[p]).median:.2f}" for part in parts]
+        total = _spread(rounds[name], lambda r: sum(r.modelled.cpu.values()))
+        bare = _spread(rounds[name], lambda r: sum(r.no_time.cpu.values()))
+        return [name, *shares, f"{total:.2f}", f"{bare:.2f}"]
+
+    head = ["CPU ms a page", *parts, "all", "all, engine without time"]
+    return table(head, [row(name) for name in rounds])
+
+
+def _kill_table(killed: dict[str, Killed]) -> str:
+    if not killed:
+        return ""
+    rows = [
+        [
+            name,
+            f"{found.ended} of {found.documents}",
+            found.lacking,
+            f"{found.wasted:.0f}",
+            "never" if found.seconds is None else f"{found.seconds:.0f}",
+        ]
+        for name, found in killed.items()
+    ]
+    head = ["SIGKILL of the worker", "documents ended", "pages lacking", "pages of work lost", "all ended after, s"]
+    return f"""\
+Once per side, with {KILLED} documents, after {KILL_AFTER} pages; a new worker starts at once. "Never": not until the
+visibility timeout, by default an hour, gives the messages back. In the last row it is {SHORT} s and kombu 5.7 looks every
+second; then whatever takes longer than that runs twice.
+
+{table(head, rows)}"""
+
+
+def _differences() -> str:
+    return """\
+What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
+is a page lost; no fence, so what is delivered twice is done twice; no state, result or retry of a single page, no cancel.
+The chord: a page that fails fails its document, and one that ran twice counts twice, so that the document is assembled
+without another one. The other two: the engine waits for the slowest page of each call, and a crash forfeits the call.
+Without engine time they are the cheaper ones: one call, one statement and one message stand for many pages."""
+
+
+def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
+    return Spread(tuple(map(figure, rounds)))

@@ -20,7 +20,7 @@ PAGES = 100
 """Of each large document."""
 KILL_AFTER = 100
 """Pages that ended before the worker is killed."""
-PATIENCE = 8.0
+PATIENCE = 5.0
 """Seconds in which the engine has nothing to do and nothing ends, until it is said that nothing will."""
 
 
@@ -100,6 +100,18 @@ def kill(side: Side, model: Model, documents: int, patience: float = PATIENCE, *
         wasted=(done - sum(map(page_work, stored))) / PAGE_WORK,
         seconds=ends[-1] - killed if len(ends) == documents else None,
     )
+
+
+def wait_behind(side: Side, model: Model, documents: int) -> float:
+    """Seconds from the submission of a small job behind so many large documents to its end. These do not end here."""
+    with side.worker(model):
+        _finish(side, side.submit(1, SMALL))
+        large = side.submit(documents, PAGES)
+        time.sleep(BEHIND)
+        small = side.submit(1, SMALL)
+        end = _finish(side, small)[0]
+        assert len(side.ends(large)) < documents, "the large job ended too early"
+    return end - small.begun
 
 
 def read_meters(path: Path) -> list[Reading]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from tests.bench.celery_designs.apps import BROKER, READY, VISIBILITY
+from tests.bench.celery_designs.apps import BROKER, READY
 from tests.bench.celery_designs.documents import DATABASE, STORE, TABLE
 from tests.bench.celery_designs.engine import MODEL, READINGS
 from tests.bench.environments import environment
@@ -151,7 +151,8 @@ class Design:
             file.write_bytes(pdf(pages))
         ids = [f"doc{self._documents + number:05}" for number in range(documents)]
         self._documents += documents
-        assert self._client.stdin and self._client.stdout
+        assert self._client.stdin is not None
+        assert self._client.stdout is not None
         self._client.stdin.write(json.dumps({"file": str(file), "documents": [(key, pages) for key in ids]}) + "\n")
         self._client.stdin.flush()
         answer = json.loads(self._client.stdout.readline())
@@ -206,6 +207,3 @@ def _connect(url: str) -> psycopg.Connection[Any]:
 def _plain(url: str) -> str:
     """Without SQLAlchemy's name of the driver."""
     return url.replace("postgresql+psycopg:", "postgresql:", 1)
-
-
-__all__ = ["VISIBILITY", "Design", "Pagemill", "Side", "Submitted"]

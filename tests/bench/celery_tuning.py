@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench.against_celery import MODEL, bench, batches, chunks, pages
+from tests.bench.against_celery import MODEL, batches, bench, chunks, pages
 from tests.bench.celery_runs import measure
 from tests.bench.celery_sides import Design
 from tests.bench.report import table
@@ -18,7 +18,7 @@ VARIANTS: dict[str, list[tuple[str, Design]]] = {
         (f"{flush} pages or {interval} s", batches(flush, interval))
         for flush, interval in ((64, 1.0), (128, 1.0), (256, 1.0), (256, 0.3))
     ],
-    "chunks": [(f"{documents} documents a task", chunks(documents)) for documents in (1, 2, 3)],
+    "chunks": [(f"{documents} documents a task", chunks(documents)) for documents in (1, 2, 3, 6)],
 }
 DOCUMENTS = 6
 
@@ -30,9 +30,11 @@ def main(names: list[str]) -> None:
         for (variant, design), side in zip(found, sides[1:], strict=True):
             run = measure(side, MODEL, parts, DOCUMENTS, small=True)
             cpu = sum(run.cpu.values())
-            rows.append([design.name, variant, f"{run.rate:.1f}", f"{run.idle:.1%}", f"{run.first:.1f}", run.small, cpu])
+            rows.append(
+                [design.name, variant, f"{run.rate:.1f}", f"{run.idle:.1%}", f"{run.first:.1f}", run.small, cpu]
+            )
             print(rows[-1], flush=True)
-    print(table(["design", "variant", "pages/s", "idle", "first, s", "small, s", "CPU ms/page"], rows))
+    print(table(["design", "variant", "pages/s", "idle, %", "first, s", "small, s", "CPU ms/page"], rows))
 
 
 if __name__ == "__main__":
