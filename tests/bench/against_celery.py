@@ -18,8 +18,12 @@ from tests.bench.report import Scale, Section, Spread, table
 from tests.services import Postgres, Valkey
 
 MODEL = Model(50)
+THREADS, FLUSH, CHUNK = 96, 256, 3
+"""Threads of the first design, pages in a list of the second, documents of a task of the third: as
+`tests.bench.celery_tuning` found them best."""
 NO_TIME = Model(1_000_000)
 """An engine that takes no time: what is left is the queue."""
+PARTS = ("submit", "broker", "database", "worker")
 KILLED = 4
 """Documents of which the worker is killed."""
 SHORT = 20
@@ -28,21 +32,20 @@ BACKLOG = 50
 """Documents before which nobody should have to wait."""
 
 
-def pages(threads: int = 96) -> Design:
+def pages(threads: int = THREADS) -> Design:
     return Design("chord of pages", "pages", f"-P threads -c {threads} -Q celery,assemble")
 
 
-def batches(flush: int = 256, interval: float = 1.0) -> Design:
+def batches(flush: int = FLUSH, interval: float = 1.0) -> Design:
     variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval)}
     return Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=variables)
 
 
-def chunks(documents: int = 3) -> Design:
+def chunks(documents: int = CHUNK) -> Design:
     return Design("chunk of documents", "chunks", "-P solo", variables={"BENCH_CHUNK": str(documents)})
 
 
 def designs() -> list[Design]:
-    """As `tests.bench.celery_tuning` found them best."""
     return [pages(), batches(), chunks()]
 
 
@@ -65,8 +68,7 @@ def run(scale: Scale) -> Section:
         behind = wait_behind(sides[0], MODEL, scale.of(BACKLOG, 10))
     text = [
         _what(documents),
-        _speed(rounds),
-        _waits(rounds, behind, scale.of(BACKLOG, 10) * PAGES, documents * PAGES),
+        _gain(rounds, documents * PAGES, behind, scale.of(BACKLOG, 10) * PAGES),
         _cost(rounds),
         _kill_table(killed),
         _differences(),
@@ -102,17 +104,18 @@ def _kills(sides: Sequence[Side]) -> dict[str, Killed]:
 def _what(documents: int) -> str:
     return f"""\
 {documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine
-(`tests/bench/modelled.py`) of {MODEL.pages_per_second:g} pages/s and {MODEL.sequences} sequences. On every side the same pages, one Valkey,
-one PostgreSQL, files that are fsynced, and one worker process. The designs (`tests/bench/celery_designs/`) follow
-Celery's docs: late acknowledgement, prefetch multiplier 1, JSON, no events.
+(`tests/bench/modelled.py`) of {MODEL.pages_per_second:g} pages/s and {MODEL.sequences} sequences. On every side the
+same pages, one Valkey, one PostgreSQL, files that are fsynced, one worker process. The designs
+(`tests/bench/celery_designs/`) follow Celery's docs: late acknowledgement, prefetch multiplier 1, JSON, no events; a
+row per document, where pagemill keeps one per page too. Their numbers are the best of
+`python -m tests.bench.celery_tuning`: smaller calls leave more of the engine idle, larger ones give the first result
+later.
 
-- *Chord of pages*: a task a page, 96 threads that wait for the shared engine, a chord per document, results in Redis.
-- *celery-batches* ({_pins("celery-batches", "celery")}): a task a page; lists of 256 go through one call each, which
-  waits for its slowest page.
-- *Chunk of documents*: a task for 3 documents, one such call (as vLLM's offline examples do), solo pool.
-
-`python -m tests.bench.celery_tuning` found these numbers: smaller calls leave more of the engine idle, larger ones give
-the first result later. They keep a row per document; pagemill keeps one per page too."""
+- *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document, results in
+  Redis.
+- *celery-batches* ({_pins("celery-batches", "celery")}): a task a page; lists of {FLUSH} go through one call each,
+  which waits for its slowest page.
+- *Chunk of documents*: a task for {CHUNK} documents, one such call (as vLLM's offline examples do), solo pool."""
 
 
 def _pins(*names: str) -> str:
@@ -121,56 +124,53 @@ def _pins(*names: str) -> str:
     return ", ".join(f"{name} {version}" for name, version in found if name in names)
 
 
-def _speed(rounds: dict[str, list[Round]]) -> str:
-    def row(name: str) -> list[str]:
-        ours = rounds["pagemill"]
-        ratio = Spread(tuple(r.modelled.rate / p.modelled.rate for r, p in zip(rounds[name], ours, strict=True)))
-        bare = Spread(tuple(r.no_time.rate / p.no_time.rate for r, p in zip(rounds[name], ours, strict=True)))
-        idle = _spread(rounds[name], lambda r: 100 * (r.modelled.idle or 0))
+def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: int) -> str:
+    """`behind`: seconds that pagemill's small job took behind a backlog of so many pages."""
+
+    def row(name: str, found: list[Round]) -> list[str]:
+        rate = _spread(found, lambda r: r.modelled.rate)
         return [
             name,
-            f"{_spread(rounds[name], lambda r: r.modelled.rate):.1f}",
-            f"{ratio:.2f}",
-            f"{idle:.1f}",
-            f"{_spread(rounds[name], lambda r: r.no_time.rate):.0f}",
-            f"{bare:.2f}",
+            f"{rate:.1f}",
+            f"{_ratio(found, rounds['pagemill'], lambda r: r.modelled.rate):.2f}",
+            f"{_spread(found, lambda r: 100 * (r.modelled.idle or 0)):.1f}",
+            f"{_spread(found, lambda r: r.modelled.first):.1f}",
+            f"{_spread(found, lambda r: r.modelled.small or 0):.1f}",
+            f"{behind:.1f}" if name == "pagemill" else f"({backlog / rate.median:.0f})",
         ]
 
-    head = ["", "pages/s", "÷ pagemill", "engine idle, %", "engine without time, pages/s", "÷ pagemill"]
-    return table(head, [row(name) for name in rounds])
+    head = ["", "pages/s", "÷ pagemill", "engine idle, %", "first document, s"]
+    waits = [f"{SMALL} pages {BEHIND:g} s after {pages}, s", f"behind {backlog:,}, s"]
+    return (
+        table([*head, *waits], [row(*item) for item in rounds.items()])
+        + """
 
-
-def _waits(rounds: dict[str, list[Round]], behind: float, backlog: int, large: int) -> str:
-    def row(name: str) -> list[str]:
-        rate = _spread(rounds[name], lambda r: r.modelled.rate).median
-        far = f"{behind:.1f} (measured)" if name == "pagemill" else f"{backlog / rate:.0f} (computed)"
-        return [
-            name,
-            f"{_spread(rounds[name], lambda r: r.modelled.first):.1f}",
-            f"{_spread(rounds[name], lambda r: r.modelled.small or 0):.1f}",
-            far,
-        ]
-
-    head = [
-        "seconds until",
-        "first document",
-        f"{SMALL} pages, {BEHIND:g} s after {large}",
-        f"{SMALL} pages behind {backlog:,}",
-    ]
-    return table(head, [row(name) for name in rounds])
+In brackets: not run, the backlog ÷ pages/s, since they take messages in order. The same without engine time, to see
+what the queue itself costs, and CPU milliseconds a page:"""
+    )
 
 
 def _cost(rounds: dict[str, list[Round]]) -> str:
-    parts = ["submit", "broker", "database", "worker"]
+    def row(name: str, found: list[Round]) -> list[str]:
+        shares = [f"{_spread(found, lambda r, p=part: r.modelled.cpu[p]).median:.2f}" for part in PARTS]
+        return [
+            name,
+            f"{_spread(found, lambda r: r.no_time.rate):.0f}",
+            f"{_ratio(found, rounds['pagemill'], lambda r: r.no_time.rate):.2f}",
+            f"{_spread(found, lambda r: sum(r.no_time.cpu.values())):.2f}",
+            f"{_spread(found, lambda r: sum(r.modelled.cpu.values())):.2f}",
+            " + ".join(shares),
+        ]
 
-    def row(name: str) -> list[str]:
-        shares = [f"{_spread(rounds[name], lambda r, p=part: r.modelled.cpu[p]).median:.2f}" for part in parts]
-        total = _spread(rounds[name], lambda r: sum(r.modelled.cpu.values()))
-        bare = _spread(rounds[name], lambda r: sum(r.no_time.cpu.values()))
-        return [name, *shares, f"{total:.2f}", f"{bare:.2f}"]
-
-    head = ["CPU ms a page", *parts, "all", "all, engine without time"]
-    return table(head, [row(name) for name in rounds])
+    head = [
+        "",
+        "pages/s",
+        "÷ pagemill",
+        "CPU",
+        f"CPU at {MODEL.pages_per_second:g} pages/s",
+        f"of it {' + '.join(PARTS)}",
+    ]
+    return table(head, [row(*item) for item in rounds.items()])
 
 
 def _kill_table(killed: dict[str, Killed]) -> str:
@@ -189,8 +189,8 @@ def _kill_table(killed: dict[str, Killed]) -> str:
     head = ["SIGKILL of the worker", "documents ended", "pages lacking", "pages of work lost", "all ended after, s"]
     return f"""\
 Once per side, with {KILLED} documents, after {KILL_AFTER} pages; a new worker starts at once. "Never": not until the
-visibility timeout, by default an hour, gives the messages back. In the last row it is {SHORT} s and kombu 5.7 looks every
-second; then whatever takes longer than that runs twice.
+visibility timeout, by default an hour, gives the messages back. In the last row it is {SHORT} s and kombu 5.7 looks
+every second; then whatever takes longer than that runs twice.
 
 {table(head, rows)}"""
 
@@ -198,11 +198,16 @@ second; then whatever takes longer than that runs twice.
 def _differences() -> str:
     return """\
 What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
-is a page lost; no fence, so what is delivered twice is done twice; no state, result or retry of a single page, no cancel.
-The chord: a page that fails fails its document, and one that ran twice counts twice, so that the document is assembled
-without another one. The other two: the engine waits for the slowest page of each call, and a crash forfeits the call.
-Without engine time they are the cheaper ones: one call, one statement and one message stand for many pages."""
+is a page lost; no fence, so what is delivered twice is done twice; no state, result or retry of a single page, no
+cancel. The chord: a page that fails fails its document, and one that ran twice counts twice, so that the document is
+assembled without another one. The other two: the engine waits for the slowest page of each call, and a crash forfeits
+the call. Without engine time they are the cheaper ones: one call, statement or message stands for many pages."""
 
 
 def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
     return Spread(tuple(map(figure, rounds)))
+
+
+def _ratio(rounds: Sequence[Round], ours: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
+    """Of the same figure, round by round."""
+    return Spread(tuple(figure(theirs) / figure(own) for theirs, own in zip(rounds, ours, strict=True)))
