@@ -103,13 +103,12 @@ def _kills(sides: Sequence[Side]) -> dict[str, Killed]:
 
 def _what(documents: int) -> str:
     return f"""\
-{documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine
-(`tests/bench/modelled.py`) of {MODEL.pages_per_second:g} pages/s and {MODEL.sequences} sequences. On every side the
-same pages, one Valkey, one PostgreSQL, files that are fsynced, one worker process. The designs
-(`tests/bench/celery_designs/`) follow Celery's docs: late acknowledgement, prefetch multiplier 1, JSON, no events; a
-row per document, where pagemill keeps one per page too. Their numbers are the best of
-`python -m tests.bench.celery_tuning`: smaller calls leave more of the engine idle, larger ones give the first result
-later.
+{documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine of {MODEL}
+(pages/s, sequences, slow; `tests/bench/modelled.py`). On every side the same pages, one Valkey, one PostgreSQL, files
+that are fsynced, one worker process. The designs (`tests/bench/celery_designs/`) follow Celery's docs: late
+acknowledgement, prefetch multiplier 1, JSON, no events; a row per document, where pagemill keeps one per page too.
+Their numbers are the best of `python -m tests.bench.celery_tuning`: smaller calls leave more of the engine idle, larger
+ones give the first result later.
 
 - *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document, results in
   Redis.
@@ -128,15 +127,17 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
     """`behind`: seconds that pagemill's small job took behind a backlog of so many pages."""
 
     def row(name: str, found: list[Round]) -> list[str]:
-        rate = _spread(found, lambda r: r.modelled.rate)
+        idle = _spread(found, lambda r: 100 * (r.modelled.idle or 0))
         return [
             name,
-            f"{rate:.1f}",
-            f"{_ratio(found, rounds['pagemill'], lambda r: r.modelled.rate):.2f}",
-            f"{_spread(found, lambda r: 100 * (r.modelled.idle or 0)):.1f}",
+            f"{_spread(found, lambda r: r.modelled.rate):.1f}",
+            _ratio(name, rounds, lambda r: r.modelled.rate),
+            f"{idle:.1f}",
             f"{_spread(found, lambda r: r.modelled.first):.1f}",
             f"{_spread(found, lambda r: r.modelled.small or 0):.1f}",
-            f"{behind:.1f}" if name == "pagemill" else f"({backlog / rate.median:.0f})",
+            f"{behind:.1f}"
+            if name == "pagemill"
+            else f"({backlog / MODEL.pages_per_second / (1 - idle.median / 100):.0f})",
         ]
 
     head = ["", "pages/s", "÷ pagemill", "engine idle, %", "first document, s"]
@@ -145,8 +146,8 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
         table([*head, *waits], [row(*item) for item in rounds.items()])
         + """
 
-In brackets: not run, the backlog ÷ pages/s, since they take messages in order. The same without engine time, to see
-what the queue itself costs, and CPU milliseconds a page:"""
+In brackets: not run; what the engine takes for the backlog, since they take messages in order. The same without engine
+time, to see what the queue itself costs, and CPU milliseconds a page:"""
     )
 
 
@@ -156,7 +157,7 @@ def _cost(rounds: dict[str, list[Round]]) -> str:
         return [
             name,
             f"{_spread(found, lambda r: r.no_time.rate):.0f}",
-            f"{_ratio(found, rounds['pagemill'], lambda r: r.no_time.rate):.2f}",
+            _ratio(name, rounds, lambda r: r.no_time.rate),
             f"{_spread(found, lambda r: sum(r.no_time.cpu.values())):.2f}",
             f"{_spread(found, lambda r: sum(r.modelled.cpu.values())):.2f}",
             " + ".join(shares),
@@ -198,7 +199,7 @@ every second; then whatever takes longer than that runs twice.
 def _differences() -> str:
     return """\
 What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
-is a page lost; no fence, so what is delivered twice is done twice; no state, result or retry of a single page, no
+is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try again, no
 cancel. The chord: a page that fails fails its document, and one that ran twice counts twice, so that the document is
 assembled without another one. The other two: the engine waits for the slowest page of each call, and a crash forfeits
 the call. Without engine time they are the cheaper ones: one call, statement or message stands for many pages."""
@@ -208,6 +209,9 @@ def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread
     return Spread(tuple(map(figure, rounds)))
 
 
-def _ratio(rounds: Sequence[Round], ours: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
-    """Of the same figure, round by round."""
-    return Spread(tuple(figure(theirs) / figure(own) for theirs, own in zip(rounds, ours, strict=True)))
+def _ratio(name: str, rounds: dict[str, list[Round]], figure: Callable[[Round], float]) -> str:
+    """This side's figure ÷ pagemill's, round by round."""
+    if name == "pagemill":
+        return "1"
+    pairs = zip(rounds[name], rounds["pagemill"], strict=True)
+    return f"{Spread(tuple(figure(theirs) / figure(ours) for theirs, ours in pairs)):.2f}"
