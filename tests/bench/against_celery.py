@@ -200,9 +200,9 @@ def _differences() -> str:
     return """\
 What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
 is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try again, no
-cancel. The chord: a page that fails fails its document, and one that ran twice counts twice, so that the document is
-assembled without another one. The other two: the engine waits for the slowest page of each call, and a crash forfeits
-the call. Without engine time they are the cheaper ones: one call, statement or message stands for many pages."""
+cancel. The chord: a page that fails for good fails its document. The other two: the engine waits for the slowest page
+of each call, and a crash forfeits the call. The chord feeds the engine as well as pagemill does, at a lower price in
+CPU; without engine time the calls of many pages are the cheapest: one call, statement or message stands for them all."""
 
 
 def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
