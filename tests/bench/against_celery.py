@@ -200,9 +200,9 @@ def _differences() -> str:
     return """\
 What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
 is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try again, no
-cancel. The chord: a page that fails for good fails its document. The other two: the engine waits for the slowest page
-of each call, and a crash forfeits the call. The chord feeds the engine as well as pagemill does, at a lower price in
-CPU; without engine time the calls of many pages are the cheapest: one call, statement or message stands for them all."""
+cancel. The chord keeps the engine full at all times, as pagemill does, but a page that fails for good fails its
+document. The other two: the engine waits for the slowest page of each call, and a crash forfeits the call. Without
+engine time these are the cheapest: one call, statement or message stands for many pages."""
 
 
 def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
