@@ -57,7 +57,7 @@ class Round(NamedTuple):
 
 
 def run(scale: Scale) -> Section:
-    documents = scale.of(6, 4)
+    documents = scale.of(6, 3)
     with bench(designs()) as (sides, parts):
         rounds: dict[str, list[Round]] = {side.name: [] for side in sides}
         for _ in range(scale.rounds):
