@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from tests.bench import (
+    against_celery,
     big_upload,
     control_plane,
     cpu_engine,
@@ -31,6 +32,7 @@ from tests.bench.report import Scale, Section, write
 
 SECTIONS: dict[str, Callable[[Scale], Section]] = {
     "scale": scale.run,
+    "B4": against_celery.run,
 }
 """Each writes its section."""
 

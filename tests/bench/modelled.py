@@ -25,6 +25,8 @@ from statistics import NormalDist
 
 PAGE_TOKENS, IMAGE_TOKENS, PREFILL = 700, 1500, 0.05
 PAGE_WORK = PAGE_TOKENS + PREFILL * IMAGE_TOKENS
+TEXT = "The quick brown fox jumps over the lazy dog. " * 62
+"""About as many characters as 700 tokens have."""
 SIGMA = 0.55
 SPREAD = 99_991
 """Seeds are folded into so many places of the distribution: a prime."""

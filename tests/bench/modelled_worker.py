@@ -14,15 +14,13 @@ from pathlib import Path
 
 from jobs.results import Block, EngineInfo, PageImage, PageOutput, PageResult
 from jobs.settings import EngineSettings
-from tests.bench.modelled import Model, ModelledEngine, page_work
+from tests.bench.modelled import TEXT, Model, ModelledEngine, page_work
 from tests.installation import Installation, WorkerService
 from workers.engines.base import PageHandle
 
 MODEL, READINGS, RENDER = "BENCH_MODEL", "BENCH_READINGS", "BENCH_RENDER"
 EVERY = 0.05
 NAME = "modelled"
-TEXT = "The quick brown fox jumps over the lazy dog. " * 62
-"""About as many characters as 700 tokens have."""
 
 
 class ModelledPages:

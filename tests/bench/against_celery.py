@@ -1,0 +1,217 @@
+"""B4: pagemill against ordinary Celery designs, on the same engine."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.celery_designs.apps import VISIBILITY
+from tests.bench.celery_runs import BEHIND, KILL_AFTER, PAGES, SMALL, Killed, Run, kill, measure, wait_behind
+from tests.bench.celery_sides import Design, Pagemill, Side
+from tests.bench.environments import REQUIREMENTS
+from tests.bench.modelled import Model
+from tests.bench.report import Scale, Section, Spread, table
+from tests.services import Postgres, Valkey
+
+MODEL = Model(50)
+THREADS, FLUSH, CHUNK = 96, 256, 3
+"""Threads of the first design, pages in a list of the second, documents of a task of the third: as
+`tests.bench.celery_tuning` found them best."""
+NO_TIME = Model(1_000_000)
+"""An engine that takes no time: what is left is the queue."""
+PARTS = ("submit", "broker", "database", "worker")
+KILLED = 4
+"""Documents of which the worker is killed."""
+SHORT = 20
+"""Seconds of a visibility timeout that is much shorter than Celery's hour."""
+BACKLOG = 50
+"""Documents before which nobody should have to wait."""
+
+
+def pages(threads: int = THREADS) -> Design:
+    return Design("chord of pages", "pages", f"-P threads -c {threads} -Q celery,assemble")
+
+
+def batches(flush: int = FLUSH, interval: float = 1.0) -> Design:
+    variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval)}
+    return Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=variables)
+
+
+def chunks(documents: int = CHUNK) -> Design:
+    return Design("chunk of documents", "chunks", "-P solo", variables={"BENCH_CHUNK": str(documents)})
+
+
+def designs() -> list[Design]:
+    return [pages(), batches(), chunks()]
+
+
+class Round(NamedTuple):
+    """One side, one round."""
+
+    modelled: Run
+    no_time: Run
+
+
+def run(scale: Scale) -> Section:
+    documents = scale.of(6, 3)
+    with bench(designs()) as (sides, parts):
+        rounds: dict[str, list[Round]] = {side.name: [] for side in sides}
+        for _ in range(scale.rounds):
+            for side in sides:
+                modelled = measure(side, MODEL, parts, documents, small=True)
+                rounds[side.name].append(Round(modelled, measure(side, NO_TIME, parts, documents, small=False)))
+        killed = {} if scale.quick else _kills(sides)
+        behind = wait_behind(sides[0], MODEL, scale.of(BACKLOG, 10))
+    text = [
+        _what(documents),
+        _gain(rounds, documents * PAGES, behind, scale.of(BACKLOG, 10) * PAGES),
+        _cost(rounds),
+        _kill_table(killed),
+        _differences(),
+    ]
+    return Section("\n\n".join(part for part in text if part))
+
+
+@contextmanager
+def bench(found: list[Design]) -> Iterator[tuple[list[Side], dict[str, list[int]]]]:
+    """pagemill and these designs, ready; and the processes that all of them share, by name."""
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        valkey = stack.enter_context(Valkey())
+        postgres = stack.enter_context(Postgres(fsync=True))
+        for number, design in enumerate(found, 1):
+            design.open(stack, _folder(root / f"design-{number}"), postgres, valkey.url_of(number))
+        pagemill = Pagemill(stack, _folder(root / "pagemill"), postgres, valkey)
+        yield [pagemill, *found], {"broker": [valkey.pid], "database": [postgres.pid]}
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _kills(sides: Sequence[Side]) -> dict[str, Killed]:
+    """By side; and what the first design does where its messages come back soon."""
+    found = {side.name: kill(side, MODEL, KILLED) for side in sides}
+    short = {VISIBILITY: str(SHORT)}
+    return found | {f"{sides[1].name}, {SHORT} s": kill(sides[1], MODEL, KILLED, patience=2 * SHORT, **short)}
+
+
+def _what(documents: int) -> str:
+    return f"""\
+{documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine of {MODEL}
+(pages/s, sequences, slow; `tests/bench/modelled.py`). On every side the same pages, one Valkey, one PostgreSQL, files
+that are fsynced, one worker process. The designs (`tests/bench/celery_designs/`) follow Celery's docs: late
+acknowledgement, prefetch multiplier 1, JSON, no events; a row per document, where pagemill keeps one per page too.
+Their numbers are the best of `python -m tests.bench.celery_tuning`: smaller calls leave more of the engine idle, larger
+ones give the first result later.
+
+- *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document, results in
+  Redis.
+- *celery-batches* ({_pins("celery-batches", "celery")}): a task a page; lists of {FLUSH} go through one call each,
+  which waits for its slowest page.
+- *Chunk of documents*: a task for {CHUNK} documents, one such call (as vLLM's offline examples do), solo pool."""
+
+
+def _pins(*names: str) -> str:
+    """What the environment of celery-batches pins these at."""
+    found = re.findall(r"^([\w-]+)\S*==(\S+)", (REQUIREMENTS / "celery-batches.txt").read_text(), re.MULTILINE)
+    return ", ".join(f"{name} {version}" for name, version in found if name in names)
+
+
+def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: int) -> str:
+    """`behind`: seconds that pagemill's small job took behind a backlog of so many pages."""
+
+    def row(name: str, found: list[Round]) -> list[str]:
+        idle = _spread(found, lambda r: 100 * (r.modelled.idle or 0))
+        return [
+            name,
+            f"{_spread(found, lambda r: r.modelled.rate):.1f}",
+            _ratio(name, rounds, lambda r: r.modelled.rate),
+            f"{idle:.1f}",
+            f"{_spread(found, lambda r: r.modelled.first):.1f}",
+            f"{_spread(found, lambda r: r.modelled.small or 0):.1f}",
+            f"{behind:.1f}"
+            if name == "pagemill"
+            else f"({backlog / MODEL.pages_per_second / (1 - idle.median / 100):.0f})",
+        ]
+
+    head = ["", "pages/s", "÷ pagemill", "engine idle, %", "first document, s"]
+    waits = [f"{SMALL} pages {BEHIND:g} s after {pages}, s", f"behind {backlog:,}, s"]
+    return (
+        table([*head, *waits], [row(*item) for item in rounds.items()])
+        + """
+
+In brackets: not run; what the engine takes for the backlog, since they take messages in order. The same without engine
+time, to see what the queue itself costs, and CPU milliseconds a page:"""
+    )
+
+
+def _cost(rounds: dict[str, list[Round]]) -> str:
+    def row(name: str, found: list[Round]) -> list[str]:
+        shares = [f"{_spread(found, lambda r, p=part: r.modelled.cpu[p]).median:.2f}" for part in PARTS]
+        return [
+            name,
+            f"{_spread(found, lambda r: r.no_time.rate):.0f}",
+            _ratio(name, rounds, lambda r: r.no_time.rate),
+            f"{_spread(found, lambda r: sum(r.no_time.cpu.values())):.2f}",
+            f"{_spread(found, lambda r: sum(r.modelled.cpu.values())):.2f}",
+            " + ".join(shares),
+        ]
+
+    head = [
+        "",
+        "pages/s",
+        "÷ pagemill",
+        "CPU",
+        f"CPU at {MODEL.pages_per_second:g} pages/s",
+        f"of it {' + '.join(PARTS)}",
+    ]
+    return table(head, [row(*item) for item in rounds.items()])
+
+
+def _kill_table(killed: dict[str, Killed]) -> str:
+    if not killed:
+        return ""
+    rows = [
+        [
+            name,
+            f"{found.ended} of {found.documents}",
+            found.lacking,
+            f"{found.wasted:.0f}",
+            "never" if found.seconds is None else f"{found.seconds:.0f}",
+        ]
+        for name, found in killed.items()
+    ]
+    head = ["SIGKILL of the worker", "documents ended", "pages lacking", "pages of work lost", "all ended after, s"]
+    return f"""\
+Once per side, with {KILLED} documents, after {KILL_AFTER} pages; a new worker starts at once. "Never": not until the
+visibility timeout, by default an hour, gives the messages back. In the last row it is {SHORT} s and kombu 5.7 looks
+every second; then whatever takes longer than that runs twice.
+
+{table(head, rows)}"""
+
+
+def _differences() -> str:
+    return """\
+What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
+is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try again, no
+cancel. The chord keeps the engine full at all times, as pagemill does, but a page that fails for good fails its
+document. The other two: the engine waits for the slowest page of each call, and a crash forfeits the call. Without
+engine time these are the cheapest: one call, statement or message stands for many pages."""
+
+
+def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:
+    return Spread(tuple(map(figure, rounds)))
+
+
+def _ratio(name: str, rounds: dict[str, list[Round]], figure: Callable[[Round], float]) -> str:
+    """This side's figure ÷ pagemill's, round by round."""
+    if name == "pagemill":
+        return "1"
+    pairs = zip(rounds[name], rounds["pagemill"], strict=True)
+    return f"{Spread(tuple(figure(theirs) / figure(ours) for theirs, ours in pairs)):.2f}"
