@@ -27,8 +27,12 @@ from tests.bench import (
 )
 from tests.bench.machine import describe
 from tests.bench.report import Scale, Section, write
+from tests.bench.service import idle, share
 
-SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+SECTIONS: dict[str, Callable[[Scale], Section]] = {
+    "B1": share.run,
+    "B2": idle.run,
+}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

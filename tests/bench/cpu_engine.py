@@ -30,7 +30,6 @@ PAGES = 60
 
 def subset() -> list[tuple[Path, int]]:
     """60 pages of public documents: (file, page number), always the same."""
-    assert TESTDATA is not None, "the subset is read from ../shared/testdata"
     names = {
         "public/py-pdf+sample-files/multicolumn.pdf": 3,
         "public/tabulapdf+tabula-java/eu-013.pdf": 12,
@@ -44,9 +43,28 @@ def subset() -> list[tuple[Path, int]]:
         "public/tabulapdf+tabula-java/us-002.pdf": 4,
         "public/tabulapdf+tabula-java/us-004.pdf": 2,
     }
-    pages = [(TESTDATA / name, number) for name, count in names.items() for number in range(1, count + 1)]
+    pages = _pages(names)
     assert len(pages) == PAGES, len(pages)
     return pages
+
+
+def sparse() -> list[tuple[Path, int]]:
+    """16 pages with little on them, 1 to 5 s of CPU each, the longest first: for benchmarks that must be short."""
+    names = {
+        "public/docling-project+docling/multi_page.pdf": 5,
+        "public/debian/xetex-examples.pdf": 3,
+        "public/pypdfium2-team+pypdfium2/multipage.pdf": 3,
+        "public/py-pdf+sample-files/pdflatex-outline.pdf": 1,
+        "public/py-pdf+sample-files/mistitled_outlines_example.pdf": 1,
+        "public/mozilla+pdf.js/sizes.pdf": 3,
+    }
+    return _pages(names)
+
+
+def _pages(names: dict[str, int]) -> list[tuple[Path, int]]:
+    """The first pages of each file."""
+    assert TESTDATA is not None, "the pages are read from ../shared/testdata"
+    return [(TESTDATA / name, number) for name, count in names.items() for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)

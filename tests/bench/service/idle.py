@@ -32,6 +32,8 @@ class Round:
     """Of every worker."""
     account: list[dict[str, float]]
     """What every worker says, as shares of the time."""
+    inside: list[float]
+    """Pages in each engine on average, as its worker says."""
     seconds: float
     before: float
     """Seconds from submit to the first page in."""
@@ -78,6 +80,7 @@ def _round(plant: Plant, seconds: int) -> Round:
     return Round(
         [stretch.idle(plant.model, of_one, first, end) for of_one in readings],
         [Account.since(*both) for both in zip(after, before, strict=True)],
+        [Account.inside_since(*both) for both in zip(after, before, strict=True)],
         end - first,
         first - begun,
         [(reading.at - begun, reading.running) for reading in readings[0] if begun <= reading.at <= end],
@@ -90,7 +93,8 @@ def _row(rate: float, workers: int, rounds: list[Round]) -> list[object]:
         f"{rate:g}", workers, f"{Spread(tuple(one.share for one in rounds)):.1%}",
         f"{max(idle.share for idle in every):.1%}", f"{fmean(idle.ramp for idle in every):.1%}",
         f"{Spread(tuple(fmean(idle.empty for idle in one.idle) for one in rounds)):.1%}",
-        f"{fmean(idle.mean for idle in every):.1f}", _why(rounds), f"{fmean(one.seconds for one in rounds):.0f}",
+        f"{fmean(idle.mean for idle in every):.1f}", f"{fmean(n for one in rounds for n in one.inside):.1f}",
+        _why(rounds), f"{fmean(one.seconds for one in rounds):.0f}",
         f"{Spread(tuple(one.before for one in rounds)):.2f}",
     ]  # fmt: skip
 
@@ -106,22 +110,23 @@ def _why(rounds: list[Round]) -> str:
 def _text(cells: Cells) -> str:
     model = Model()
     head = [
-        "pages/s each", "workers", f"idle by work (goal {GOAL:.0%})", "worst worker", "of it, until first full",
-        "nothing ran", "running, mean", "the workers' own account", "seconds", "seconds before",
+        "pages/s each", "workers", f"idle by work (goal {GOAL:.0%})", "worst worker", "until first full",
+        "nothing ran", "running", "inside", "own account", "seconds", "before",
     ]  # fmt: skip
     found = table(head, [_row(rate, workers, rounds) for (rate, workers), rounds in cells.items()])
     return f"""\
-Modelled engines of 10 and 50 pages/s at {model.sequences} sequences (`tests/bench/modelled.py`; a step of a full batch takes \
-{model.slow:g} times as long as one of a single request), one for each worker, pages that need no rendering, documents of {EACH} \
-pages; PostgreSQL with fsync, Valkey, a directory, all on the same machine. Counted from the first page in any engine until no \
-page waits in the database any more.
+Modelled engines of 10 and 50 pages/s (`tests/bench/modelled.py`: {model.sequences} sequences; a step of a full batch
+takes {model.slow:g} times as long as one of a single request), one for each worker; pages that need no rendering,
+documents of {EACH} pages; PostgreSQL with fsync, Valkey, a directory, all on the same machine. Counted from the first
+page in any engine until no page waits in the database any more.
 
 {found}
 
-*Idle by work*: of what full batches would have done, the part not done, whether the engine was empty or its batch too \
-small; mean of the workers, then of the rounds (least to most), and the worst worker of any round. *Until first full*: the part of it before the first \
-full batch. *Own account*: `pagemill_engine_seconds_total` of `/metrics` over the same time. *Seconds before*: from submit \
-to the first page in an engine, not counted.
+*Idle by work*: of what full batches would have done, the part not done, whether the engine was empty or its batch too
+small; mean of the workers, median of the rounds (least to most), and the worst worker of any round. *Until first
+full*: the part of it before the first full batch. *Own account*: `pagemill_engine_seconds_total` of the workers'
+`/metrics` over the same time. *Inside*: pages in the engine by the same account, those included that wait in the
+engine's own queue. *Before*: seconds from submit to the first page in an engine, not counted.
 
 ![Requests that run, from submit until no page waits, one worker](bench/b2-running.svg)
 

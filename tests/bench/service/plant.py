@@ -76,7 +76,8 @@ class Plant:
         ended = time.monotonic()
         first = self.first_in(begun)
         counts, wanted = self.mill.count(job), sum(document.pages for document in documents)
-        assert counts == {"succeeded": wanted} and first is not None, (counts, wanted)
+        assert counts == {"succeeded": wanted}, counts
+        assert first is not None
         return ended - begun, ended - first
 
     def first_in(self, since: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -26,7 +27,7 @@ def first_in(readings: Sequence[Reading], since: float) -> float | None:
     """When the first page after `since` came into an engine that was empty then; None where none has. Exact, though
     the meters are read now and then: they tell how long the engine was empty."""
     after = [reading for reading in readings if reading.at >= since]
-    for before, reading in zip(after, after[1:], strict=False):
+    for before, reading in itertools.pairwise(after):
         if reading.done > before.done:
             return before.at + reading.empty - before.empty
     return None
@@ -99,3 +100,7 @@ class Account:
         passed = {state: value - before.seconds.get(state, 0.0) for state, value in self.seconds.items()}
         whole = sum(passed.values())
         return {state: value / whole for state, value in passed.items() if value > 0}
+
+    def inside_since(self, before: Account) -> float:
+        """Pages inside between the two, on average."""
+        return (self.page_seconds - before.page_seconds) / (sum(self.seconds.values()) - sum(before.seconds.values()))
