@@ -78,7 +78,7 @@ class Consumer:
         engine = process.engine.info.name if process.engine else ""
         name = node_name(engine, process.slot.name, self._settings.worker.host)
         log.info("worker %s serves %s as %s", process.worker_id, ", ".join(queues), name, extra={"action": "ready"})
-        worker = _worker_class(app, process)(
+        worker = worker_class(app, process)(
             pool="threads",
             concurrency=thread_count(process.engine.capacity if process.engine else 0),
             queues=queues,
@@ -184,7 +184,7 @@ def spare_threads(capacity: int) -> int:
     return (math.ceil(WINDOW * capacity / chunk_size(capacity)) if capacity else 0) + STAGE_THREADS
 
 
-def _worker_class(app: Celery, process: WorkerProcess) -> type[Any]:
+def worker_class(app: Celery, process: WorkerProcess) -> type[Any]:
     """Celery's worker, which takes no message from the broker while it has `max_concurrency` in hands
     (worker_disable_prefetch): here those it works on at the moment, and the spare ones. With all its threads it would
     have messages wait in it that another worker could begin."""
