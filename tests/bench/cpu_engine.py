@@ -49,9 +49,9 @@ def subset() -> list[tuple[Path, int]]:
 
 
 def sparse() -> list[tuple[Path, int]]:
-    """16 pages with little on them, 1 to 5 s of CPU each, the longest first: for benchmarks that must be short."""
+    """14 pages with little on them, 1 to 5 s of CPU each, the longest first: for benchmarks that must be short."""
     names = {
-        "public/docling-project+docling/multi_page.pdf": 5,
+        "public/docling-project+docling/multi_page.pdf": 3,
         "public/debian/xetex-examples.pdf": 3,
         "public/pypdfium2-team+pypdfium2/multipage.pdf": 3,
         "public/py-pdf+sample-files/pdflatex-outline.pdf": 1,

@@ -19,6 +19,7 @@ def test_the_line_that_is_being_written_is_left_out(tmp_path):
     assert load(path) == []
     path.write_text(f"{reading(1.0)}\n{reading(2.0)}\n3.0 17")
     assert [one.at for one in load(path)] == [1.0, 2.0]
+    assert [one.at for one in load(path, start=len(f"{reading(1.0)}\n"))] == [2.0]
 
 
 def test_the_first_page_came_in_when_the_engine_ceased_to_be_empty():

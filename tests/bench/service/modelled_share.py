@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -15,29 +16,14 @@ from tests.testdata import TESTDATA
 
 EACH = 100
 """Pages of a document."""
-SECONDS = 25
-"""Of work for a full engine in a round, rounded to whole documents."""
+SECONDS = 20
+"""Of work for a full engine in a round."""
+VARIANTS = {20.0: (False,), 50.0: (False, True)}
+"""Whether pages are rendered, by pages/s of a full engine."""
 PRINTED = ("public/debian/install.ru.pdf", "public/debian/install.zh_CN.pdf")
 """Manuals of more than 100 pages each, A4, in two scripts."""
 DPI = 144
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A row of the table."""
-
-    name: str
-    rate: float
-    """Pages/s of a full engine."""
-    render: bool = False
-
-
-KINDS = (
-    Kind("20 pages/s", 20),
-    Kind("20 pages/s, rendered", 20, render=True),
-    Kind("50 pages/s", 50),
-    Kind("50 pages/s, rendered", 50, render=True),
-)
+"""The modelled worker's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +41,11 @@ class Round:
 def run(scale: Scale) -> str:
     """The table."""
     rows = []
-    for kind in KINDS:
-        documents = _documents(kind, scale.of(SECONDS, 4))
-        rounds = _rounds(kind, documents, scale)
-        pages = sum(document.pages for document in documents)
-        rows.append(
-            [
-                kind.name, pages, f"{Spread(tuple(pages / r.service for r in rounds)):.1f}",
-                f"{Spread(tuple(pages / r.bare for r in rounds)):.1f}",
-                f"{Spread(tuple(r.bare / r.service for r in rounds)):.3f}",
-                f"{Spread(tuple(r.bare / r.reading for r in rounds)):.3f}",
-                f"{Spread(tuple(r.service - r.reading for r in rounds)):.2f}",
-            ]
-        )  # fmt: skip
-        print(rows[-1], flush=True)
+    for rate, variants in VARIANTS.items():
+        pages = EACH * max(1, round(scale.of(SECONDS, 4) * rate / EACH))
+        for render, rounds in _rounds(Model(rate), variants, pages // EACH, scale.rounds).items():
+            rows.append(_row(f"{rate:g} pages/s{', rendered' if render else ''}", pages, rounds))
+            print(rows[-1], flush=True)
     head = [
         "engine", "pages", "service, pages/s", "bare, pages/s", "ratio (goal 0.97)", "from the first page in",
         "seconds until then",
@@ -76,22 +53,46 @@ def run(scale: Scale) -> str:
     return table(head, rows)
 
 
-def _documents(kind: Kind, seconds: int) -> list[Document]:
-    count = max(1, round(seconds * kind.rate / EACH))
-    if not kind.render:
+def _row(name: str, pages: int, rounds: list[Round]) -> list[object]:
+    return [
+        name, pages, f"{Spread(tuple(pages / r.service for r in rounds)):.1f}",
+        f"{Spread(tuple(pages / r.bare for r in rounds)):.1f}",
+        f"{Spread(tuple(r.bare / r.service for r in rounds)):.3f}",
+        f"{Spread(tuple(r.bare / r.reading for r in rounds)):.3f}",
+        f"{Spread(tuple(r.service - r.reading for r in rounds)):.2f}",
+    ]  # fmt: skip
+
+
+def documents_of(count: int, *, render: bool) -> list[Document]:
+    """The first 100 pages of each of so many files."""
+    if not render:
         return [Document(pdf(EACH), EACH)] * count
     assert TESTDATA is not None, "pages to render are those of ../shared/testdata"
     files = [(TESTDATA / name).read_bytes() for name in PRINTED]
     return [Document(files[number % len(files)], EACH) for number in range(count)]
 
 
-def _rounds(kind: Kind, documents: list[Document], scale: Scale) -> list[Round]:
-    model = Model(kind.rate)
+def _rounds(model: Model, variants: Sequence[bool], count: int, rounds: int) -> dict[bool, list[Round]]:
+    """Every variant and the bare engine in turn."""
+    found: dict[bool, list[Round]] = {render: [] for render in variants}
     with ExitStack() as stack:
-        plant = Plant(stack, model, render=kind.render)
-        plant.add_worker()
-        plant.read([Document(documents[0].data, 10)])  # warm
-        return [Round(*plant.read(documents), bare(model, documents)) for _ in range(scale.rounds)]
+        plants = {render: _plant(stack, model, render=render) for render in variants}
+        documents = {render: documents_of(count, render=render) for render in variants}
+        for _ in range(rounds):
+            through = {render: plants[render].read(documents[render]) for render in variants}
+            alone = bare(model, documents[variants[0]])
+            for render in variants:
+                found[render].append(Round(*through[render], alone))
+    return found
+
+
+def _plant(stack: ExitStack, model: Model, *, render: bool) -> Plant:
+    """With one worker that has read ten pages."""
+    plant = Plant(stack, model, render=render)
+    plant.add_worker()
+    [document] = documents_of(1, render=render)
+    plant.read([Document(document.data, 10)])
+    return plant
 
 
 def bare(model: Model, documents: list[Document]) -> float:

@@ -44,6 +44,8 @@ class Plant:
         self.mill = stack.enter_context(Installation(self._root, url, valkey.url))
         self._paths: list[Path] = []
         self._ports: list[int] = []
+        self._begins: list[int] = []
+        """Where in the files of readings what came after the last `rest` begins."""
         self._client = stack.enter_context(httpx.Client())
 
     @property
@@ -59,6 +61,7 @@ class Plant:
         worker.start()
         self._paths.append(path)
         self._ports.append(port)
+        self._begins.append(0)
 
     def submit(self, documents: Sequence[Document]) -> str:
         """One job; returns its id."""
@@ -86,8 +89,8 @@ class Plant:
         return min((first for first in firsts if first is not None), default=None)
 
     def readings(self) -> list[list[Reading]]:
-        """The meters of every engine so far."""
-        return [stretch.load(path) for path in self._paths]
+        """The meters of every engine since the last `rest`."""
+        return [stretch.load(*at) for at in zip(self._paths, self._begins, strict=True)]
 
     def accounts(self) -> list[Account]:
         """What every worker says of its engine so far."""
@@ -111,8 +114,9 @@ class Plant:
 
     def rest(self) -> None:
         """Until nothing is in any engine, nor on its way out of one."""
-        self._until(lambda: all(not readings[-1].running for readings in self.readings()))
+        self._until(lambda: all(readings and not readings[-1].running for readings in self.readings()))
         self._until(lambda: all(not worker.pages_running for worker in self.mill.workers()))
+        self._begins = [path.stat().st_size for path in self._paths]
 
     @staticmethod
     def _until(condition: Callable[[], bool]) -> None:

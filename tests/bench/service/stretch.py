@@ -17,10 +17,14 @@ FULL = 0.98
 moment."""
 
 
-def load(path: Path) -> list[Reading]:
-    """What a worker has written so far; the line that it is writing is left out."""
-    text = path.read_text() if path.exists() else ""
-    return [Reading.parse(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+def load(path: Path, start: int = 0) -> list[Reading]:
+    """What a worker has written from this byte on, where a line begins; the one that it is writing is left out."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        file.seek(start)
+        written = file.read()
+    return [Reading.parse(line) for line in written[: written.rfind("\n") + 1].splitlines()]
 
 
 def first_in(readings: Sequence[Reading], since: float) -> float | None:
