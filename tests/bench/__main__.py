@@ -29,10 +29,13 @@ from tests.bench import (
 )
 from tests.bench.machine import describe
 from tests.bench.report import Scale, Section, write
+from tests.bench.service import idle, share
 
 SECTIONS: dict[str, Callable[[Scale], Section]] = {
     "scale": scale.run,
     "B4": against_celery.run,
+    "B1": share.run,
+    "B2": idle.run,
 }
 """Each writes its section."""
 

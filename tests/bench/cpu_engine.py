@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,6 @@ PAGES = 60
 
 def subset() -> list[tuple[Path, int]]:
     """60 pages of public documents: (file, page number), always the same."""
-    assert TESTDATA is not None, "the subset is read from ../shared/testdata"
     names = {
         "public/py-pdf+sample-files/multicolumn.pdf": 3,
         "public/tabulapdf+tabula-java/eu-013.pdf": 12,
@@ -43,9 +43,28 @@ def subset() -> list[tuple[Path, int]]:
         "public/tabulapdf+tabula-java/us-002.pdf": 4,
         "public/tabulapdf+tabula-java/us-004.pdf": 2,
     }
-    pages = [(TESTDATA / name, number) for name, count in names.items() for number in range(1, count + 1)]
+    pages = _pages(names)
     assert len(pages) == PAGES, len(pages)
     return pages
+
+
+def sparse() -> list[tuple[Path, int]]:
+    """14 pages with little on them, 1 to 5 s of CPU each, the longest first: for benchmarks that must be short."""
+    names = {
+        "public/docling-project+docling/multi_page.pdf": 3,
+        "public/debian/xetex-examples.pdf": 3,
+        "public/pypdfium2-team+pypdfium2/multipage.pdf": 3,
+        "public/py-pdf+sample-files/pdflatex-outline.pdf": 1,
+        "public/py-pdf+sample-files/mistitled_outlines_example.pdf": 1,
+        "public/mozilla+pdf.js/sizes.pdf": 3,
+    }
+    return _pages(names)
+
+
+def _pages(names: dict[str, int]) -> list[tuple[Path, int]]:
+    """The first pages of each file."""
+    assert TESTDATA is not None, "the pages are read from ../shared/testdata"
+    return [(TESTDATA / name, number) for name, count in names.items() for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)
@@ -60,23 +79,46 @@ class _Round:
     """CPU seconds of the worker beside them: claims, results, the store."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The same pages once on each side."""
+
+    pages: int
+    queue: float
+    """Seconds from submit to the last job closed."""
+    plain: float
+    """Seconds of the plain loop."""
+    rendering: float
+    """CPU seconds of the render processes, which do all the reading."""
+    worker: float
+    """CPU seconds of the worker beside them: claims, results, the store."""
+
+    @property
+    def ratio(self) -> float:
+        return self.plain / self.queue
+
+
+def compare(pages: list[tuple[Path, int]], text: TextSource, rounds: int) -> Iterator[Compared]:
+    """Rounds of both sides in turn."""
+    with ExitStack() as stack:
+        queue = _Queue(stack, text)
+        for _ in range(rounds):
+            through = queue.read(pages)
+            plain = read_all(pages, EngineSettings(), LimitSettings(), PageOptions(text=text))
+            yield Compared(len(pages), through.seconds, plain.seconds, through.rendering, through.worker)
+
+
 def run(text: TextSource = "ocr", every: int = 1) -> str:
     """A table of both sides' pages/s by round, and the median ratio.
 
     `text`: the option of that name; `every`: one page in so many is read.
     """
-    pages = subset()[::every]
     lines, ratios = ["round   queue pages/s   plain pages/s   ratio   render processes busy   worker CPU ms/page"], []
-    with ExitStack() as stack:
-        queue = _Queue(stack, text)
-        for number in range(1, ROUNDS + 1):
-            through = queue.read(pages)
-            plain = read_all(pages, EngineSettings(), LimitSettings(), PageOptions(text=text))
-            ratios.append(plain.seconds / through.seconds)
-            busy = through.rendering / through.seconds / len(os.sched_getaffinity(0))
-            cost = through.worker / len(pages) * 1000
-            speeds = f"{len(pages) / through.seconds:15.3f} {len(pages) / plain.seconds:15.3f}"
-            lines.append(f"{number:5} {speeds} {ratios[-1]:7.3f} {busy:23.0%} {cost:20.1f}")
+    for number, both in enumerate(compare(subset()[::every], text, ROUNDS), 1):
+        ratios.append(both.ratio)
+        busy = both.rendering / both.queue / len(os.sched_getaffinity(0))
+        speeds = f"{both.pages / both.queue:15.3f} {both.pages / both.plain:15.3f}"
+        lines.append(f"{number:5} {speeds} {both.ratio:7.3f} {busy:23.0%} {both.worker / both.pages * 1000:20.1f}")
     lines.append(f"median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
     return "\n".join(lines)
 

@@ -58,7 +58,10 @@ class ModelledPages:
         """There is nothing to free."""
 
     async def recognize(self, page: PageHandle) -> PageOutput:
-        image: PageImage | None = await page.call("image") if self.renders_always else None
+        image: PageImage | None = None
+        if self.renders_always:
+            image = await page.call("image")
+            await page.forget()  # its render process takes the next, as when a real engine has the pixels
         begun = time.perf_counter()
         await self._engine.run(page_work(page.number))
         box = (0, 0, image.width, image.height) if image else (0, 0, 0, 0)

