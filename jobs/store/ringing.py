@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from jobs.fairness import Caps, Turn, fill
@@ -26,12 +25,12 @@ from jobs.store.waiting import FETCHES_WAIT, PAGES_WAIT, SPLITS_WAIT, Window
 Chore = Literal["fetch", "split", "assemble"]
 """What is done with documents as a whole."""
 
-_DISPATCH_LOCK = 0x70616765_6D696C6C  # "pagemill"
 # Whatever is chosen is the first of an index. Where statistics were made before a backlog came, PostgreSQL would rather
 # read the whole backlog by another index and sort it: 6 ms with 20,000 documents, and more with more.
-_TRY_LOCK = text(
-    f"SELECT pg_try_advisory_xact_lock({_DISPATCH_LOCK}) FROM (SELECT set_config('enable_sort', 'off', true)) AS s"
-)
+_DISPATCH_LOCK = Sql(
+    f"""SELECT pg_try_advisory_xact_lock({0x70616765_6D696C6C})
+        FROM (SELECT set_config('enable_sort', 'off', true)) AS s"""
+)  # "pagemill"
 
 # `total` is the sum of the quotas: it takes nothing away, but without it PostgreSQL expects a hundred rows and reads
 # the whole table for them.
@@ -141,7 +140,7 @@ def dispatch_lock(session: Session) -> bool:
     """Be the one dispatcher until this transaction ends. False where another one is at work."""
     if is_sqlite(session):
         return True  # BEGIN IMMEDIATE is the lock
-    return bool(session.connection().execute(_TRY_LOCK).scalar())
+    return bool(_DISPATCH_LOCK.run(session).scalar())
 
 
 def stamp_windows(session: Session, windows: Mapping[str, int], cap: int | None = None) -> dict[str, list[Rung]]:

@@ -20,6 +20,7 @@ from tests.bench import (
     front_door,
     frozen_redis,
     inbox,
+    plane,
     processes,
     recogniser,
     scale,
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Scale], Section]] = {
     "B4": against_celery.run,
     "B1": share.run,
     "B2": idle.run,
+    "B3": plane.run,
 }
 """Each writes its section."""
 
