@@ -26,9 +26,10 @@ from tests.bench import (
     waits,
 )
 from tests.bench.machine import describe
+from tests.bench.rendering import run as rendering
 from tests.bench.report import Scale, Section, write
 
-SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+SECTIONS: dict[str, Callable[[Scale], Section]] = {"B5": rendering.run}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

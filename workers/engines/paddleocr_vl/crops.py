@@ -45,6 +45,11 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
         crop = crop.resize((crop.width * 2, crop.height * 2), Image.Resampling.LANCZOS)
     crop = _widened(crop, request.bounds)
     height, width = lasting_size(crop.height, crop.width, request.bounds)
+    return resized(crop, width, height)
+
+
+def resized(crop: Image.Image, width: int, height: int) -> Image.Image:
+    """The crop at that size."""
     return crop if crop.size == (width, height) else crop.resize((width, height), Image.Resampling.BICUBIC)
 
 
