@@ -43,7 +43,6 @@ class Measured(PaddleOcrVlPageHalf):
         watch.watch(process.RenderProcess, "_render", "around rendering")
         watch.watch(PaddleOcrVlPageHalf, "layout_input", "layout model's input, 800 x 800")
         watch.watch(PaddleOcrVlPageHalf, "_cut", "plan and cut")
-        watch.watch(page, "cut_crop", "plan and cut")
         watch.watch(crops, "resized", "resize the crops")
         watch.watch(page, "pack", "JPEG or bytes of the crops")
         watch.watch(process.RenderProcess, "answer", "memory limit, context of the call")

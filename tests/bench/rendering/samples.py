@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PUBLIC = Path(__file__).resolve().parents[4] / "shared" / "testdata" / "public"
+from tests.testdata import TESTDATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Sample:
 
     @property
     def path(self) -> Path:
-        return PUBLIC / self.name
+        assert TESTDATA is not None
+        return TESTDATA / "public" / self.name
 
 
 BORN_DIGITAL = (
@@ -53,8 +54,7 @@ SCANS = (
 
 def missing() -> str | None:
     """Why there is nothing to measure."""
-    absent = [sample.name for sample in (*BORN_DIGITAL, *SCANS) if not sample.path.exists()]
-    return f"../shared/testdata/public lacks {', '.join(absent)}" if absent else None
+    return "no shared/testdata above this checkout" if TESTDATA is None else None
 
 
 def page_count(samples: tuple[Sample, ...]) -> int:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from workers.engines.paddleocr_vl.plan import CropRequest, PagePlan, Piece, Token
 from workers.engines.paddleocr_vl.regions import Box
 from workers.engines.paddleocr_vl.resize import FACTOR, MAX_ASPECT, PixelBounds, lasting_size
+from workers.engines.paddleocr_vl.scaling import resized
 from workers.engines.paddleocr_vl.spotting import ENLARGE_BELOW
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _TOKEN_SHARE = 0.9
 
 
 def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
-    """The image of one request, mode RGB, its size already what `lasting_size` gives within the request's bounds.
+    """The image of one request, its size already what `lasting_size` gives within the request's bounds.
+
+    Mode RGB, or L where all of it is grey: one channel then says what three would.
 
     `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first, and those that
     would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the
@@ -38,7 +41,7 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     """
     crop = _stacked(pixels, request)
     if request.tokens:
-        _paint(crop, request.tokens)
+        crop = _painted(crop, request.tokens)
     if request.task == "formula":
         crop = _trimmed(crop)
     elif request.task == "spotting" and max(crop.size) < ENLARGE_BELOW:
@@ -46,11 +49,6 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     crop = _widened(crop, request.bounds)
     height, width = lasting_size(crop.height, crop.width, request.bounds)
     return resized(crop, width, height)
-
-
-def resized(crop: Image.Image, width: int, height: int) -> Image.Image:
-    """The crop at that size."""
-    return crop if crop.size == (width, height) else crop.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def cut_figures(pixels: Image.Image, plan: PagePlan) -> dict[str, bytes]:
@@ -93,7 +91,7 @@ def _cut(pixels: Image.Image, box: Box) -> Image.Image:
     page = Box(0, 0, *pixels.size)
     if box.width < 1 or box.height < 1 or not page.contains(box):
         raise ValueError(f"the region {tuple(box)} does not lie in a page of {pixels.width} x {pixels.height} pixels")
-    return pixels.crop(box)
+    return pixels if box == page else pixels.crop(box)
 
 
 def _masked(crop: Image.Image, piece: Piece) -> Image.Image:
@@ -122,15 +120,17 @@ def _widened(crop: Image.Image, bounds: PixelBounds) -> Image.Image:
     return canvas
 
 
-def _paint(crop: Image.Image, tokens: Sequence[Token]) -> None:
+def _painted(crop: Image.Image, tokens: Sequence[Token]) -> Image.Image:
     """Each figure white, with its token in the middle, as large as it fits."""
-    draw = ImageDraw.Draw(crop)
+    painted = crop.copy()  # it may be the page itself
+    draw = ImageDraw.Draw(painted)
     for token in tokens:
         draw.rectangle(token.box, fill=WHITE)
         middle = ((token.box.x1 + token.box.x2) / 2, (token.box.y1 + token.box.y2) / 2)
         side = min(token.box.width, token.box.height)
         font = ImageFont.load_default(_font_size(token.text, side * _TOKEN_SHARE))
         draw.text(middle, token.text, fill=(0, 0, 0), font=font, anchor="mm", stroke_width=side // 60)
+    return painted
 
 
 def _font_size(text: str, side: float) -> float:
