@@ -94,11 +94,11 @@ def _engine(work: Work, scale: Scale) -> dict[str, list[Read]]:
 def _head(scale: Scale) -> str:
     pinned = (REQUIREMENTS / "pymupdf.txt").read_text().strip().replace("==", " ")
     return (
-        f"{page_count(BORN_DIGITAL)} born-digital pages of {len(BORN_DIGITAL)} PDFs and {page_count(SCANS)} scanned ones"
+        f"{page_count(BORN_DIGITAL)} born-digital pages of {len(BORN_DIGITAL)} PDFs, {page_count(SCANS)} scanned ones"
         f" of {len(SCANS)} (tests/bench/rendering/samples.py), from the file to RGB pixels in memory; {scale.rounds}"
-        " rounds, sides in turn. pagemill: a `RenderPool` with a real render process, the worker's process on the same"
-        f" core. pdftoppm {others.pdftoppm_version()}: `-r`, PPM through a pipe, one process a file, its start included."
-        f" {pinned}: `get_pixmap`, without its start. Ratios are of pages/s, round by round; the last column has two"
+        " rounds, sides in turn. pagemill: a `RenderPool` with a real render process, the worker on the same"
+        f" core. pdftoppm {others.pdftoppm_version()}: `-r`, PPM through a pipe, one process a file with its start."
+        f" {pinned}: `get_pixmap`, no start. Ratios are of pages/s, round by round; the last column has two"
         " render processes and both cores."
     )
 
