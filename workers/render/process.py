@@ -31,7 +31,7 @@ from jobs.errors import (
 )
 from jobs.results import PageImage
 from workers.engines.base import RenderedPage
-from workers.render.confine import data_bytes, give_memory_back, limit_data, settle_in
+from workers.render.confine import data_bytes, give_memory_back, keep_freed_memory, limit_data, settle_in
 from workers.render.documents import open_document
 from workers.render.messages import (
     Answer,
@@ -107,8 +107,12 @@ class RenderProcess:
         for token in tokens:
             self._pages.pop(token, None)
         if time.monotonic() - self._trimmed >= TRIM_EVERY:
-            give_memory_back()
-            self._trimmed = time.monotonic()
+            self.rest()
+
+    def rest(self) -> None:
+        """Give back what is free: now and then, and when nothing comes for a while."""
+        give_memory_back()
+        self._trimmed = time.monotonic()
 
     def _serve(self, request: Request) -> Any:
         if isinstance(request, Inspect):
@@ -230,6 +234,7 @@ def _encoded(answer: Answer) -> bytes:
 def main(descriptor: int, parent: int) -> None:
     """The process: serves the socket `descriptor` until its other end closes or `parent` dies."""
     settle_in(parent)
+    keep_freed_memory()
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
     with Connection(descriptor) as connection:
@@ -252,6 +257,8 @@ def _begin_to_log(start: Start) -> None:
 
 
 def _turn(connection: Connection, process: RenderProcess) -> None:
+    if not connection.poll(TRIM_EVERY):
+        process.rest()
     request = connection.recv()
     if isinstance(request, Release):
         process.release(request.tokens)
