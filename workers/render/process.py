@@ -9,12 +9,12 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import pickle
+import socket
 import time
 from collections import OrderedDict
+from contextlib import closing, suppress
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ from workers.render.messages import (
     Value,
 )
 from workers.render.rendering import Document
+from workers.render.wire import Parcel, Wire, opened, parcel
 from workers.textlayer.glyphs import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -222,13 +223,12 @@ def _start(request: Start) -> tuple[RenderProcess | None, Answer]:
         return None, Failure(EngineUnavailable(f"the page half cannot start: {type(error).__name__}: {error}"))
 
 
-def _encoded(answer: Answer) -> bytes:
+def _packed(answer: Answer) -> Parcel:
     try:
-        return pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
+        return parcel(answer)
     except Exception as error:
         LOGGER.exception("an answer cannot be pickled")
-        failure = Failure(EngineError(f"the page half's result cannot be sent: {type(error).__name__}: {error}"))
-        return pickle.dumps(failure, protocol=pickle.HIGHEST_PROTOCOL)
+        return parcel(Failure(EngineError(f"the page half's result cannot be sent: {type(error).__name__}: {error}")))
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -237,16 +237,14 @@ def main(descriptor: int, parent: int) -> None:
     keep_freed_memory()
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
-    with Connection(descriptor) as connection:
-        try:
-            start: Start = connection.recv()
-            _begin_to_log(start)
-            process, answer = _start(start)
-            connection.send_bytes(_encoded(answer))
-            while process is not None:
-                _turn(connection, process)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+    wire = Wire(socket.socket(fileno=descriptor))
+    with closing(wire), suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        start: Start = opened(wire.receive())
+        _begin_to_log(start)
+        process, answer = _start(start)
+        wire.send(_packed(answer))
+        while process is not None:
+            _turn(wire, process)
 
 
 def _begin_to_log(start: Start) -> None:
@@ -256,11 +254,11 @@ def _begin_to_log(start: Start) -> None:
     logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it advises to install another build on every XFA form
 
 
-def _turn(connection: Connection, process: RenderProcess) -> None:
-    if not connection.poll(TRIM_EVERY):
+def _turn(wire: Wire, process: RenderProcess) -> None:
+    if not wire.waits(TRIM_EVERY):
         process.rest()
-    request = connection.recv()
+    request: Request | Release = opened(wire.receive())
     if isinstance(request, Release):
         process.release(request.tokens)
     else:
-        connection.send_bytes(_encoded(process.answer(request)))
+        wire.send(_packed(process.answer(request)))

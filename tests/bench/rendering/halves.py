@@ -42,14 +42,17 @@ class Measured(PaddleOcrVlPageHalf):
         watch.watch(documents, "_draw", "bitmap, and RGB of it")
         watch.watch(process.RenderProcess, "_render", "around rendering")
         watch.watch(PaddleOcrVlPageHalf, "layout_input", "layout model's input, 800 x 800")
-        watch.watch(PaddleOcrVlPageHalf, "_cut", "plan and cut")
+        for method in ("cut", "cut_whole"):
+            watch.watch(PaddleOcrVlPageHalf, method, "plan and cut")
         watch.watch(crops, "resized", "resize the crops")
         watch.watch(page, "pack", "JPEG or bytes of the crops")
         watch.watch(process.RenderProcess, "answer", "memory limit, context of the call")
         watch.watch(process.RenderProcess, "release", "let go of pages, give memory back")
-        watch.watch(process, "_encoded", "pickle the answer")
-        watch.watch(process.Connection, "recv", "socket")
-        watch.watch(process.Connection, "send_bytes", "socket")
+        watch.watch(process, "opened", "pickle")
+        watch.watch(process, "_packed", "pickle")
+        watch.watch(process.Wire, "waits", "socket")
+        watch.watch(process.Wire, "receive", "socket")
+        watch.watch(process.Wire, "send", "socket")
 
     def reading(self, rendered: RenderedPage) -> dict[str, float]:
         """CPU seconds of each step since the last reading."""
