@@ -24,7 +24,7 @@ from jobs.errors import (
 )
 from jobs.results import PageImage, Warning_
 from workers.render.images import ImageDocument
-from workers.render.rendering import Document, Rendering
+from workers.render.rendering import Document, Drawn, Rendering, fully
 from workers.render.textlayer import Matrix, draws_annotations, flatten, image_matrix, read_text_layer
 from workers.textlayer.glyphs import TextLayer
 
@@ -71,11 +71,11 @@ class PdfDocument:
             LOGGER.warning("form fields of %s cannot be loaded; its pages are rendered without them", path.name)
         self.page_count = len(self._pdf)
 
-    def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
+    def render(self, number: int, dpi: int, max_pixels: int, drawn: Drawn = fully) -> Rendering:
         page = self._page(number)
         try:
             width, height, real_dpi = fit(page.get_width(), page.get_height(), dpi, max_pixels)
-            pixels = _draw(page, width, height)
+            pixels = _draw(page, *drawn(width, height))
         finally:
             page.close()
         info = PageImage(width=width, height=height, dpi=round(real_dpi, 2))

@@ -46,7 +46,7 @@ from workers.render.messages import (
     Start,
     Value,
 )
-from workers.render.rendering import Document
+from workers.render.rendering import Document, Drawn, fully
 from workers.render.wire import Parcel, Wire, opened, parcel
 from workers.textlayer.glyphs import TextLayer
 
@@ -120,23 +120,27 @@ class RenderProcess:
             document = self._documents.get(request.document)
             return Inspection(page_count=document.page_count, encrypted=document.encrypted)
         if isinstance(request, Call):
-            page = self._rendered(request.page)
+            page = self._rendered(request.page, self._drawn(request))
             if self._half is None:
                 raise InternalError("this render pool has no page half")
             return getattr(self._half, request.method)(page, *request.args)
         raise InternalError(f"unexpected {type(request).__name__}")
 
-    def _rendered(self, source: PageSource) -> RenderedPage:
+    def _drawn(self, call: Call) -> Drawn:
+        choose = getattr(self._half, "drawn_size", None)
+        return fully if choose is None else partial(choose, call.method, call.args)
+
+    def _rendered(self, source: PageSource, drawn: Drawn) -> RenderedPage:
         page = self._pages.get(source.token)
-        if page is None:
-            page = self._pages[source.token] = self._render(source)
+        if page is None or page.pixels.size not in (page.size, drawn(*page.size)):
+            page = self._pages[source.token] = self._render(source, drawn)
         return page
 
-    def _render(self, source: PageSource) -> RenderedPage:
+    def _render(self, source: PageSource, drawn: Drawn) -> RenderedPage:
         begun = time.perf_counter()
         try:
             document = self._documents.get(source.document)
-            rendering = document.render(source.number, source.dpi, self._max_pixels)
+            rendering = document.render(source.number, source.dpi, self._max_pixels, drawn)
         except (PagemillError, MemoryError):
             raise
         except Exception as error:

@@ -51,6 +51,20 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     return resized(crop, width, height)
 
 
+def drawn_size(request: CropRequest) -> tuple[int, int]:
+    """Width and height at which pdfium may draw a page that is one crop, so that nothing is left to be resized.
+
+    What it draws is then what `cut_crop` would have shrunk, by another filter and as legible: half of the page's pixels
+    at 144 dpi, and resizing them cost more than drawing. The page's own size where the crop would not just be smaller.
+    """
+    width, height = request.size
+    enlarged = request.task == "spotting" and max(width, height) < ENLARGE_BELOW
+    if request.task == "formula" or enlarged or min(width, height) < _least_side(request.size, request.bounds):
+        return request.size
+    tall, wide = lasting_size(height, width, request.bounds)
+    return (wide, tall) if wide <= width and tall <= height else request.size
+
+
 def cut_figures(pixels: Image.Image, plan: PagePlan) -> dict[str, bytes]:
     """The page's figures as JPEG, by the names that the plan gives them."""
     figures = {}
@@ -112,12 +126,16 @@ def _trimmed(crop: Image.Image) -> Image.Image:
 def _widened(crop: Image.Image, bounds: PixelBounds) -> Image.Image:
     """No side more than 200 times the other, nor so long that the model's own processor would have to shrink it again:
     vLLM's then gives a side of 0."""
-    least = math.ceil(max(crop.size) / min(MAX_ASPECT, bounds.maximum / FACTOR**2))
+    least = _least_side(crop.size, bounds)
     if min(crop.size) >= least:
         return crop
     canvas = Image.new("RGB", (max(crop.width, least), max(crop.height, least)), WHITE)
     canvas.paste(crop, ((canvas.width - crop.width) // 2, (canvas.height - crop.height) // 2))
     return canvas
+
+
+def _least_side(size: tuple[int, int], bounds: PixelBounds) -> int:
+    return math.ceil(max(size) / min(MAX_ASPECT, bounds.maximum / FACTOR**2))
 
 
 def _painted(crop: Image.Image, tokens: Sequence[Token]) -> Image.Image:
