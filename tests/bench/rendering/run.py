@@ -27,6 +27,8 @@ class _Row:
 
     speeds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    busy: list[float] = field(default_factory=list)
+    """Share of the time that both render processes were at work."""
 
     def take(self, side: str, pages: int, seconds: float, cpu: float) -> None:
         self.speeds[side].append(pages / seconds)
@@ -74,7 +76,9 @@ def _round(row: _Row, samples: Sequence[Sample], dpi: int) -> None:
         _take(row, "pdftoppm", others.pdftoppm(samples, dpi))
         _take(row, "PyMuPDF", others.pymupdf(samples, dpi))
     with Pool(ONLY_PIXELS, 2) as pool:
-        _take(row, "two", pool.read(samples, dpi))
+        two = pool.read(samples, dpi)
+        _take(row, "two", two)
+        row.busy.append(two.child / two.seconds / 2)
 
 
 def _take(row: _Row, side: str, taken: Read | Drawn) -> None:
@@ -98,8 +102,8 @@ def _head(scale: Scale) -> str:
         f" of {len(SCANS)} (tests/bench/rendering/samples.py), from the file to RGB pixels in memory; {scale.rounds}"
         " rounds, sides in turn. pagemill: a `RenderPool` with a real render process, the worker on the same"
         f" core. pdftoppm {others.pdftoppm_version()}: `-r`, PPM through a pipe, one process a file with its start."
-        f" {pinned}: `get_pixmap`, no start. Ratios are of pages/s, round by round; the last column has two"
-        " render processes and both cores."
+        f" {pinned}: `get_pixmap`, no start. Ratios are of pages/s, round by round; the last columns have"
+        " two render processes on both cores, and the share of the time that those were at work."
     )
 
 
@@ -110,6 +114,7 @@ def _speeds(rows: Mapping[tuple[str, int], _Row]) -> str:
         "÷ pdftoppm",
         "÷ PyMuPDF",
         "two, pages/s per core",
+        "both busy",
     )
     return table(
         head,
@@ -120,6 +125,7 @@ def _speeds(rows: Mapping[tuple[str, int], _Row]) -> str:
                 f"{row.ratio('pagemill', 'pdftoppm'):.2f}",
                 f"{row.ratio('pagemill', 'PyMuPDF'):.2f}",
                 f"{Spread(tuple(speed / 2 for speed in row.speeds['two'])):.1f}",
+                f"{Spread(tuple(row.busy)):.0%}",
             )
             for (name, dpi), row in rows.items()
         ],
