@@ -39,6 +39,7 @@ class Measured(PaddleOcrVlPageHalf):
         watch.watch(pdfium_c, "FPDF_ClosePage", PDFIUM_LOADS)
         watch.watch(pdfium_c, "FPDF_RenderPageBitmap", PDFIUM_DRAWS)
         watch.watch(pdfium_c, "FPDF_FFLDraw", PDFIUM_DRAWS)
+        watch.watch(documents.PdfDocument, "text_layer", "read the text layer")
         watch.watch(documents, "_draw", "bitmap, and RGB of it")
         watch.watch(process.RenderProcess, "_render", "around rendering")
         watch.watch(PaddleOcrVlPageHalf, "layout_input", "layout model's input, 800 x 800")
@@ -53,6 +54,11 @@ class Measured(PaddleOcrVlPageHalf):
         watch.watch(process.Wire, "waits", "socket")
         watch.watch(process.Wire, "receive", "socket")
         watch.watch(process.Wire, "send", "socket")
+
+    def text(self, rendered: RenderedPage) -> int:
+        """Characters of the page's own text, as an engine reads them with `text: auto`."""
+        layer = rendered.text_layer()
+        return 0 if layer is None else len(layer.glyphs)
 
     def reading(self, rendered: RenderedPage) -> dict[str, float]:
         """CPU seconds of each step since the last reading."""

@@ -66,6 +66,10 @@ async def _whole(page: PoolPage) -> None:
     await page.call("cut_whole", VlOptions(layout="none"))
 
 
+async def _text(page: PoolPage) -> None:
+    await page.call("text")
+
+
 async def _by_layout(page: PoolPage) -> None:
     await page.call("layout_input")
     await page.call("cut", _LAYOUT, VlOptions(), False)
@@ -87,6 +91,7 @@ ONLY_PIXELS = Work("RGB pixels", f"{PACKAGE}:OnlyRenders", _look)
 WHOLE_PAGE = Work(
     "whole page as JPEG", f"{PACKAGE}:Measured", _whole, EngineSettings(vl_backend="openai", openai_image="jpeg")
 )
+TEXT = Work("pixels and text layer", f"{PACKAGE}:Measured", _text)
 RESIDENT = Work(
     f"layout input, then {BLOCKS} crops as bytes", f"{PACKAGE}:Measured", _by_layout, EngineSettings(vl_backend="vllm")
 )

@@ -12,7 +12,7 @@ from tests.bench.environments import REQUIREMENTS
 from tests.bench.rendering import others
 from tests.bench.rendering.halves import PDFIUM
 from tests.bench.rendering.others import Drawn
-from tests.bench.rendering.ours import ONLY_PIXELS, RESIDENT, WHOLE_PAGE, Pool, Read, Work
+from tests.bench.rendering.ours import ONLY_PIXELS, RESIDENT, TEXT, WHOLE_PAGE, Pool, Read, Work
 from tests.bench.rendering.samples import BORN_DIGITAL, SCANS, Sample, missing, page_count
 from tests.bench.report import Scale, Section, Spread, table
 
@@ -45,7 +45,7 @@ def run(scale: Scale) -> Section:
         return Section(f"Not measured: {reason}.")
     dpis = DPIS[: scale.of(len(DPIS), 1)]
     against = _against(scale, dpis)
-    engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT)}
+    engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT, TEXT)}
     return Section("\n\n".join([_head(scale), _speeds(against), _costs(against), _words(), *_engines(engine)]))
 
 
@@ -145,8 +145,9 @@ def _costs(rows: Mapping[tuple[str, int], _Row]) -> str:
 
 def _words() -> str:
     return (
-        f"What PaddleOCR-VL asks for beyond pixels, at {STEPS_DPI} dpi: CPU ms a page by step (medians), one render"
-        " process and the worker's process on one core."
+        f"What engines ask for beyond pixels, at {STEPS_DPI} dpi: CPU ms a page by step (medians), one render process"
+        " and the worker's process on one core. PaddleOCR-VL asks for whole pages or goes by the layout; RapidOCR reads"
+        " the text layer."
     )
 
 
