@@ -17,7 +17,6 @@ LARGE = 64 * 1024
 """Bytes from which a buffer travels beside the pickle."""
 
 _HEAD = struct.Struct("!QI")
-_SIZE = struct.Struct("!Q")
 
 
 class Parcel(NamedTuple):
@@ -47,6 +46,10 @@ def opened(found: Parcel) -> Any:
     return pickle.loads(found.body, buffers=found.buffers)  # noqa: S301 - our own process wrote it
 
 
+def _sizes(count: int) -> struct.Struct:
+    return struct.Struct(f"!{count}Q")
+
+
 class Wire:
     """One end of a socket pair. One thread at a time."""
 
@@ -57,7 +60,7 @@ class Wire:
 
     def send(self, message: Parcel) -> None:
         """Raises OSError when the other end is gone."""
-        sizes = b"".join(_SIZE.pack(len(buffer)) for buffer in message.buffers)
+        sizes = _sizes(len(message.buffers)).pack(*map(len, message.buffers))
         self._end.sendall(_HEAD.pack(len(message.body), len(message.buffers)) + sizes + message.body)
         for buffer in message.buffers:
             self._end.sendall(buffer)
@@ -65,9 +68,10 @@ class Wire:
     def receive(self) -> Parcel:
         """Waits for a message. Raises EOFError or another OSError when the other end is gone."""
         size, count = _HEAD.unpack(self._exactly(_HEAD.size))
-        sizes = [_SIZE.unpack(self._exactly(_SIZE.size))[0] for _ in range(count)]
+        sizes = _sizes(count)
+        each = sizes.unpack(self._exactly(sizes.size))
         body = self._exactly(size)
-        return Parcel(body, [self._exactly(each) for each in sizes])
+        return Parcel(body, [self._exactly(length) for length in each])
 
     def waits(self, seconds: float) -> bool:
         """Whether something is there to be received, within that time."""
