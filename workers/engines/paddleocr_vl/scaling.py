@@ -73,7 +73,7 @@ def _along(rows: Plane, width: int) -> Plane:
 def _down(along: Plane, canvas: Plane, columns: slice) -> None:
     """Fill these columns of the canvas with those of `along`, at its height."""
     part = Image.fromarray(np.ascontiguousarray(along[:, columns]))
-    canvas[:, columns] = part.resize((part.width, len(canvas)), FILTER)
+    canvas[:, columns] = np.asarray(part.resize((part.width, len(canvas)), FILTER))
 
 
 def _written(columns: Flags, width: int) -> slice:
