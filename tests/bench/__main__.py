@@ -29,6 +29,7 @@ from tests.bench import (
     waits,
 )
 from tests.bench.machine import describe
+from tests.bench.rendering import run as rendering
 from tests.bench.report import Scale, Section, write
 from tests.bench.service import idle, share
 
@@ -39,6 +40,7 @@ SECTIONS: dict[str, Callable[[Scale], Section]] = {
     "B2": idle.run,
     "B3": plane.run,
 }
+SECTIONS: dict[str, Callable[[Scale], Section]] = {"B5": rendering.run}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

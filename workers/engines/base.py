@@ -35,7 +35,7 @@ class RenderedPage:
 
     number: int
     pixels: Image.Image
-    """Mode RGB."""
+    """Mode RGB; fewer than `info` tells of where the page half has a `drawn_size` that said so."""
     info: PageImage
     warnings: tuple[Any, ...] = ()
     """`jobs.results.Warning_` values that rendering gave, to be carried into the PageResult."""
@@ -44,6 +44,11 @@ class RenderedPage:
     """Reads the page's own text, on every call anew and only then; None where the format has none (images). Within the
     deadline and memory of the call that asks for it. Raises PageRenderFailed. An engine that uses it says so in
     `PageResult.text`, and obeys `PageOptions.text`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels that the page has, whatever was drawn of them."""
+        return self.info.width, self.info.height
 
 
 class NotTaken(EngineUnavailable):
@@ -57,7 +62,11 @@ class EngineBusy(ServiceError):
 
 
 class PageHalf(Protocol):
-    """Runs in a render process. Raise `jobs.errors.PageError` for a page that cannot be read."""
+    """Runs in a render process. Raise `jobs.errors.PageError` for a page that cannot be read.
+
+    One that would shrink a page before anything else may have a method `drawn_size(method, args, width, height)`: the
+    width and height at which a page of this size may be drawn for this call, itself or both smaller. Only PDFs are.
+    """
 
     def __init__(self, settings: EngineSettings) -> None: ...
 

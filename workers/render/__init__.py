@@ -6,6 +6,7 @@ slot.py       one place in the pool: the thread that keeps a process there, feed
 calls.py      one call: its future, its deadline, what each kind of death means for it
 child.py      one render process as its parent sees it: spawn, ask, kill
 messages.py   what crosses between the two
+wire.py       how it crosses
 process.py    the child's main loop
 confine.py    what a render process does to itself: memory limit, dying with its parent
 rendering.py  what opening and rendering mean, whatever the format

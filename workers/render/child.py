@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Literal
 
 import psutil
@@ -24,6 +22,7 @@ import psutil
 from jobs.errors import EngineError
 from jobs.settings import environment
 from workers.render.messages import Answer, Failure, Release, Request
+from workers.render.wire import Parcel, Wire, opened, parcel
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
@@ -109,7 +108,8 @@ class Child:
                 start_new_session=True,  # Ctrl-C is for the parent
                 env=_environment(),
             )
-            self._connection = Connection(ours.detach())
+            self._wire = Wire(ours.dup())
+        self._seen = psutil.Process(self.pid)
         self._guard = threading.Lock()
         self._busy: _Busy | None = None
         self._verdict: tuple[Reason, int | None] | None = None
@@ -136,26 +136,26 @@ class Child:
         with self._guard:
             self._busy = _Busy(time.monotonic() + seconds, self.resident() or 0)
         try:
-            self._connection.send(request)
-            encoded = self._connection.recv_bytes()
+            self._wire.send(parcel(request))
+            found = self._wire.receive()
         except (EOFError, OSError):
             raise ChildDied(self.reap()) from None
         finally:
             with self._guard:
                 self._busy = None
-        return _decoded(encoded)
+        return _decoded(found)
 
     def release(self, tokens: tuple[int, ...]) -> None:
         """Let it forget pages."""
         try:
-            self._connection.send(Release(tokens))
+            self._wire.send(parcel(Release(tokens)))
         except OSError:
             return  # it is dead, and its pages with it
 
     def resident(self) -> int | None:
         """Bytes of resident memory; None when it is gone."""
         try:
-            return int(psutil.Process(self.pid).memory_info().rss)
+            return int(self._seen.memory_info().rss)
         except psutil.Error:
             return None
 
@@ -190,7 +190,7 @@ class Child:
         with self._guard:
             reason, resident = self._verdict or ("crash", None)
             busy = self._busy
-        self._connection.close()
+        self._wire.close()
         try:
             # Its end of the socket may be closed a moment before it is dead.
             returncode = self._process.wait(timeout=1.0 if reason == "crash" else _REAP_SECONDS)
@@ -219,9 +219,9 @@ def _import_path() -> list[str]:
     return [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109 - sys.path holds strings
 
 
-def _decoded(encoded: bytes) -> Answer:
+def _decoded(found: Parcel) -> Answer:
     try:
-        answer: Answer = pickle.loads(encoded)  # noqa: S301 - our own process wrote it
+        answer: Answer = opened(found)
     except Exception as error:  # noqa: BLE001 - the edge of a process: anything may be wrong with the class of a result
         return Failure(EngineError(f"the page half's result cannot be read: {type(error).__name__}: {error}"))
     return answer

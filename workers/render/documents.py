@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 from pathlib import Path
@@ -23,7 +24,7 @@ from jobs.errors import (
 )
 from jobs.results import PageImage, Warning_
 from workers.render.images import ImageDocument
-from workers.render.rendering import Document, Rendering
+from workers.render.rendering import Document, Drawn, Rendering, fully
 from workers.render.textlayer import Matrix, draws_annotations, flatten, image_matrix, read_text_layer
 from workers.textlayer.glyphs import TextLayer
 
@@ -37,7 +38,7 @@ MAX_SIDE = 65_500
 
 POINTS_PER_INCH = 72
 
-_WHITE = (255, 255, 255, 255)
+_RGBX_BYTES = 4
 _RENDER_FLAGS = pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER
 
 
@@ -70,11 +71,11 @@ class PdfDocument:
             LOGGER.warning("form fields of %s cannot be loaded; its pages are rendered without them", path.name)
         self.page_count = len(self._pdf)
 
-    def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
+    def render(self, number: int, dpi: int, max_pixels: int, drawn: Drawn = fully) -> Rendering:
         page = self._page(number)
         try:
             width, height, real_dpi = fit(page.get_width(), page.get_height(), dpi, max_pixels)
-            pixels = _draw(page, width, height)
+            pixels = _draw(page, *drawn(width, height))
         finally:
             page.close()
         info = PageImage(width=width, height=height, dpi=round(real_dpi, 2))
@@ -151,16 +152,17 @@ def fit(width: float, height: float, dpi: int, max_pixels: int) -> tuple[int, in
 
 
 def _draw(page: Any, width: int, height: int) -> Image.Image:
-    # RGBx and one copy is the fastest way to an RGB image: 22 ms a page at 200 dpi, 36 for pypdfium2's default BGR.
-    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True)
+    # RGBx in a buffer that is made white at once, and one copy as it lies, is the fastest way to an RGB image: 3.1 ms a
+    # page at 144 dpi with drawing, 4.9 with a bitmap of pypdfium2's and `convert`, 4.6 in BGR.
+    pixels = bytearray(b"\xff") * (width * height * _RGBX_BYTES)
+    buffer = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
+    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True, buffer=buffer)
     try:
-        bitmap.fill_rect(_WHITE, 0, 0, width, height)
         area = (0, 0, width, height, 0, _RENDER_FLAGS)
         pdfium_c.FPDF_RenderPageBitmap(bitmap, page, *area)
         if page.formenv:
             pdfium_c.FPDF_FFLDraw(page.formenv, bitmap, page, *area)
-        view = Image.frombuffer("RGBX", (width, height), bitmap.buffer, "raw", "RGBX", bitmap.stride, 1)
-        return view.convert("RGB")
+        return Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX", bitmap.stride, 1)
     finally:
         bitmap.close()
 

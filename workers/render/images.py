@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from jobs.errors import CorruptFile, PageRenderFailed, PageTooLarge, UnsupportedType
 from jobs.results import PageImage, Warning_
 from workers.render import heic
-from workers.render.rendering import Rendering
+from workers.render.rendering import Drawn, Rendering, fully
 
 FORMATS = {
     "image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/bmp": "BMP", "image/gif": "GIF",
@@ -77,8 +77,8 @@ class ImageDocument:
             raise CorruptFile(f"the file is no readable {self._format} image") from error
         self.page_count = len(self._frames)
 
-    def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
-        """Images have their own size: `dpi` does not apply, and they are never scaled up."""
+    def render(self, number: int, dpi: int, max_pixels: int, drawn: Drawn = fully) -> Rendering:
+        """Images have their own size: `dpi` and `drawn` do not apply, and they are never scaled up."""
         if not 1 <= number <= self.page_count:
             raise PageRenderFailed("there is no such page", limit=self.page_count, actual=number)
         try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import pickle
+import socket
 import time
 from collections import OrderedDict
+from contextlib import closing, suppress
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from jobs.errors import (
 )
 from jobs.results import PageImage
 from workers.engines.base import RenderedPage
-from workers.render.confine import data_bytes, give_memory_back, limit_data, settle_in
+from workers.render.confine import data_bytes, give_memory_back, keep_freed_memory, limit_data, settle_in
 from workers.render.documents import open_document
 from workers.render.messages import (
     Answer,
@@ -46,7 +46,8 @@ from workers.render.messages import (
     Start,
     Value,
 )
-from workers.render.rendering import Document
+from workers.render.rendering import Document, Drawn, fully
+from workers.render.wire import Parcel, Wire, opened, parcel
 from workers.textlayer.glyphs import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -107,31 +108,39 @@ class RenderProcess:
         for token in tokens:
             self._pages.pop(token, None)
         if time.monotonic() - self._trimmed >= TRIM_EVERY:
-            give_memory_back()
-            self._trimmed = time.monotonic()
+            self.rest()
+
+    def rest(self) -> None:
+        """Give back what is free: now and then, and when nothing comes for a while."""
+        give_memory_back()
+        self._trimmed = time.monotonic()
 
     def _serve(self, request: Request) -> Any:
         if isinstance(request, Inspect):
             document = self._documents.get(request.document)
             return Inspection(page_count=document.page_count, encrypted=document.encrypted)
         if isinstance(request, Call):
-            page = self._rendered(request.page)
+            page = self._rendered(request.page, self._drawn(request))
             if self._half is None:
                 raise InternalError("this render pool has no page half")
             return getattr(self._half, request.method)(page, *request.args)
         raise InternalError(f"unexpected {type(request).__name__}")
 
-    def _rendered(self, source: PageSource) -> RenderedPage:
+    def _drawn(self, call: Call) -> Drawn:
+        choose = getattr(self._half, "drawn_size", None)
+        return fully if choose is None else partial(choose, call.method, call.args)
+
+    def _rendered(self, source: PageSource, drawn: Drawn) -> RenderedPage:
         page = self._pages.get(source.token)
-        if page is None:
-            page = self._pages[source.token] = self._render(source)
+        if page is None or page.pixels.size not in (page.size, drawn(*page.size)):
+            page = self._pages[source.token] = self._render(source, drawn)
         return page
 
-    def _render(self, source: PageSource) -> RenderedPage:
+    def _render(self, source: PageSource, drawn: Drawn) -> RenderedPage:
         begun = time.perf_counter()
         try:
             document = self._documents.get(source.document)
-            rendering = document.render(source.number, source.dpi, self._max_pixels)
+            rendering = document.render(source.number, source.dpi, self._max_pixels, drawn)
         except (PagemillError, MemoryError):
             raise
         except Exception as error:
@@ -218,30 +227,28 @@ def _start(request: Start) -> tuple[RenderProcess | None, Answer]:
         return None, Failure(EngineUnavailable(f"the page half cannot start: {type(error).__name__}: {error}"))
 
 
-def _encoded(answer: Answer) -> bytes:
+def _packed(answer: Answer) -> Parcel:
     try:
-        return pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
+        return parcel(answer)
     except Exception as error:
         LOGGER.exception("an answer cannot be pickled")
-        failure = Failure(EngineError(f"the page half's result cannot be sent: {type(error).__name__}: {error}"))
-        return pickle.dumps(failure, protocol=pickle.HIGHEST_PROTOCOL)
+        return parcel(Failure(EngineError(f"the page half's result cannot be sent: {type(error).__name__}: {error}")))
 
 
 def main(descriptor: int, parent: int) -> None:
     """The process: serves the socket `descriptor` until its other end closes or `parent` dies."""
     settle_in(parent)
+    keep_freed_memory()
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
-    with Connection(descriptor) as connection:
-        try:
-            start: Start = connection.recv()
-            _begin_to_log(start)
-            process, answer = _start(start)
-            connection.send_bytes(_encoded(answer))
-            while process is not None:
-                _turn(connection, process)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+    wire = Wire(socket.socket(fileno=descriptor))
+    with closing(wire), suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        start: Start = opened(wire.receive())
+        _begin_to_log(start)
+        process, answer = _start(start)
+        wire.send(_packed(answer))
+        while process is not None:
+            _turn(wire, process)
 
 
 def _begin_to_log(start: Start) -> None:
@@ -251,9 +258,11 @@ def _begin_to_log(start: Start) -> None:
     logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it advises to install another build on every XFA form
 
 
-def _turn(connection: Connection, process: RenderProcess) -> None:
-    request = connection.recv()
+def _turn(wire: Wire, process: RenderProcess) -> None:
+    if not wire.waits(TRIM_EVERY):
+        process.rest()
+    request: Request | Release = opened(wire.receive())
     if isinstance(request, Release):
         process.release(request.tokens)
     else:
-        connection.send_bytes(_encoded(process.answer(request)))
+        wire.send(_packed(process.answer(request)))

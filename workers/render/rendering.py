@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from PIL import Image
 
 from jobs.results import PageImage, Warning_
 from workers.textlayer.glyphs import TextLayer
+
+Drawn = Callable[[int, int], tuple[int, int]]
+"""Width and height of a page in pixels -> those at which it may be drawn, where nobody needs them all; never more."""
+
+
+def fully(width: int, height: int) -> tuple[int, int]:
+    """All of its pixels."""
+    return width, height
 
 
 class Rendering(NamedTuple):
@@ -25,9 +34,10 @@ class Document(Protocol):
     encrypted: bool
     """Whether a password was needed to open it."""
 
-    def render(self, number: int, dpi: int, max_pixels: int) -> Rendering:
+    def render(self, number: int, dpi: int, max_pixels: int, drawn: Drawn = fully) -> Rendering:
         """The page at `dpi` (images: at their own size), scaled down to `max_pixels` where it would be larger.
 
+        With `drawn`, what can be drawn in any size (PDF) has so many pixels instead, and `info` tells of all of them.
         Nothing is allocated before the size is known to be allowed. Raises PageTooLarge, PageRenderFailed.
         """
 

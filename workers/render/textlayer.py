@@ -43,6 +43,10 @@ class Matrix(NamedTuple):
 
     def rect(self, x0: float, y0: float, x1: float, y1: float) -> Rect:
         """The box around a rectangle's corners."""
+        if self.b == self.c == 0.0:  # as on nearly every page, and each character has two boxes
+            left, right = self.a * x0 + self.e, self.a * x1 + self.e
+            top, bottom = self.d * y0 + self.f, self.d * y1 + self.f
+            return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
         points = [self.point(x, y) for x in (x0, x1) for y in (y0, y1)]
         xs, ys = [x for x, _ in points], [y for _, y in points]
         return min(xs), min(ys), max(xs), max(ys)
@@ -186,7 +190,7 @@ def _char(code: int) -> str:
 
 
 def _address(pointer: Any) -> int:
-    return int(ctypes.cast(pointer, ctypes.c_void_p).value or 0)
+    return int(ctypes.c_void_p.from_buffer(pointer).value or 0)  # `cast` takes ten times as long
 
 
 def _fill(found: Any) -> tuple[Colour | None, int]:

@@ -12,6 +12,7 @@ tells where we differ). In the order in which a page meets them:
     plan.py           regions -> PagePlan: blocks, and the crops to be read
     tokens.py         figures inside tables, painted over with [F2]
     resize.py         smart_resize and lasting_size: the sizes that the model takes
+    scaling.py        a crop at that size, as Pillow filters it (imports cv2)
     crops.py          pixels of a page -> the crops of a plan, and figures as JPEG
     prompts.py        what the model is asked
     repetition.py  formula.py  otsl.py  spotting.py    what it answers, set right

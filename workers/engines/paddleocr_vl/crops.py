@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from workers.engines.paddleocr_vl.plan import CropRequest, PagePlan, Piece, Token
 from workers.engines.paddleocr_vl.regions import Box
 from workers.engines.paddleocr_vl.resize import FACTOR, MAX_ASPECT, PixelBounds, lasting_size
+from workers.engines.paddleocr_vl.scaling import resized
 from workers.engines.paddleocr_vl.spotting import ENLARGE_BELOW
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _TOKEN_SHARE = 0.9
 
 
 def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
-    """The image of one request, mode RGB, its size already what `lasting_size` gives within the request's bounds.
+    """The image of one request, its size already what `lasting_size` gives within the request's bounds.
+
+    Mode RGB, or L where all of it is grey: one channel then says what three would.
 
     `pixels`: the page, mode RGB. Crops more than 200 times as long as wide are widened with white first, and those that
     would not fit into the bounds though they were 28 pixels wide. Raises ValueError where a piece lies outside the
@@ -38,14 +41,28 @@ def cut_crop(pixels: Image.Image, request: CropRequest) -> Image.Image:
     """
     crop = _stacked(pixels, request)
     if request.tokens:
-        _paint(crop, request.tokens)
+        crop = _painted(crop, request.tokens)
     if request.task == "formula":
         crop = _trimmed(crop)
     elif request.task == "spotting" and max(crop.size) < ENLARGE_BELOW:
         crop = crop.resize((crop.width * 2, crop.height * 2), Image.Resampling.LANCZOS)
     crop = _widened(crop, request.bounds)
     height, width = lasting_size(crop.height, crop.width, request.bounds)
-    return crop if crop.size == (width, height) else crop.resize((width, height), Image.Resampling.BICUBIC)
+    return resized(crop, width, height)
+
+
+def drawn_size(request: CropRequest) -> tuple[int, int]:
+    """Width and height at which pdfium may draw a page that is one crop, so that nothing is left to be resized.
+
+    What it draws is then what `cut_crop` would have shrunk, by another filter and as legible: half of the page's pixels
+    at 144 dpi, and resizing them cost more than drawing. The page's own size where the crop would not just be smaller.
+    """
+    width, height = request.size
+    enlarged = request.task == "spotting" and max(width, height) < ENLARGE_BELOW
+    if request.task == "formula" or enlarged or min(width, height) < _least_side(request.size, request.bounds):
+        return request.size
+    tall, wide = lasting_size(height, width, request.bounds)
+    return (wide, tall) if wide <= width and tall <= height else request.size
 
 
 def cut_figures(pixels: Image.Image, plan: PagePlan) -> dict[str, bytes]:
@@ -88,7 +105,7 @@ def _cut(pixels: Image.Image, box: Box) -> Image.Image:
     page = Box(0, 0, *pixels.size)
     if box.width < 1 or box.height < 1 or not page.contains(box):
         raise ValueError(f"the region {tuple(box)} does not lie in a page of {pixels.width} x {pixels.height} pixels")
-    return pixels.crop(box)
+    return pixels if box == page else pixels.crop(box)
 
 
 def _masked(crop: Image.Image, piece: Piece) -> Image.Image:
@@ -109,7 +126,7 @@ def _trimmed(crop: Image.Image) -> Image.Image:
 def _widened(crop: Image.Image, bounds: PixelBounds) -> Image.Image:
     """No side more than 200 times the other, nor so long that the model's own processor would have to shrink it again:
     vLLM's then gives a side of 0."""
-    least = math.ceil(max(crop.size) / min(MAX_ASPECT, bounds.maximum / FACTOR**2))
+    least = _least_side(crop.size, bounds)
     if min(crop.size) >= least:
         return crop
     canvas = Image.new("RGB", (max(crop.width, least), max(crop.height, least)), WHITE)
@@ -117,15 +134,21 @@ def _widened(crop: Image.Image, bounds: PixelBounds) -> Image.Image:
     return canvas
 
 
-def _paint(crop: Image.Image, tokens: Sequence[Token]) -> None:
+def _least_side(size: tuple[int, int], bounds: PixelBounds) -> int:
+    return math.ceil(max(size) / min(MAX_ASPECT, bounds.maximum / FACTOR**2))
+
+
+def _painted(crop: Image.Image, tokens: Sequence[Token]) -> Image.Image:
     """Each figure white, with its token in the middle, as large as it fits."""
-    draw = ImageDraw.Draw(crop)
+    painted = crop.copy()  # it may be the page itself
+    draw = ImageDraw.Draw(painted)
     for token in tokens:
         draw.rectangle(token.box, fill=WHITE)
         middle = ((token.box.x1 + token.box.x2) / 2, (token.box.y1 + token.box.y2) / 2)
         side = min(token.box.width, token.box.height)
         font = ImageFont.load_default(_font_size(token.text, side * _TOKEN_SHARE))
         draw.text(middle, token.text, fill=(0, 0, 0), font=font, anchor="mm", stroke_width=side // 60)
+    return painted
 
 
 def _font_size(text: str, side: float) -> float:

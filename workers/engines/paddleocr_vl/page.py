@@ -20,7 +20,7 @@ from jobs.settings import EngineSettings
 from workers.engines.base import RenderedPage
 from workers.engines.paddleocr_vl.backends.base import PackedCrop, Packing
 from workers.engines.paddleocr_vl.backends.packing import pack
-from workers.engines.paddleocr_vl.crops import cut_crop, cut_figures
+from workers.engines.paddleocr_vl.crops import cut_crop, cut_figures, drawn_size
 from workers.engines.paddleocr_vl.detections import Detections
 from workers.engines.paddleocr_vl.layout_boxes import regions_of
 from workers.engines.paddleocr_vl.plan import PagePlan, plan_page, plan_whole_page
@@ -68,6 +68,13 @@ class PaddleOcrVlPageHalf:
 
         cv2.setNumThreads(1)  # render processes share the cores; none takes them all for one page
 
+    def drawn_size(self, method: str, args: tuple[Any, ...], width: int, height: int) -> tuple[int, int]:
+        """A page that is one crop is drawn at the crop's size: see `crops.drawn_size`."""
+        if method != "cut_whole":
+            return width, height
+        options: VlOptions = args[0]
+        return drawn_size(plan_whole_page(number=1, width=width, height=height, options=options).requests[0])
+
     def layout_input(self, rendered: RenderedPage) -> LayoutInput:
         """The page at 800 x 800, whatever its aspect: what PaddleX gives the layout model (reference, section 1)."""
         import cv2
@@ -88,20 +95,20 @@ class PaddleOcrVlPageHalf:
     def cut_whole(self, rendered: RenderedPage, options: VlOptions) -> Cut:
         """The page as one crop (layout `none`)."""
         begun = time.perf_counter()
-        width, height = rendered.pixels.size
+        width, height = rendered.size
         plan = plan_whole_page(number=rendered.number, width=width, height=height, options=options)
         return self._cut(rendered, plan, begun)
 
     def _cut(self, rendered: RenderedPage, plan: PagePlan, begun: float) -> Cut:
-        crops = tuple(
-            pack(self._crop(rendered.pixels, plan, index), self._packing) for index in range(len(plan.requests))
-        )
+        crops = tuple(pack(self._crop(rendered, plan, index), self._packing) for index in range(len(plan.requests)))
         figures = cut_figures(rendered.pixels, plan)
         seconds = {"render": rendered.render_seconds, "cut": time.perf_counter() - begun}
         return Cut(plan, crops, figures, rendered.info, rendered.warnings, seconds)
 
-    def _crop(self, pixels: Image.Image, plan: PagePlan, index: int) -> Image.Image:
+    def _crop(self, rendered: RenderedPage, plan: PagePlan, index: int) -> Image.Image:
+        if rendered.pixels.size != rendered.size:
+            return rendered.pixels  # drawn as the crop
         try:
-            return cut_crop(pixels, plan.requests[index])
+            return cut_crop(rendered.pixels, plan.requests[index])
         except ValueError as error:
             raise EngineError(f"crop {index} of page {plan.number} cannot be cut: {error}") from error

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pickle import PickleBuffer
 from typing import Any, Literal, Protocol, TypeVar
 
 from jobs.errors import EngineError, EngineUnavailable
@@ -37,6 +38,10 @@ class PackedCrop:
     height: int
     data: bytes
     """rgb: height x width x 3 bytes, row by row; else a file."""
+
+    def __reduce__(self) -> tuple[type[PackedCrop], tuple[Any, ...]]:
+        """By pickle, its data may travel beside (workers/render/wire.py)."""
+        return PackedCrop, (self.packing, self.width, self.height, PickleBuffer(self.data))
 
 
 @dataclass(frozen=True, slots=True)

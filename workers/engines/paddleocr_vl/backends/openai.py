@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -53,6 +54,10 @@ BROKEN_TRIES = 2
 KEEP_ALIVE = 3.0
 """Seconds an idle connection is kept: fewer than uvicorn's 5, so that the server never closes one in our hands."""
 PROBE_TIMEOUT = 30.0
+FRAMES = 64
+"""Requests without their pictures that are remembered: one for each task and its options, as a rule."""
+_PICTURE = "|the picture|"
+"""Its place in such a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class OpenAiBackend:
         self._servers = Servers([url.strip() for url in settings.openai_urls.split(",") if url.strip()])
         self._lifeline = Lifeline()
         self._last_success = 0.0
+        self._frame = lru_cache(FRAMES)(self._around)
 
     def start(self) -> None:
         """Nothing is loaded here. Raises EngineUnavailable where no URL is given."""
@@ -252,8 +258,17 @@ class OpenAiBackend:
         return answer_of(response)
 
     def _body(self, crop: PackedCrop, ask: Ask) -> bytes:
+        """The request. A crop's picture is most of it and base64 needs no escapes: only the rest goes through json."""
+        before, after = self._frame(crop.packing, ask)
+        return b"".join((before, base64.b64encode(crop.data), after))
+
+    def _around(self, packing: Packing, ask: Ask) -> tuple[bytes, bytes]:
+        """What stands before the picture and after it."""
+        before, after = json.dumps(self._request(f"data:image/{packing};base64,{_PICTURE}", ask)).split(_PICTURE)
+        return before.encode(), after.encode()
+
+    def _request(self, image: str, ask: Ask) -> dict[str, Any]:
         settings = self._settings
-        image = f"data:image/{crop.packing};base64,{base64.b64encode(crop.data).decode()}"
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [
@@ -271,7 +286,7 @@ class OpenAiBackend:
         }
         if settings.openai_flavor == "vllm":
             body |= _vllm_only(settings, ask)
-        return json.dumps(body).encode()
+        return body
 
     # --- is it the page or the engine?
 

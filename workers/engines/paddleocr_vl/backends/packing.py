@@ -28,9 +28,10 @@ JPEG_QUALITY = 90
 
 
 def pack(image: Image.Image, packing: Packing) -> PackedCrop:
-    """An RGB image as the backend wants it."""
+    """An image (mode RGB or L) as the backend wants it. The files of grey ones have one channel."""
     if packing == "rgb":
-        return PackedCrop("rgb", image.width, image.height, image.tobytes())
+        in_three = image if image.mode == "RGB" else image.convert("RGB")
+        return PackedCrop("rgb", image.width, image.height, in_three.tobytes())
     buffer = io.BytesIO()
     if packing == "jpeg":
         image.save(buffer, "JPEG", quality=JPEG_QUALITY)
