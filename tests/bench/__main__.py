@@ -19,7 +19,6 @@ from tests.bench import (
     front_door,
     frozen_redis,
     inbox,
-    peers,
     processes,
     recogniser,
     soak,
@@ -27,6 +26,7 @@ from tests.bench import (
     waits,
 )
 from tests.bench.machine import describe
+from tests.bench.peers import rounds as peers
 from tests.bench.report import Scale, Section, write
 
 SECTIONS: dict[str, Callable[[Scale], Section]] = {
