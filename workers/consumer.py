@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from celery import Celery
 from celery.apps import worker as celery_worker
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
@@ -77,7 +78,7 @@ class Consumer:
         engine = process.engine.info.name if process.engine else ""
         name = node_name(engine, process.slot.name, self._settings.worker.host)
         log.info("worker %s serves %s as %s", process.worker_id, ", ".join(queues), name, extra={"action": "ready"})
-        worker = app.Worker(
+        worker = worker_class(app, process)(
             pool="threads",
             concurrency=thread_count(process.engine.capacity if process.engine else 0),
             queues=queues,
@@ -173,12 +174,29 @@ def queue_names(settings: Settings) -> list[str]:
 
 
 def thread_count(capacity: int) -> int:
-    """Threads for the messages being worked on, for this worker's share of those that wait (`Recognizer.run`), and for
-    the other stages: however slow the pages are, a split finds a thread."""
-    if not capacity:
-        return STAGE_THREADS
-    waiting = math.ceil(WINDOW * capacity / chunk_size(capacity))
-    return message_limit(capacity) + waiting + STAGE_THREADS
+    """Threads for the messages being worked on, and those of `spare_threads`."""
+    return message_limit(capacity) + spare_threads(capacity) if capacity else spare_threads(0)
+
+
+def spare_threads(capacity: int) -> int:
+    """Threads for this worker's share of the messages that wait (`Recognizer.run`), and for the other stages: however
+    slow the pages are, a split finds a thread."""
+    return (math.ceil(WINDOW * capacity / chunk_size(capacity)) if capacity else 0) + STAGE_THREADS
+
+
+def worker_class(app: Celery, process: WorkerProcess) -> type[Any]:
+    """Celery's worker, which takes no message from the broker while it has `max_concurrency` in hands
+    (worker_disable_prefetch): here those it works on at the moment, and the spare ones. With all its threads it would
+    have messages wait in it that another worker could begin."""
+    capacity, recognizer = process.engine.capacity if process.engine else 0, process.wiring.recognizer
+
+    def in_hands(_worker: Any) -> int:
+        return spare_threads(capacity) + (recognizer.messages if recognizer else 0)
+
+    def ignore(_worker: Any, _value: object) -> None:
+        """Celery sets it to None where nobody asks for autoscaling."""
+
+    return type("Worker", (app.Worker,), {"max_concurrency": property(in_hands, ignore)})
 
 
 def _quit(process: WorkerProcess, status: int, reason: str) -> NoReturn:

@@ -40,8 +40,8 @@ _TURNING = frozenset({Life.STARTING, Life.SERVING, Life.DRAINING})
 def engine_state(life: Life, places: Mapping[Place, int], *, claiming: int, full: bool) -> EngineState:
     """What the engine does, or why it does nothing.
 
-    `places`: pages held; `claiming`: messages whose pages the database is being asked for; `full`: no further message
-    is worked on until one has ended. Of several reasons it is the one nearest to the engine: what is being rendered
+    `places`: pages held; `claiming`: messages whose pages the database is being asked for; `full`: a message waits
+    until pages have ended. Of several reasons it is the one nearest to the engine: what is being rendered
     comes next, whatever is being fetched behind it.
     """
     if life in (Life.STOPPED, Life.BROKEN):
@@ -85,7 +85,7 @@ class Presence:
         self._lock = threading.Lock()
         self._places = dict.fromkeys(Place, 0)
         self._claiming = 0
-        self._turns: int | None = None
+        self._full = False
         self._life = Life.STARTING
         self._state = EngineState.STARTING
         self._since = clock()
@@ -107,10 +107,6 @@ class Presence:
             self._life = life
             self._decide()
 
-    def limit(self, messages: int) -> None:
-        """So many messages are worked on at once."""
-        self._turns = messages
-
     def move(self, left: Place | None, entered: Place | None, pages: int = 1) -> float:
         """So many pages go from one place to another; None: they were not, or are no longer, in our hands. Returns the
         running sum of charges at this moment."""
@@ -123,20 +119,11 @@ class Presence:
             self._decide()
             return self._share
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """A message is worked on."""
-        self._take(-1)
-        try:
-            yield
-        finally:
-            self._take(1)
-
-    def _take(self, by: int) -> None:
+    def full(self, full: bool) -> None:
+        """Whether a message waits until pages have ended."""
         with self._lock:
             self._pass()
-            if self._turns is not None:
-                self._turns += by
+            self._full = full
             self._decide()
 
     @contextmanager
@@ -173,9 +160,7 @@ class Presence:
     def _decide(self) -> None:
         if self._places[Place.ENGINE] and self._state is EngineState.BUSY and self._life in _TURNING:
             return  # the usual case, several times for each page
-        self._state = engine_state(
-            self._life, self._places, claiming=self._claiming, full=self._turns is not None and self._turns <= 0
-        )
+        self._state = engine_state(self._life, self._places, claiming=self._claiming, full=self._full)
 
 
 class Stay:

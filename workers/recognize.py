@@ -60,12 +60,16 @@ from workers.retries import Backoff
 from workers.sources import Sources
 from workers.tally import Tally
 from workers.trail import Trail, ids_of, on
+from workers.turns import Turn, Turns
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 OVERCOMMIT = 1.5
-"""Pages claimed per page of engine capacity."""
+"""Pages claimed per page of engine capacity: the next ones are fetched and rendered while it is full."""
+STRAGGLERS = 4
+"""Messages that may be begun per message that its pages would fill: most of their pages have ended, and each waits for
+its last one."""
 
 Reader = asyncio.Task[PageOutput | Outcome]
 
@@ -110,8 +114,9 @@ class _Held:
 class Countdown:
     """Waits until all pages of a message have ended, and knows how. Cheaper than a future for each."""
 
-    def __init__(self, pages: Sequence[ClaimedPage], tally: Tally) -> None:
+    def __init__(self, pages: Sequence[ClaimedPage], tally: Tally, turn: Turn) -> None:
         self.tally = tally
+        self._turn = turn
         self.trail = Trail(pages)
         self._lock = threading.Lock()
         self._left = len(pages)
@@ -120,6 +125,7 @@ class Countdown:
             self._zero.set()
 
     def down(self) -> None:
+        self._turn.give_back()
         with self._lock:
             self._left -= 1
             if not self._left:
@@ -129,10 +135,14 @@ class Countdown:
         self._zero.wait()
 
 
+def page_limit(capacity: int) -> int:
+    """Pages worked on at once."""
+    return math.ceil(OVERCOMMIT * capacity)
+
+
 def message_limit(capacity: int) -> int:
-    """Messages worked on at once: as many pages as the engine can have in flight, and half as many again, so that the
-    next ones are fetched and rendered while it is full."""
-    return math.ceil(OVERCOMMIT * capacity / chunk_size(capacity))
+    """Messages worked on at once, those included that wait for their last page."""
+    return STRAGGLERS * math.ceil(page_limit(capacity) / chunk_size(capacity))
 
 
 class Recognizer:
@@ -144,9 +154,9 @@ class Recognizer:
         self._running: dict[Reader, ClaimedPage] = {}
         self._dropped: set[Reader] = set()
         self._gate = Gate()
-        self._turns = threading.Semaphore(message_limit(parts.engine.capacity))
         self._presence = parts.meter.presence
-        self._presence.limit(message_limit(parts.engine.capacity))
+        capacity = parts.engine.capacity
+        self._turns = Turns(page_limit(capacity), message_limit(capacity), self._presence.full)
         self._draining = False
         self._handing_back = False
 
@@ -154,38 +164,45 @@ class Recognizer:
         """Claim and read these pages; returns what became of them when all have ended. `begun` is called when it is
         their turn. Raises DatabaseUnavailable.
 
-        When enough messages are being worked on, this one waits a moment and is then taken back: another worker may be
+        When enough pages are being worked on, this message waits a moment and is then taken back: another worker may be
         free, and none of them may keep a thread for as long as a slow page takes.
         """
-        if not self._turns.acquire(timeout=self._parts.wait_for_turn):
+        turn = self._turns.begin(len(refs), self._parts.wait_for_turn)
+        if turn is None:
             self._unring(refs)
             return Tally(refs, busy=True)
         tally = Tally(refs)
         try:
             begun()
-            with self._presence.turn():
-                self._run(tally)
+            self._run(tally, turn)
             return tally
         finally:
-            self._turns.release()
+            turn.end()
+
+    @property
+    def messages(self) -> int:
+        """Messages that have begun and not ended; those that wait for their turn are not among them."""
+        return self._turns.begun
 
     def _unring(self, refs: Sequence[PageRef]) -> None:
         with self._parts.db.write() as session:
             ringing.unring_pages(session, list(refs))
 
-    def _run(self, tally: Tally) -> None:
+    def _run(self, tally: Tally, turn: Turn) -> None:
         refs = tally.asked
         with self._gate.together():
-            self._claim_and_read(refs, tally)
+            self._claim_and_read(refs, tally, turn)
         if tally.claimed == len(refs) or self._draining:
             return
         with self._parts.db.read() as session:
             suspects = claiming.suspects_among(session, refs)
         for company, party in poison.parties(suspects, self._parts.engine.capacity):
             with self._gate.alone():
-                self._claim_and_read(party, tally, company)
+                self._claim_and_read(party, tally, turn, company)
 
-    def _claim_and_read(self, refs: Sequence[PageRef], tally: Tally, company: Company = Company.ANY) -> None:
+    def _claim_and_read(
+        self, refs: Sequence[PageRef], tally: Tally, turn: Turn, company: Company = Company.ANY
+    ) -> None:
         parts = self._parts
         if self._draining:
             self._unring(refs)
@@ -196,7 +213,9 @@ class Recognizer:
             self._presence.move(None, Place.CLAIMED, len(claimed))
         parts.hands.take(claimed)
         tally.claim(claimed)
-        ended = Countdown(claimed, tally)
+        # Nobody's places, or those of pages that are read alone later, beside which there is nobody.
+        turn.give_back(len(refs) - len(claimed))
+        ended = Countdown(claimed, tally, turn)
         parts.loop.loop.call_soon_threadsafe(self._begin, claimed, ended)
         ended.wait()
         ended.trail.close()

@@ -15,6 +15,7 @@ from jobs.options import JobOptions
 from jobs.poison import ALONE, GROUPED, last_crash
 from jobs.results import EngineInfo, PageOutput, PageResult
 from jobs.settings import EngineSettings, LimitSettings
+from tests.processes import wait_until
 from tests.protocol import claim_refs, page_refs, register, rows, split, states, submit
 from workers.hands import Hands
 from workers.loop import EngineLoop
@@ -201,3 +202,30 @@ def test_options_of_a_version_that_is_gone_fail_the_page_and_hold_nobody(db, blo
             assert recognizer.run(page_refs(db, document, [1])).claimed == 1
     assert states(db, document) == ["failed", "pending", "pending", "pending"]
     assert claim_refs(db, register(db), page_refs(db, document, [2])), "the others are free"
+
+
+def test_a_message_that_waits_for_its_last_page_keeps_no_place_of_the_others(db, blobs, tmp_path):
+    """Capacity 4, so six places: a message of six whose first page does not end leaves five of them to the next."""
+    worker = register(db)
+    _, [one, other] = submit(db, 2, options=JobOptions())
+    split(db, worker, [one, other], 6)
+
+    class Slow(Engine):
+        async def recognize(self, page):
+            self.seen.append(page.document_id)
+            if page.document_id == one and page.number == 1:
+                await self.release.wait()
+            return PageOutput(result=PageResult(number=page.number, engine=self.info))
+
+    engine = Slow()
+    engine.capacity = 4
+    working = Worker(db, blobs, tmp_path, engine)
+    with working as recognizer:
+        waits = threading.Thread(target=recognizer.run, args=(page_refs(db, one),))
+        waits.start()
+        wait_until(lambda: states(db, one).count("succeeded") == 5, "five pages of six")
+        assert recognizer.run(page_refs(db, other, [1, 2, 3, 4, 5])).claimed == 5
+        assert (states(db, other)[:5], recognizer.messages) == (["succeeded"] * 5, 1)
+        working.loop.loop.call_soon_threadsafe(engine.release.set)
+        waits.join()
+    assert states(db, one) == ["succeeded"] * 6

@@ -125,15 +125,14 @@ def test_tokens_are_added_up(presence):
 
 
 def test_a_worker_that_takes_no_more_until_its_pages_are_stored_says_so(presence, clock):
-    presence.limit(2)
-    with presence.turn():
-        [page] = claimed(presence)
-        page.go(Place.STORING)
-        clock.now = 1.0
-        with presence.turn():
-            clock.now = 4.0
-        clock.now = 5.0
-        page.go(None)
+    [page] = claimed(presence)
+    page.go(Place.STORING)
+    clock.now = 1.0
+    presence.full(True)
+    clock.now = 4.0
+    presence.full(False)
+    clock.now = 5.0
+    page.go(None)
     seconds = presence.totals().seconds
     assert seconds[EngineState.STORING] == 3.0
     assert seconds[EngineState.NO_INPUT] == 2.0
