@@ -30,6 +30,7 @@ from tests.bench import (
 )
 from tests.bench.machine import describe
 from tests.bench.rendering import run as rendering
+from tests.bench.peers import rounds as peers
 from tests.bench.report import Scale, Section, write
 from tests.bench.service import idle, share
 
@@ -41,6 +42,8 @@ SECTIONS: dict[str, Callable[[Scale], Section]] = {
     "B3": plane.run,
 }
 SECTIONS: dict[str, Callable[[Scale], Section]] = {"B5": rendering.run}
+    "B6": peers.run,
+}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

@@ -55,6 +55,7 @@ class PaddleOcrVlEngine:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._version = VERSIONS[settings.vl_version]
+        self._own_version = package_version("pagemill")  # once: it reads the package's metadata from disk
         self._backend = build_backend(settings)
         has_layout = settings.vl_layout_model != NO_LAYOUT
         self._layout = LayoutModel(settings, self._version) if has_layout else None
@@ -64,9 +65,7 @@ class PaddleOcrVlEngine:
     @property
     def info(self) -> EngineInfo:
         layout = f" + {self._layout.source}" if self._layout else ""
-        return EngineInfo(
-            name="paddleocr_vl", version=package_version("pagemill"), model=f"{self._backend.model}{layout}"
-        )
+        return EngineInfo(name="paddleocr_vl", version=self._own_version, model=f"{self._backend.model}{layout}")
 
     def start(self) -> None:
         self._usual_pixels = self._pixels()

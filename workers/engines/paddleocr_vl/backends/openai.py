@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from ssl import SSLContext
 from typing import Any
 
 import httpx
+import orjson
 
 from jobs.errors import EngineError, EngineUnavailable, PagemillError, PageTimeout
 from jobs.settings import EngineSettings
@@ -40,6 +41,7 @@ from workers.engines.paddleocr_vl.backends.base import (
     PackedCrop,
     Packing,
 )
+from workers.engines.paddleocr_vl.backends.clients import Clients
 from workers.engines.paddleocr_vl.backends.packing import probe
 from workers.engines.paddleocr_vl.backends.replies import SHOWN, Trouble, answer_of, words_of
 from workers.engines.paddleocr_vl.backends.servers import Server, Servers
@@ -126,7 +128,8 @@ class OpenAiBackend:
         """Asks every server for its models and one of them for a crop. One that answers is enough."""
         self._loop = asyncio.get_running_loop()
         self._turns = asyncio.Semaphore(self.concurrency)
-        self._client = self._open_client()
+        context = httpx.create_ssl_context()  # of the environment only what authorities it trusts (SSL_CERT_FILE)
+        self._clients = {server: Clients(partial(self._open_client, context)) for server in self._servers.all}
         served = await asyncio.gather(*map(self._models, self._servers.all))
         models = [model for found in served if not isinstance(found, str) for model in found]
         names = sorted({model.name for model in models})
@@ -171,27 +174,26 @@ class OpenAiBackend:
                 raise NotTaken(error.detail) from error
 
     def close(self) -> None:
-        client: httpx.AsyncClient | None = getattr(self, "_client", None)
-        if client is not None and self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(_closed(client), self._loop).result()
+        clients: dict[Server, Clients] = getattr(self, "_clients", {})
+        if clients and self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(_closed(clients.values()), self._loop).result()
 
-    def _open_client(self) -> httpx.AsyncClient:
+    def _open_client(self, context: SSLContext) -> httpx.AsyncClient:
         settings = self._settings
         key = settings.openai_key
         return httpx.AsyncClient(
             headers={"authorization": f"Bearer {key.get_secret_value()}"} if key else {},
             timeout=httpx.Timeout(settings.vl_request_timeout, connect=settings.openai_connect_timeout, pool=None),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=self.concurrency, keepalive_expiry=KEEP_ALIVE
-            ),
-            verify=httpx.create_ssl_context(),  # of the environment only what authorities it trusts (SSL_CERT_FILE)
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE),
+            verify=context,
             trust_env=False,
         )
 
     async def _models(self, server: Server) -> list[ServedModel] | str:
         """The models it has, or why it told none."""
         try:
-            response = await self._client.get(f"{server.url}/models", timeout=PROBE_TIMEOUT)
+            with self._clients[server].one() as client:
+                response = await client.get(f"{server.url}/models", timeout=PROBE_TIMEOUT)
         except httpx.HTTPError as error:
             server.failed(Trouble("away", words_of(error), inside=False))
             return f"{server.url}: {words_of(error)}"
@@ -248,7 +250,8 @@ class OpenAiBackend:
         url = f"{server.url}/chat/completions"
         headers = {"content-type": "application/json"}
         try:
-            response = await self._client.post(url, content=body, headers=headers, extensions=extensions)
+            with self._clients[server].one() as client:
+                response = await client.post(url, content=body, headers=headers, extensions=extensions)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Trouble("away", words_of(error), inside=False) from error
         except httpx.TimeoutException as error:
@@ -264,8 +267,9 @@ class OpenAiBackend:
 
     def _around(self, packing: Packing, ask: Ask) -> tuple[bytes, bytes]:
         """What stands before the picture and after it."""
-        before, after = json.dumps(self._request(f"data:image/{packing};base64,{_PICTURE}", ask)).split(_PICTURE)
-        return before.encode(), after.encode()
+        request = orjson.dumps(self._request(f"data:image/{packing};base64,{_PICTURE}", ask))
+        before, after = request.split(_PICTURE.encode())
+        return before, after
 
     def _request(self, image: str, ask: Ask) -> dict[str, Any]:
         settings = self._settings
@@ -324,8 +328,8 @@ class OpenAiBackend:
             self._lifeline.die(f"no answer for {self._settings.vl_stall_timeout:g} seconds while crops wait for one")
 
 
-async def _closed(client: httpx.AsyncClient) -> None:
-    await client.aclose()
+async def _closed(clients: Iterable[Clients]) -> None:
+    await asyncio.gather(*(opened.close() for opened in clients))
     await asyncio.sleep(0.01)  # the sockets themselves are closed by the loop's next round
 
 

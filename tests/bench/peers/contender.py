@@ -1,0 +1,129 @@
+"""Who reads the pages, and what a run of one found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.bench.environments import ROOT
+from tests.bench.modelled import Model
+from tests.bench.peers.pages import Pages
+from tests.bench.peers.server import StubServer
+
+NANNY = Path(__file__).parent / "nanny.py"
+IN_FLIGHT = 96
+"""Requests that a client may have at the server: half as many again as it runs, so that the next ones are there."""
+LIMIT = 300
+"""Seconds that anybody may take for the pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one contender took for all pages. Times are monotonic."""
+
+    began: float
+    ended: float
+    cpu: float
+    """Seconds of everything on the client's side."""
+    first: float
+    """When the first text could be read."""
+    texts: int
+    """Files or documents of text in the end."""
+    cpu_by_part: Mapping[str, float] | None = None
+
+
+class Contender(Protocol):
+    """One side of the comparison."""
+
+    name: str
+
+    def run(self, server: StubServer, pages: Pages) -> Took:
+        """Reads the pages once. Raises RuntimeError with the end of its output where it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program that starts, reads a folder and ends: its start counts."""
+
+    name: str
+    command: Callable[[str, Path, Path], Sequence[str | Path]]
+    """Of the server's URL, the folder of documents and the one for what it writes."""
+    environment: Callable[[str], Mapping[str, str]] = lambda _url: {}
+
+    def run(self, server: StubServer, pages: Pages) -> Took:
+        with tempfile.TemporaryDirectory(prefix="pagemill-bench-") as name:
+            place = Path(name)
+            out, home = place / "out", place / "home"
+            out.mkdir()
+            home.mkdir()
+            base = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(place), "IN_FLIGHT": str(IN_FLIGHT)}
+            found = self._nursed(place, [*self.command(server.url, pages.folder, out)], base, server.url)
+            written = sorted(path.stat().st_mtime for path in out.rglob("*.md"))
+            if not written:
+                raise RuntimeError(f"{self.name} wrote nothing:\n{_tail(place / 'log')}")
+            first = written[0] - time.time() + time.monotonic()
+            return Took(found["began"], found["began"] + found["seconds"], found["cpu"], first, len(written))
+
+    def _nursed(self, place: Path, command: list[str | Path], base: dict[str, str], url: str) -> dict[str, float]:
+        with (place / "log").open("wb") as log:
+            subprocess.run(
+                [sys.executable, NANNY, place / "result.json", str(LIMIT), *command],
+                env=base | dict(self.environment(url)), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                check=True,
+            )  # fmt: skip
+        found: dict[str, float] = json.loads((place / "result.json").read_text())
+        if found["status"] != 0:
+            raise RuntimeError(f"{self.name} ended with {found['status']}:\n{_tail(place / 'log')}")
+        return found
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One contender, one rate, one time."""
+
+    pages_per_second: float
+    cpu: float
+    """Seconds a page, the client's side."""
+    server_cpu: float
+    """Seconds a page, the modelled server's."""
+    idle: float
+    """Share of the engine that was left over, from begin to end."""
+    idle_with_backlog: float
+    """The same between the first and the last request's arrival."""
+    first: float
+    """Seconds to the first text."""
+    flight: tuple[tuple[float, int], ...]
+    """Requests in the engine, by seconds since the start."""
+    took: Took
+
+
+def measure(contender: Contender, model: Model, pages: Pages) -> Round:
+    """With a server of its own, so that its meters count nobody else."""
+    with StubServer(model) as server:
+        took = contender.run(server, pages)
+        meters = server.meters()
+        server_cpu = server.cpu()
+    seconds = took.ended - took.began
+    flight = [(round(at - took.began, 2), running) for at, running in meters.flight if took.began <= at <= took.ended]
+    return Round(
+        pages_per_second=pages.count / seconds,
+        cpu=took.cpu / pages.count,
+        server_cpu=server_cpu / pages.count,
+        idle=1 - meters.now.done / (model.full * seconds),
+        idle_with_backlog=meters.idle_between(model),
+        first=took.first - took.began,
+        flight=tuple(flight),
+        took=took,
+    )
