@@ -29,20 +29,19 @@ from tests.bench import (
     waits,
 )
 from tests.bench.machine import describe
-from tests.bench.rendering import run as rendering
 from tests.bench.peers import rounds as peers
+from tests.bench.rendering import run as rendering
 from tests.bench.report import Scale, Section, write
 from tests.bench.service import idle, share
 
 SECTIONS: dict[str, Callable[[Scale], Section]] = {
-    "scale": scale.run,
-    "B4": against_celery.run,
     "B1": share.run,
     "B2": idle.run,
     "B3": plane.run,
-}
-SECTIONS: dict[str, Callable[[Scale], Section]] = {"B5": rendering.run}
+    "B4": against_celery.run,
+    "B5": rendering.run,
     "B6": peers.run,
+    "scale": scale.run,
 }
 """Each writes its section."""
 
