@@ -19,6 +19,7 @@ from tests.bench import (
     front_door,
     frozen_redis,
     inbox,
+    plane,
     processes,
     recogniser,
     soak,
@@ -28,7 +29,9 @@ from tests.bench import (
 from tests.bench.machine import describe
 from tests.bench.report import Scale, Section, write
 
-SECTIONS: dict[str, Callable[[Scale], Section]] = {}
+SECTIONS: dict[str, Callable[[Scale], Section]] = {
+    "B3": plane.run,
+}
 """Each writes its section."""
 
 PRINTED: dict[str, Callable[[], str]] = {

@@ -1,0 +1,148 @@
+"""B3: what the control plane costs a page, beside a backlog of any size, and what a status of a large job costs.
+
+Echo through everything, as in tests/bench/control_plane.py: the engine does nothing, so all CPU is the queue's. The
+measured jobs are interactive; older batch jobs wait beside them, either for an engine that nobody serves or for the
+same one. The same API, worker and services are measured with each of the backlogs in turn, in every round.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.plane import status
+from tests.bench.plane.backlog import PAGE_SECONDS
+from tests.bench.plane.stand import IN_FLIGHT, PARTS, Cost, Load, Stand, State
+from tests.bench.plane.status import Asked
+from tests.bench.report import Scale, Section, Spread, table
+
+NOBODY = "nobody"
+GOALS = {100: 2.0, 1: 6.0}
+"""CPU milliseconds a page, by pages of a document."""
+COUNTS = {
+    "statements": "SQL statements",
+    "transactions": "transactions",
+    "flushes": "flushes of the log",
+    "wal": "bytes written ahead",
+    "images": "whole-page images in them",
+    "database_bytes": "bytes to and from PostgreSQL",
+    "lpush": "messages",
+    "publish": "events",
+    "commands": "Redis commands",
+    "bytes": "bytes to and from Redis",
+}
+
+Costs = Mapping[tuple[State, Load], Sequence[Cost]]
+
+
+def run(scale: Scale) -> Section:
+    """Each state in every round."""
+    states = [State(100, NOBODY), State(10_000, NOBODY), State(10_000, "echo")]
+    states += [] if scale.quick else [State(1_000_000, NOBODY), State(1_000_000, "echo")]
+    loads = [Load(scale.of(30, 5), 100), Load(scale.of(600, 50), 1)]
+    before = os.getloadavg()[0]
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stand = Stand(root, stack)
+        for state in states:
+            stand.prepare(state)
+        costs: dict[tuple[State, Load], list[Cost]] = {}
+        for _ in range(scale.rounds):
+            for state in states:
+                with stand.served(state) as serving:
+                    for load in loads:
+                        costs.setdefault((state, load), []).append(serving.run(load))
+        counted = {(state, load): stand.statements(state, load) for state in (states[0], states[-1]) for load in loads}
+        pages, asked = status.ask(stand, states[-1], scale.of(200, 20), scale.rounds)
+    return Section(_text(states, loads, costs, counted, pages, asked, before))
+
+
+def _text(
+    states: Sequence[State],
+    loads: Sequence[Load],
+    costs: Costs,
+    counted: Mapping[tuple[State, Load], Mapping[str, float]],
+    pages: int,
+    asked: Sequence[Sequence[Asked]],
+    before: float,
+) -> str:
+    few, many = states[0], states[-1]
+    return f"""\
+Echo through everything (submit over HTTP, store, split, dispatch, claim, record, assemble, close): one API, one worker,
+PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {loads[0].documents} documents of
+{loads[0].pages} pages, then of {loads[1].documents} of one page, beside older batch jobs of ten documents of 100 pages that
+wait: for an engine that nobody serves, or for the same one, where their owner may have {IN_FLIGHT} pages in flight and each takes
+{PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows; load average {before:.1f} before the first.
+
+CPU milliseconds a page:
+
+{_cpu_table(states, loads, costs)}
+
+For each page, with {few.pages} and with {many.pages:,} pages of the same engine waiting (statements were counted in a run of
+their own, from PostgreSQL's log; BEGIN, COMMIT and ROLLBACK are no statements here):
+
+{_count_table(few, many, loads, costs, counted)}
+
+Asking for a job of {pages:,} pages ({pages // 100:,} documents) and for one of 10 (10 documents) in turn, both waiting,
+nothing else running:
+
+{_status_table(asked)}"""
+
+
+def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> str:
+    rows = []
+    for load in loads:
+        first = costs[states[0], load]
+        for state in states:
+            found = costs[state, load]
+            ratio = Spread(tuple(one.cpu_in_all / base.cpu_in_all for one, base in zip(found, first, strict=True)))
+            rows.append(
+                [
+                    f"{load.pages} (goal {GOALS[load.pages]:g})",
+                    f"{state.pages:,}, {'the same engine' if state.engine != NOBODY else 'another engine'}",
+                    f"{_spread(found, lambda cost: cost.pages_per_second):.0f}",
+                    *(f"{_spread(found, lambda cost, part=part: cost.cpu[part]).median:.2f}" for part in PARTS),  # type: ignore[misc]
+                    f"{_spread(found, lambda cost: cost.cpu_in_all):.2f}",
+                    f"{ratio:.2f}",
+                ]
+            )
+    return table(["pages of a document", "pages that wait", "pages/s", *PARTS, "all", "÷ the first row"], rows)
+
+
+def _count_table(
+    few: State,
+    many: State,
+    loads: Sequence[Load],
+    costs: Costs,
+    counted: Mapping[tuple[State, Load], Mapping[str, float]],
+) -> str:
+    columns = [(load, state) for load in loads for state in (few, many)]
+    head = ["", *(f"{load.pages} a document, {state.pages:,} wait" for load, state in columns)]
+
+    def cell(name: str, load: Load, state: State) -> str:
+        if name in counted[state, load]:
+            return _short(counted[state, load][name])
+        return _short(_spread(costs[state, load], lambda cost: cost.counts.get(name, 0.0)).median)
+
+    return table(head, [[title, *(cell(name, *column) for column in columns)] for name, title in COUNTS.items()])
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}" if number < 1 else f"{number:.1f}"
+
+
+def _status_table(asked: Sequence[Sequence[Asked]]) -> str:
+    rows = []
+    for of_path in zip(*asked, strict=True):
+        small, large, ratio = (
+            Spread(tuple(getattr(one, name) for one in of_path)) for name in ("small", "large", "ratio")
+        )
+        rows.append([f"`GET /v1/{of_path[0].path}`", f"{small:.2f}", f"{large:.2f}", f"{ratio:.2f}"])
+    return table(["", "of 10 pages, ms", "of the large one, ms", "ratio"], rows)
+
+
+def _spread(costs: Sequence[Cost], figure: Callable[[Cost], float]) -> Spread:
+    return Spread(tuple(map(figure, costs)))
