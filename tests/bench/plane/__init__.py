@@ -70,19 +70,21 @@ def _text(
     before: float,
 ) -> str:
     few, many = states[0], states[-1]
+    large, small = loads
     return f"""\
 Echo through everything (submit over HTTP, store, split, dispatch, claim, record, assemble, close): one API, one worker,
-PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {loads[0].documents} documents of
-{loads[0].pages} pages, then of {loads[1].documents} of one page, beside older batch jobs of ten documents of 100 pages that
-wait: for an engine that nobody serves, or for the same one, where their owner may have {IN_FLIGHT} pages in flight and each takes
-{PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows; load average {before:.1f} before the first.
+PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {large.documents} documents of
+{large.pages} pages, then of {small.documents} of one page, beside older batch jobs of ten documents of 100 pages that
+wait: for an engine that nobody serves, or for the same one, where their owner may have {IN_FLIGHT} pages in flight and
+each takes {PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows; load average
+{before:.1f} before the first.
 
 CPU milliseconds a page:
 
 {_cpu_table(states, loads, costs)}
 
-For each page, with {few.pages} and with {many.pages:,} pages of the same engine waiting (statements were counted in a run of
-their own, from PostgreSQL's log; BEGIN, COMMIT and ROLLBACK are no statements here):
+For each page, with {few.pages} and with {many.pages:,} pages of the same engine waiting. Statements were counted in a
+run of their own, from PostgreSQL's log, without BEGIN, COMMIT and ROLLBACK:
 
 {_count_table(few, many, loads, costs, counted)}
 

@@ -19,8 +19,8 @@ _JOBS = """
     INSERT INTO job (id, state, sealed, engine, priority, owner, options, metadata, cancel_requested, manifest,
       documents_total, documents_succeeded, documents_partial, documents_failed, documents_canceled,
       pages_total, pages_running, pages_succeeded, pages_failed, pages_canceled, started_at)
-    SELECT 'job_' || lpad(to_hex(i), 32, '0'), 'running', true, %(engine)s, 1, %(owner)s, %(options)s, '{}', false, false,
-      least(%(documents)s, %(all)s - %(documents)s * (i - 1)), 0, 0, 0, 0,
+    SELECT 'job_' || lpad(to_hex(i), 32, '0'), 'running', true, %(engine)s, 1, %(owner)s, %(options)s, '{}', false,
+      false, least(%(documents)s, %(all)s - %(documents)s * (i - 1)), 0, 0, 0, 0,
       %(pages)s * least(%(documents)s, %(all)s - %(documents)s * (i - 1)), 0, 0, 0, 0, now()
     FROM generate_series(1, (%(all)s + %(documents)s - 1) / %(documents)s) AS i"""
 _DOCUMENTS = """

@@ -67,7 +67,7 @@ def passed(before: dict[str, int], after: dict[str, int]) -> int:
 def log_statements(connection: psycopg.Connection[tuple[object, ...]], *, on: bool) -> None:
     """Have every statement logged, or not."""
     for name, value in _LOGGED.items():
-        connection.execute(f"ALTER SYSTEM SET {name} = '{value}'" if on else f"ALTER SYSTEM RESET {name}")  # noqa: S608
+        connection.execute(f"ALTER SYSTEM SET {name} = '{value}'" if on else f"ALTER SYSTEM RESET {name}")
     connection.execute("SELECT pg_reload_conf()")
 
 
