@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from jobs import lifecycle
+from jobs.blobs import NewObject
 from jobs.blobs.local import LocalStore
 from jobs.ids import new_document_id, new_job_id, new_worker_id
 from jobs.lifecycle import NewDocument
@@ -252,6 +253,10 @@ class Noticing(LocalStore):
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         self._around("put", key, lambda: super(Noticing, self).put(key, data, content_type))
+
+    def put_all(self, objects: Sequence[NewObject]) -> None:
+        for new in objects:
+            self.put(*new)
 
     def copy(self, source: str, target: str) -> None:
         self._around("copy", target, lambda: super(Noticing, self).copy(source, target))

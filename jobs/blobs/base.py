@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,12 @@ class BlobStat:
 
 class BlobMissing(KeyError):
     """No object has this key."""
+
+
+class NewObject(NamedTuple):
+    key: str
+    data: bytes
+    content_type: str = "application/octet-stream"
 
 
 class BlobWriter(Protocol):
@@ -42,7 +48,13 @@ class BlobStore(Protocol):
     reads one sees the old bytes or the new ones. When `put` or a writer's `with` block returns, the object is on disk.
     """
 
+    bundle: ClassVar[int]
+    """So many objects are best put by one call of `put_all`; 1 where each goes by itself and several side by side."""
+
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None: ...
+    def put_all(self, objects: Sequence[NewObject]) -> None:
+        """The same for several. Where it raises, none, some or all of them were put."""
+
     def writer(self, key: str, content_type: str = "application/octet-stream") -> BlobWriter: ...
     def copy(self, source: str, target: str) -> None:
         """The object under another key as well, with its type, where the store can without our seeing its bytes. An

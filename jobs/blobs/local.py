@@ -18,16 +18,17 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
-from jobs.blobs.base import BlobMissing, BlobStat
+from jobs.blobs.base import BlobMissing, BlobStat, NewObject
 from jobs.blobs.files import disk_error, disk_errors, save
 from jobs.blobs.keys import RESERVED, check_key, check_prefix
+from jobs.blobs.together import Together, Whole
 from jobs.errors import InvalidRequest, StorageFull, StorageUnavailable
 
 MIN_FREE = 64 * 1024 * 1024
@@ -36,6 +37,7 @@ MIN_FREE = 64 * 1024 * 1024
 _STALE = 24 * 3600
 """Seconds after its last write when a temporary file belongs to nobody any more (its writer was killed)."""
 
+_advise = getattr(os, "posix_fadvise", None)
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _DISK = "the disk of the object store"
 
@@ -43,11 +45,14 @@ _DISK = "the disk of the object store"
 class LocalStore:
     """Objects as files under one directory. Any number of threads and processes may share it."""
 
+    bundle: ClassVar[int] = 32
+
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._temporary = self._root / f"{RESERVED}tmp"
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count()
+        self.together = Together(self._move)
         with disk_errors(_DISK):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # other people's documents
             self._temporary.mkdir(exist_ok=True)
@@ -64,8 +69,21 @@ class LocalStore:
     # --- writing
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        with self.writer(key, content_type) as writer:
-            writer.write(data)
+        self.put_all([NewObject(key, data, content_type)])
+
+    def put_all(self, objects: Sequence[NewObject]) -> None:
+        paths = [self._path(new.key) for new in objects]
+        begun: list[Whole] = []
+        try:
+            with disk_errors(_DISK):
+                for path, new in zip(paths, objects, strict=True):
+                    temporary, descriptor = self._create()
+                    begun.append(Whole(descriptor, temporary, path))
+                    _write(descriptor, new.data)
+                self.together.publish(begun)
+        finally:
+            for file in begun:
+                _discard(file)
 
     def writer(self, key: str, content_type: str = "application/octet-stream") -> LocalWriter:
         return LocalWriter(self, self._path(key))
@@ -83,8 +101,8 @@ class LocalStore:
         path = self._temporary / f"{self._name}-{next(self._numbers)}"
         return path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
 
-    def _publish(self, temporary: Path, path: Path) -> None:
-        """Move a whole file to its place, for good."""
+    def _move(self, temporary: Path, path: Path) -> set[Path]:
+        """Give a whole file its name. Returns the directories that this has changed."""
         changed = {path.parent}
         while True:
             try:
@@ -97,8 +115,7 @@ class LocalStore:
                 changed.update(new.parent for new in self._make_directory(path.parent))
             except (IsADirectoryError, NotADirectoryError):
                 raise _conflict(path, self._root) from None
-        for directory in changed:
-            _sync_directory(directory)
+        return changed
 
     def _make_directory(self, directory: Path) -> list[Path]:
         """The directories that had to be created, the store's own never being one of them."""
@@ -277,12 +294,12 @@ class LocalWriter:
     def __init__(self, store: LocalStore, path: Path) -> None:
         self._store = store
         self._path = path
-        self._published = False
 
     def __enter__(self) -> Self:
         with disk_errors(_DISK):
-            self._temporary, descriptor = self._store._create()
-            self._file = os.fdopen(descriptor, "wb")
+            temporary, descriptor = self._store._create()
+            self._whole = Whole(descriptor, temporary, self._path)
+            self._file = os.fdopen(descriptor, "wb", closefd=False)
         return self
 
     def write(self, data: bytes) -> None:
@@ -296,21 +313,31 @@ class LocalWriter:
             with disk_errors(_DISK):
                 if kind is None:
                     self._file.flush()
-                    os.fsync(self._file.fileno())
-                    self._file.close()
-                    self._store._publish(self._temporary, self._path)
-                    self._published = True
+                    self._store.together.publish([self._whole])
         finally:
-            self._discard()
+            # After a full disk the buffered rest fails again; the first failure is the one to tell.
+            with suppress(OSError):
+                self._file.close()
+            _discard(self._whole)
 
-    def _discard(self) -> None:
-        if self._published:
-            return
-        # After a full disk the buffered rest fails again on close; the first failure is the one to tell.
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of it. Its way to the disk begins before it is waited for: files that are flushed together are then written
+    side by side (70 us of CPU a file, 105 without)."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    if _advise is not None:
+        _advise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _discard(file: Whole) -> None:
+    """Nothing is left of a file that was given no name."""
+    with suppress(OSError):
+        os.close(file.descriptor)
+    if not file.named:
         with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+            file.temporary.unlink(missing_ok=True)
 
 
 def _stat(key: str, path: Path) -> BlobStat:
@@ -320,17 +347,6 @@ def _stat(key: str, path: Path) -> BlobStat:
     # The inode tells two writes of equal size within one tick of the file system's clock apart.
     etag = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
     return BlobStat(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), etag)
-
-
-def _sync_directory(directory: Path) -> None:
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # deleted again meanwhile, with what was in it
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_empty(directory: Path) -> bool:

@@ -8,18 +8,18 @@ what an operation requires stay off: many an S3 that is not AWS knows nothing of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.blobs.base import BlobMissing, BlobStat
+from jobs.blobs.base import BlobMissing, BlobStat, NewObject
 from jobs.blobs.files import save
 from jobs.blobs.keys import RESERVED, check_key, check_prefix, content_disposition
 from jobs.errors import InvalidRequest, ServiceError, StorageFull, StorageUnavailable
@@ -72,6 +72,8 @@ def _mapped(key: str | None = None) -> Iterator[None]:
 class S3Store:
     """Objects in one bucket, under an optional prefix."""
 
+    bundle: ClassVar[int] = 1
+
     def __init__(self, settings: BlobSettings) -> None:
         """Contacts nobody. Raises InvalidRequest when the URL names no bucket."""
         bucket, _, prefix = settings.store_url.removeprefix("s3://").partition("/")
@@ -92,6 +94,10 @@ class S3Store:
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         with _mapped():
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, ContentType=content_type)
+
+    def put_all(self, objects: Sequence[NewObject]) -> None:
+        for new in objects:
+            self.put(*new)
 
     def writer(self, key: str, content_type: str = "application/octet-stream") -> S3Writer:
         return S3Writer(self._client, self._bucket, self._name(key), content_type)
