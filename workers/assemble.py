@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from jobs import lifecycle
-from jobs.blobs import BlobMissing, BlobStore, BlobWriter, page_key, result_key
+from jobs.blobs import BlobMissing, BlobStore, BlobWriter, NewObject, page_key, result_key
 from jobs.errors import DatabaseUnavailable, InternalError, PagemillError, Problem
 from jobs.markdown import document_markdown
 from jobs.models import PageState, State, close_state
@@ -133,8 +133,11 @@ class Assembler:
     def _put_whole(self, files: _Files, entries: list[_Entry]) -> None:
         markdown = "".join(document_markdown(entry.value for entry in entries)).encode()
         json = files.head() + b",".join(entry.json for entry in entries) + TAIL
-        self.writer.patiently(lambda: self.blobs.put(files.key("document.md"), markdown, MARKDOWN))
-        self.writer.patiently(lambda: self.blobs.put(files.key("document.json"), json, JSON))
+        both = (
+            NewObject(files.key("document.md"), markdown, MARKDOWN),
+            NewObject(files.key("document.json"), json, JSON),
+        )
+        self.writer.patiently(lambda: self.blobs.put_all(both))
 
     def _stream(self, files: _Files, entries: Iterator[_Entry]) -> None:
         """Both files grow together, a page at a time."""

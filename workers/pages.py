@@ -6,15 +6,15 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
 from jobs import tracing
-from jobs.blobs import BlobStore, figure_key, page_key
-from jobs.errors import EngineUnavailable, InternalError, StorageFull, StorageUnavailable
+from jobs.blobs import BlobStore, NewObject, figure_key, page_key
+from jobs.errors import EngineUnavailable, InternalError, ServiceError, StorageFull, StorageUnavailable
 from jobs.metrics import Place
 from jobs.options import PageOptions, page_options
 from jobs.results import PageOutput, PageResult
@@ -180,16 +180,27 @@ class ResultWriter:
         self._patience = patience
         self._stop = stop
 
-    def put_page(self, page: ClaimedPage, output: PageOutput) -> None:
-        """Figures first, then the page. Raises StorageUnavailable or StorageFull when patience ends."""
-        document = page.document
-        for name, data in output.figures.items():
-            key = figure_key(document.job_id, document.id, page.number, page.attempt, name)
-            self.patiently(lambda key=key, data=data: self._blobs.put(key, data, "image/jpeg"))  # type: ignore[misc]
-        stored = output.result.model_dump_json(exclude_none=True).encode()
-        key = page_key(document.job_id, document.id, page.number, page.attempt)
-        self.patiently(lambda: self._blobs.put(key, stored, "application/json"))
-        self._recent.put(page, output.result, stored)
+    @property
+    def bundle(self) -> int:
+        """Pages that are best put together; 1 where each is best put by itself, side by side with others."""
+        return self._blobs.bundle
+
+    def put_pages(self, pages: Sequence[tuple[ClaimedPage, PageOutput]]) -> list[Exception | None]:
+        """Put them together, and say what was wrong with each: StorageUnavailable or StorageFull when patience ends,
+        with all of them; anything else with that page alone, the others are put."""
+        try:
+            stored = [output.result.model_dump_json(exclude_none=True).encode() for _, output in pages]
+            objects = [
+                new for (page, output), json in zip(pages, stored, strict=True) for new in _objects(page, output, json)
+            ]
+            self.patiently(lambda: self._blobs.put_all(objects))
+        except ServiceError as error:
+            return [error] * len(pages)
+        except Exception as error:  # noqa: BLE001 - a value: neighbours must not suffer
+            return [error] if len(pages) == 1 else [self.put_pages([page])[0] for page in pages]
+        for (page, output), json in zip(pages, stored, strict=True):
+            self._recent.put(page, output.result, json)
+        return [None] * len(pages)
 
     def patiently(self, call: Callable[[], T]) -> T:
         """`call()`, again and again while the store is away, until patience or the process ends."""
@@ -200,3 +211,11 @@ class ResultWriter:
             except (StorageUnavailable, StorageFull):
                 if time.monotonic() >= ends or self._stop.wait(RETRY_EVERY):
                     raise
+
+
+def _objects(page: ClaimedPage, output: PageOutput, stored: bytes) -> Iterator[NewObject]:
+    """Figures first, then the page that shows them."""
+    document = page.document
+    for name, data in output.figures.items():
+        yield NewObject(figure_key(document.job_id, document.id, page.number, page.attempt, name), data, "image/jpeg")
+    yield NewObject(page_key(document.job_id, document.id, page.number, page.attempt), stored, "application/json")

@@ -46,6 +46,7 @@ from jobs.store.claiming import ClaimedPage, PageRef
 from jobs.store.database import Database
 from jobs.store.recording import Outcome
 from jobs.vault import Vault
+from workers.bundles import Bundles
 from workers.deadline import Deadline
 from workers.engines.base import Engine, NotTaken
 from workers.gate import Gate
@@ -144,6 +145,7 @@ class Recognizer:
         self._running: dict[Reader, ClaimedPage] = {}
         self._dropped: set[Reader] = set()
         self._gate = Gate()
+        self._results = Bundles(parts.threads, self._store, size=parts.writer.bundle)
         self._turns = threading.Semaphore(message_limit(parts.engine.capacity))
         self._presence = parts.meter.presence
         self._presence.limit(message_limit(parts.engine.capacity))
@@ -303,30 +305,34 @@ class Recognizer:
         if isinstance(result, Outcome):
             self._record(replace(result, spent=held.stay.spent), held)
         else:
-            self._parts.threads.submit(self._store, result, held)
+            self._results.add((result, held))
 
     # --- on a thread of the store: keeping
 
-    def _store(self, output: PageOutput, held: _Held) -> None:
-        """From here on a cancel changes nothing: the result is put and waits for its commit, whose guard decides."""
-        page, meter = held.page, self._parts.meter
-        meter.read(output.result.timings, held.stay.inside)
+    def _store(self, read: list[tuple[PageOutput, _Held]]) -> None:
+        """From here on a cancel changes nothing: results are put and wait for their commit, whose guard decides."""
         begun = time.perf_counter()
-        with on(page), tracing.span("store", page.document.job_id, held.ended.trail.of(page)):
-            outcome = replace(self._stored(page, output), spent=held.stay.spent)
-        meter.stage(Stage.STORE, time.perf_counter() - begun)
-        self._record(outcome, held)
+        for output, held in read:
+            self._parts.meter.read(output.result.timings, held.stay.inside)
+        spans = [tracing.begin("store", held.page.document.job_id, held.ended.trail.of(held.page)) for _, held in read]
+        failures = self._parts.writer.put_pages([(held.page, output) for output, held in read])
+        for span in spans:
+            tracing.end(span)
+        seconds = time.perf_counter() - begun
+        for (output, held), failure in zip(read, failures, strict=True):
+            self._parts.meter.stage(Stage.STORE, seconds)
+            self._record(replace(self._kept(held.page, output, failure), spent=held.stay.spent), held)
 
-    def _stored(self, page: ClaimedPage, output: PageOutput) -> Outcome:
-        try:
-            self._parts.writer.put_page(page, output)
+    def _kept(self, page: ClaimedPage, output: PageOutput, failure: Exception | None) -> Outcome:
+        if failure is None:
             return Outcome(page, "succeeded")
-        except ServiceError as error:
-            return self._put_off(page, error)
-        except Exception as error:
+        if isinstance(failure, ServiceError):
+            return self._put_off(page, failure)
+        name = output.result.engine.name
+        with on(page):
             extra = {"action": "engine_error"}
-            log.exception("the result of engine %s cannot be kept", output.result.engine.name, extra=extra)
-            return self._failed(page, EngineError(f"{type(error).__name__}: {error}"))
+            log.error("the result of engine %s cannot be kept", name, exc_info=failure, extra=extra)
+        return self._failed(page, EngineError(f"{type(failure).__name__}: {failure}"))
 
     def _record(self, outcome: Outcome, held: _Held) -> None:
         """The recorder takes it on: it tells where the pages are that it has."""
