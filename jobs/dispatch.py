@@ -20,7 +20,7 @@ from jobs.queue import BROKER_ERRORS, Doorbell, recognize_queue
 from jobs.spending import Price
 from jobs.store import closing, deadlines, ending, publishing, rescue, ringing, waiting, webhooks, workers
 from jobs.store.claiming import DocumentRef, PageRef
-from jobs.store.database import Database
+from jobs.store.database import Database, Session
 from jobs.store.ringing import Chore, Rung
 from jobs.store.workers import Capacity
 
@@ -103,13 +103,29 @@ def choose(db: Database, cap: int | None = None) -> Choice | None:
         rung = ringing.stamp_windows(session, windows, cap)
         pages = {engine: _messages(found, capacities[engine]) for engine, found in rung.items()}
         jobs = {page.ref.document: page.job for found in rung.values() for page in found}
+        fetches, splits, assemblies = _stamp_chores(session, jobs)
+    return Choice(pages, fetches, splits, assemblies, jobs)
+
+
+def _stamp_chores(
+    session: Session, jobs: dict[str, str]
+) -> tuple[list[DocumentRef], list[DocumentRef], list[DocumentRef]]:
+    """Fetches, splits and assemblies; what none waits for is not asked any further."""
+    wait = waiting.chores(session)
+    fetches: list[DocumentRef] = []
+    splits: list[DocumentRef] = []
+    assemblies: list[DocumentRef] = []
+    if any(wait):
         windows_of = waiting.documents_in_flight(session)
+    if wait.fetches:
         fetch_window = FETCH_WINDOW * max(1, workers.count_living(session))
         windows_of.fetches.caps = Caps(everybody=fetch_window // 2)
         fetches = ringing.stamp_fetches(session, fetch_window - windows_of.fetches.total, windows_of.fetches, jobs)
+    if wait.splits:
         splits = ringing.stamp_splits(session, SPLIT_WINDOW - windows_of.splits.rung, windows_of.splits, jobs)
+    if wait.assemblies:
         assemblies = ringing.stamp_assemblies(session, max(0, ASSEMBLE_WINDOW - windows_of.assemblies.rung), jobs)
-    return Choice(pages, fetches, splits, assemblies, jobs)
+    return fetches, splits, assemblies
 
 
 def _messages(rung: Sequence[Rung], capacity: Capacity) -> list[list[PageRef]]:

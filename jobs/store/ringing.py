@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from jobs.fairness import Caps, Turn, fill
@@ -26,7 +25,7 @@ from jobs.store.waiting import FETCHES_WAIT, PAGES_WAIT, SPLITS_WAIT, Window
 Chore = Literal["fetch", "split", "assemble"]
 """What is done with documents as a whole."""
 
-_DISPATCH_LOCK = 0x70616765_6D696C6C  # "pagemill"
+_DISPATCH_LOCK = Sql(f"SELECT pg_try_advisory_xact_lock({0x70616765_6D696C6C})")  # "pagemill"
 
 # `total` is the sum of the quotas: it takes nothing away, but without it PostgreSQL expects a hundred rows and reads
 # the whole table for them.
@@ -136,7 +135,7 @@ def dispatch_lock(session: Session) -> bool:
     """Be the one dispatcher until this transaction ends. False where another one is at work."""
     if is_sqlite(session):
         return True  # BEGIN IMMEDIATE is the lock
-    return bool(session.connection().execute(text(f"SELECT pg_try_advisory_xact_lock({_DISPATCH_LOCK})")).scalar())
+    return bool(_DISPATCH_LOCK.run(session).scalar())
 
 
 def stamp_windows(session: Session, windows: Mapping[str, int], cap: int | None = None) -> dict[str, list[Rung]]:

@@ -68,6 +68,14 @@ def _turns(wait: str, ready: str) -> Sql:
 _PAGE_TURNS = _turns(PAGES_WAIT, _PAGE_READY)
 _SPLIT_TURNS = _turns(SPLITS_WAIT, _DOCUMENT_READY)
 _FETCH_TURNS = _turns(FETCHES_WAIT, _DOCUMENT_READY)
+_ASSEMBLIES_WAIT = "d.state = 'running' AND d.sealed AND d.pending = 0 AND d.running = 0 AND d.worker IS NULL"
+
+
+def _one(wait: str) -> str:
+    return f"(SELECT 1 FROM document d WHERE {wait} AND {_DOCUMENT_READY} LIMIT 1) IS NOT NULL"
+
+
+_CHORES = Sql(f"SELECT {_one(FETCHES_WAIT)}, {_one(SPLITS_WAIT)}, {_one(_ASSEMBLIES_WAIT)}")
 _PAGES_IN_FLIGHT = Sql(
     """SELECT d.engine, d.priority, d.owner, d.job_id, count(*), sum(p.rung)
        FROM (SELECT document_id, 1 AS rung FROM page WHERE state = 'pending' AND rung_at IS NOT NULL
@@ -103,6 +111,20 @@ def pages_in_flight(session: Session) -> dict[str, Window]:
     for engine, priority, owner, job, count, rung in _PAGES_IN_FLIGHT.run(session):
         _count(windows.setdefault(engine, Window()), Turn(priority, owner, job), count, rung)
     return windows
+
+
+class Chores(NamedTuple):
+    """Whether there is a document of which this can be done now; of paused owners too."""
+
+    fetches: bool
+    splits: bool
+    assemblies: bool
+
+
+def chores(session: Session) -> Chores:
+    """Three probes in one statement. Most rounds of dispatch find none, and need not ask whose turn it is."""
+    fetches, splits, assemblies = _CHORES.run(session).one()
+    return Chores(bool(fetches), bool(splits), bool(assemblies))
 
 
 class DocumentWindows(NamedTuple):

@@ -156,6 +156,10 @@ INDEXES = {
     " AND owner > '' ORDER BY owner LIMIT 1": "ix_document_pending",
     "SELECT id FROM document WHERE state = 'running' AND sealed AND pending = 0 AND running = 0 AND worker IS NULL"
     " ORDER BY priority, id LIMIT 5": "ix_document_assemble",
+    "SELECT (SELECT 1 FROM document d WHERE d.state = 'running' AND d.sealed AND d.pending = 0 AND d.running = 0"
+    " AND d.worker IS NULL AND d.rung_at IS NULL AND d.ready_at <= '2000-01-01' LIMIT 1) IS NOT NULL": (
+        "ix_document_assemble"
+    ),
     "SELECT id FROM document WHERE unpublished AND state IN ('succeeded', 'partial', 'failed', 'canceled')"
     " ORDER BY id LIMIT 5": "ix_document_unpublished",
     "SELECT rank FROM publication WHERE target = 't' AND state = 'waiting'": "ix_publication_waiting",
