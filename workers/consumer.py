@@ -26,6 +26,7 @@ from jobs.queue import queue_named, recognize_queue
 from jobs.readable import node_name
 from workers.app import WorkerProcess
 from workers.config import Settings
+from workers.events import PacedConsumer
 from workers.presence import Life
 from workers.recognize import message_limit
 from workers.tasks import add_tasks
@@ -86,6 +87,7 @@ class Consumer:
             without_mingle=True,
             task_events=True,
             quiet=True,
+            consumer_cls=PacedConsumer,
         )
         worker.start()
         self._exit_code = self._exit_code or int(worker.exitcode or 0)
