@@ -22,6 +22,8 @@ from tests.bench.report import Scale, Section, Spread, table
 NOBODY = "nobody"
 GOALS = {100: 2.0, 1: 6.0}
 """CPU milliseconds a page, by pages of a document."""
+IDLE = 6
+"""Seconds, in which there is a round of rescue."""
 COUNTS = {
     "statements": "SQL statements",
     "transactions": "transactions",
@@ -50,20 +52,24 @@ def run(scale: Scale) -> Section:
         for state in states:
             stand.prepare(state)
         costs: dict[tuple[State, Load], list[Cost]] = {}
+        idle: dict[State, list[float]] = {}
         for _ in range(scale.rounds):
             for state in states:
                 with stand.served(state) as serving:
                     for load in loads:
                         costs.setdefault((state, load), []).append(serving.run(load))
+                    if state.engine == NOBODY:
+                        idle.setdefault(state, []).append(serving.idle(scale.of(IDLE, 1)))
         counted = {(state, load): stand.statements(state, load) for state in (states[0], states[-1]) for load in loads}
         pages, asked = status.ask(stand, states[-1], scale.of(200, 20), scale.rounds)
-    return Section(_text(states, loads, costs, counted, pages, asked, before))
+    return Section(_text(states, loads, costs, idle, counted, pages, asked, before))
 
 
 def _text(
     states: Sequence[State],
     loads: Sequence[Load],
     costs: Costs,
+    idle: Mapping[State, Sequence[float]],
     counted: Mapping[tuple[State, Load], Mapping[str, float]],
     pages: int,
     asked: Sequence[Sequence[Asked]],
@@ -83,6 +89,8 @@ CPU milliseconds a page:
 
 {_cpu_table(states, loads, costs)}
 
+While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(idle)}.
+
 For each page, with {few.pages} and with {many.pages:,} pages of the same engine waiting. Statements were counted in a
 run of their own, from PostgreSQL's log, without BEGIN, COMMIT and ROLLBACK:
 
@@ -92,6 +100,10 @@ Asking for a job of {pages:,} pages ({pages // 100:,} documents) and for one of 
 nothing else running:
 
 {_status_table(asked)}"""
+
+
+def _idle(idle: Mapping[State, Sequence[float]]) -> str:
+    return ", ".join(f"{Spread(tuple(found)):.0f} beside {state.pages:,} pages" for state, found in idle.items())
 
 
 def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> str:

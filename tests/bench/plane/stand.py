@@ -155,6 +155,12 @@ class Serving:
             {name: number / pages for name, number in counts.items()},
         )
 
+    def idle(self, seconds: float) -> float:
+        """CPU milliseconds a second of all parts while nothing can be read."""
+        meter = CpuMeter(self.pids)
+        time.sleep(seconds)
+        return sum(meter.read().values()) / seconds * 1000
+
     def pages(self, load: Load) -> int:
         """Run it and count the pages that were read, the backlog's too."""
         before = self._read()
