@@ -1,7 +1,7 @@
 """The files of one submission on their way into the object store: hashed, counted and looked at while they pass.
 
-Nothing is held but a piece of each: the client is read only as fast as the store takes. What is wrong with a file is a
-value on its document; what is wrong with the store is an exception.
+Nothing is held but a piece of one, and small files that together make a piece: the client is read only as fast as the
+store takes. What is wrong with a file is a value on its document; what is wrong with the store is an exception.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import anyio.to_thread
 from jobs.blobs import BlobStore, upload_key
 from jobs.errors import DocumentError, InvalidRequest, ServiceError
 from jobs.ids import new_document_id
-from jobs.intake import IncomingFile
+from jobs.intake import Gathering, IncomingFile
 from jobs.lifecycle import NewDocument
 from jobs.settings import LimitSettings
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 PIECE = 1 << 18
 """Bytes gathered before a thread is asked to write them: a hop costs 0.1 ms, a network chunk is 64 KiB. A slow client
 holds as many for as long as it likes."""
+GATHERED = 32
+"""Files put together, at most, each smaller than a piece: once they make a piece they are put."""
 
 
 class Intake:
@@ -43,6 +45,7 @@ class Intake:
         self._file: IncomingFile | None = None
         self._piece = bytearray()
         self._wasted = 0
+        self._small = Gathering(blobs)
 
     async def begin(self, job_id: str, day: date, name: str) -> None:
         """The next file. Raises InvalidRequest when there are too many."""
@@ -64,8 +67,18 @@ class Intake:
 
     async def end(self) -> None:
         file, piece = self._current(), self._take_piece()
-        self.documents.append(await self._thread(lambda: file.close(piece)))
+        if file.size:
+            self.documents.append(await self._thread(lambda: file.close(piece)))
+        else:  # no thread is asked for it alone
+            self.documents.append(file.close(piece, self._small))
+            if len(self._small) >= GATHERED or self._small.size >= PIECE:
+                await self._thread(self._small.put)
         self._file = None
+
+    async def settle(self) -> None:
+        """No more files come: all are in the store when this returns."""
+        if self._small:
+            await self._thread(self._small.put)
 
     async def discard(self, reason: BaseException) -> None:
         """Take everything back. What cannot be deleted now lies under `uploads/<day>/` and is swept."""

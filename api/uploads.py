@@ -132,6 +132,7 @@ class Reception:
                 "application/x-ndjson, application/pdf, image/* or application/octet-stream",
                 where="Content-Type",
             )
+        await self.intake.settle()
         return self._submission(kind, options)
 
     def _submission(self, kind: str, options: JobOptions) -> Submission:
