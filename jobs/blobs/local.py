@@ -4,8 +4,8 @@ An object is written beside the others and renamed into its place, so that reade
 directory are fsynced before a write returns. `kill -9` alone would not need it, the page cache stays; but a row in the
 database outlives a power cut, so the object it names must too, or a page would have succeeded without its result.
 Measured with 6 kB objects (ext4, virtual disk, two cores, others busy): 1,900 to 2,500 puts/s from 8 threads and 600
-to 1,300 from one, where without fsync it was 3,000 to 5,000 and 5,000 to 6,400; 0.25 to 0.35 ms more CPU a put. Pages
-come at a few hundred a second at most.
+to 1,300 from one, where without fsync it was 3,000 to 5,000 and 5,000 to 6,400; 0.25 to 0.35 ms more CPU a put. Those
+who put at the same time, or several at once, have since shared what this costs (together.py).
 
 `.pagemill-tmp` also tells a store from the empty mount point of a disk that is not there: without it nothing is
 `missing`, the store is away.
