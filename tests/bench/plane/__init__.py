@@ -53,8 +53,9 @@ def run(scale: Scale) -> Section:
             stand.prepare(state)
         costs: dict[tuple[State, Load], list[Cost]] = {}
         idle: dict[State, list[float]] = {}
-        for _ in range(scale.rounds):
-            for state in states:
+        for number in range(scale.rounds):
+            # There and back: a machine that grows faster or slower meanwhile favours nobody.
+            for state in states[:: -1 if number % 2 else 1]:
                 with stand.served(state) as serving:
                     for load in loads:
                         costs.setdefault((state, load), []).append(serving.run(load))
@@ -82,8 +83,8 @@ Echo through everything (submit over HTTP, store, split, dispatch, claim, record
 PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {large.documents} documents of
 {large.pages} pages, then of {small.documents} of one page, beside older batch jobs of ten documents of 100 pages that
 wait: for an engine that nobody serves, or for the same one, where their owner may have {IN_FLIGHT} pages in flight and
-each takes {PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows; load average
-{before:.1f} before the first.
+each takes {PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows,
+every other one backwards; load average {before:.1f} before the first.
 
 CPU milliseconds a page:
 
