@@ -29,6 +29,9 @@ FOLD_LONGEST = 15.0
 """… or so many seconds: it may have waited for something. A job of 100,000 documents takes 0.1 to 0.2 s."""
 BREATH = 0.02
 """Seconds between rounds that were asked for by `wake`, so that a burst of finished pages is one round."""
+REST = 0.1
+"""Seconds after a round that rang nothing in which pages that end ask for no other one: the window is full, and has
+room again when a message of many pages is claimed, not whenever one of them ends."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class Tick:
         self._reached_last = 0.0
         self._held = False
         self._woken = threading.Event()
+        self._new = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
 
@@ -87,13 +91,18 @@ class Tick:
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be something to dispatch."""
+        """There may be something new to dispatch."""
+        self._new.set()
+        self._woken.set()
+
+    def wake_soon(self) -> None:
+        """Pages have ended, so there may be room for others."""
         self._woken.set()
 
     def stop(self) -> None:
         """End, and give the lease back so that another worker acts at once."""
         self._stop.set()
-        self._woken.set()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join()
         self._chores.wait()
@@ -102,8 +111,10 @@ class Tick:
         while not self._stop.is_set():
             self._woken.wait(self._pause)
             self._woken.clear()
+            self._new.clear()
+            rang = 0
             try:
-                self.round()
+                rang = self.round()
             except DatabaseUnavailable as error:
                 self._reached_since = None
                 self._held = False
@@ -112,17 +123,20 @@ class Tick:
                 # The edge of this thread: it must outlive what it did not expect, or nothing is dispatched any more.
                 log.exception("the tick failed", extra={"action": "tick_failed"})
             self._stop.wait(BREATH)
+            if not rang:
+                self._new.wait(REST - BREATH)
         self._give_back()
 
-    def round(self) -> None:
-        """One round; does nothing while another worker holds the lease. Raises DatabaseUnavailable."""
+    def round(self) -> int:
+        """One round; does nothing while another worker holds the lease. Returns how many pages and documents it rang.
+        Raises DatabaseUnavailable."""
         now = time.monotonic()
         if self._renew.due(now) or not self._held:
             with self._db.write() as session:
                 self._held = leases.take_lease(session, LEASE, self._holder(), self._lease_seconds)
         self._note_reached(time.monotonic())
         if not self._held:
-            return
+            return 0
         if self._rescue.due(now):
             self._rescue_round()
         if self._fold.due(now):
@@ -131,9 +145,12 @@ class Tick:
             self._start_listings()
         if self._webhooks.due(now):
             dispatch.ring_webhooks(self._db, self._bell, self._rules)
-        while dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight) and not self._stop.is_set():
-            if not self._woken.is_set():
+        rang = 0
+        while rung := dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight):
+            rang += rung
+            if self._stop.is_set() or not self._woken.is_set():
                 break
+        return rang
 
     def _fold_totals(self) -> None:
         """So that it costs a twentieth of the time, and of a connection, however many documents are open."""

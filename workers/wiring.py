@@ -238,7 +238,7 @@ class Wiring:
     def _on_recorded(self, recorded: Recorded) -> None:
         self._opened.pace.add(sum(outcome.state != "pending" for outcome in recorded.kept))
         self._opened.meter.recorded(recorded)
-        self._opened.tick.wake()
+        self._opened.tick.wake_soon()
 
     def _watch(self, engine: Engine) -> None:
         """An engine that dies while it has no page ends the worker as well."""
