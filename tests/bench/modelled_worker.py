@@ -1,7 +1,8 @@
 """`python -m tests.bench.modelled_worker`: `python -m workers` with the modelled engine, for benchmarks.
 
 BENCH_MODEL: the model (`Model.parse`). BENCH_READINGS: a file to which the engine's meters are written every 50 ms, one
-`Reading` a line. The engine renders only where BENCH_RENDER is set. Jobs ask for the engine `modelled`.
+`Reading` a line. BENCH_ORDER: a file to which the number of each page is written as it comes into the engine. The
+engine renders only where BENCH_RENDER is set. Jobs ask for the engine `modelled`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.bench.modelled import TEXT, Model, ModelledEngine, page_work
 from tests.installation import Installation, WorkerService
 from workers.engines.base import PageHandle
 
-MODEL, READINGS, RENDER = "BENCH_MODEL", "BENCH_READINGS", "BENCH_RENDER"
+MODEL, READINGS, ORDER, RENDER = "BENCH_MODEL", "BENCH_READINGS", "BENCH_ORDER", "BENCH_RENDER"
 EVERY = 0.05
 NAME = "modelled"
 
@@ -41,15 +42,19 @@ class ModelledPages:
 
     async def warm_up(self) -> None:
         self._engine = ModelledEngine(self._model)
+        self._order: list[int] = []
 
     async def watch(self) -> None:
         """Writes the meters."""
-        path = os.environ.get(READINGS)
+        path, order = os.environ.get(READINGS), os.environ.get(ORDER, os.devnull)
         if path is None:
             await asyncio.Event().wait()
             return
-        with Path(path).open("w") as file:
+        with Path(path).open("w") as file, Path(order).open("w") as pages:
             while True:
+                pages.writelines(f"{number}\n" for number in self._order)
+                self._order.clear()
+                pages.flush()
                 file.write(f"{self._engine.read()}\n")
                 file.flush()
                 await asyncio.sleep(EVERY)
@@ -63,6 +68,7 @@ class ModelledPages:
             image = await page.call("image")
             await page.forget()  # its render process takes the next, as when a real engine has the pixels
         begun = time.perf_counter()
+        self._order.append(page.number)
         await self._engine.run(page_work(page.number))
         box = (0, 0, image.width, image.height) if image else (0, 0, 0, 0)
         block = Block(label="text", bbox=box, content=f"page {page.number}", score=1.0, order=0)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from jobs import lifecycle
 from jobs.models import FINAL
 from tests.bench.modelled import Model, Reading
-from tests.bench.modelled_worker import NAME, ModelledWorker
+from tests.bench.modelled_worker import NAME, ORDER, ModelledWorker
 from tests.bench.service import stretch
 from tests.bench.service.stretch import Account
 from tests.installation import Installation
@@ -31,6 +31,18 @@ class Document:
 
     data: bytes
     pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A job once through the service."""
+
+    seconds: float
+    """From submit until it is closed."""
+    reading: float
+    """From the first page in an engine until it is closed."""
+    order: list[int]
+    """Numbers of its pages in the order in which they came into the first engine."""
 
 
 class Plant:
@@ -55,7 +67,7 @@ class Plant:
     def add_worker(self) -> None:
         number, port = len(self._paths), free_port()
         path = self._root / f"readings-{number}"
-        settings = {"PAGEMILL_METRICS_PORT": str(port), "PAGEMILL_SLOT": str(number)}
+        settings = {"PAGEMILL_METRICS_PORT": str(port), "PAGEMILL_SLOT": str(number), ORDER: str(self._orders(number))}
         worker = ModelledWorker(self.mill, self.model, path, render=self._render, **settings)
         self._stack.callback(worker.remove)
         worker.start()
@@ -69,10 +81,10 @@ class Plant:
         assert len(pages) == 1, "one job reads the same pages of each"
         return self.mill.submit(*(document.data for document in documents), engine=NAME, pages=f"1-{pages.pop()}")
 
-    def read(self, documents: Sequence[Document]) -> tuple[float, float]:
-        """Seconds from submit until the job is closed, and from the first page in an engine until then."""
+    def read(self, documents: Sequence[Document]) -> Passed:
+        """With one worker."""
         self.rest()
-        begun = time.monotonic()
+        begun, before = time.monotonic(), len(self._order())
         job = self.submit(documents)
         while self.mill.job(job).state not in FINAL:
             time.sleep(LOOK_EVERY)
@@ -81,7 +93,14 @@ class Plant:
         counts, wanted = self.mill.count(job), sum(document.pages for document in documents)
         assert counts == {"succeeded": wanted}, counts
         assert first is not None
-        return ended - begun, ended - first
+        return Passed(ended - begun, ended - first, self._order()[before:])
+
+    def _orders(self, number: int) -> Path:
+        return self._root / f"order-{number}"
+
+    def _order(self) -> list[int]:
+        """Numbers of the pages in the order in which they came into the first engine."""
+        return [int(line) for line in self._orders(0).read_text().split()]
 
     def first_in(self, since: float) -> float | None:
         """When the first page came into any engine."""
