@@ -4,6 +4,7 @@ import pytest
 
 from jobs.store import claiming
 from tests.bench.scale.journal import Journal, entries
+from tests.bench.scale.questions import shown
 from tests.bench.scale.statements import StatementLog, name_of
 from tests.bench.scale.telling import told
 from tests.bench.scale.tenths import edges, nearest, spread, taken
@@ -88,3 +89,12 @@ def test_a_journal_that_was_cut_short_still_tells(tmp_path):
     assert "| API | 80 | 80 | 80 | 80 | 80 |" in section.text
     assert "| 1 | 40 |" in section.text, "250 pages in 6.25 s"
     assert set(section.plots) == {"scale-many.svg"}
+
+
+def test_what_has_not_grown_is_a_line():
+    found = [{"fold": 1.0, "claim": 2.0, "status": 0.1}, {"fold": 10.0, "claim": 2.2, "status": 0.3}]
+    text = shown(found, [1000, 10_000], grown=True)
+    assert "| fold | 1.00 | 10.00 | 10.0 |" in text
+    assert "claim" not in text
+    assert "The other 2: last ÷ first 2.0 (1.1 to 3.0)." in text, "0.3 ms are nothing, whatever they were"
+    assert "| claim | 2.00 | 2.20 | 1.1 |" in shown(found, [1000, 10_000], grown=False)

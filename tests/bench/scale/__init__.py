@@ -33,4 +33,4 @@ def run(scale: Scale) -> Section:
     listed(journal, scale.of(DOCUMENTS, QUICK_DOCUMENTS), workers=WORKERS, every=every)
     sizes = QUICK_SIZES if scale.quick else SIZES
     beside = standing((40_000, 80_000), 1, 3.0) if scale.quick else standing((200_000, 2_000_000), scale.rounds)
-    return told(journal.path, "\n\n".join([beside, ended(sizes), tables(sizes)]))
+    return told(journal.path, "\n\n".join([beside, ended(sizes), tables(sizes, grown=True)]))

@@ -43,6 +43,8 @@ from tests.bench.scale.bulk import CAPACITY, ENGINE, WORKER, load
 from tests.bench.scale.site import database
 
 ROUNDS = 9
+GROWTH, NOTICED = 1.5, 2.0
+"""What has grown: by that much, to more milliseconds than these."""
 ASKED = {
     "history": "all but 10,000 of them read",
     "backlog": "all of them waiting",
@@ -139,10 +141,14 @@ def _claim_and_record(of: Subject, session: Session) -> None:
     recording.record(session, [Outcome(page, "succeeded") for page in claimed], assemble_as=WORKER)
 
 
-def tables(sizes: Sequence[int]) -> str:
-    """Every shape with so many pages in the tables."""
+def tables(sizes: Sequence[int], *, grown: bool = False) -> str:
+    """Every shape with so many pages in the tables; of what has not `grown`, if that is all that is wanted, a line."""
     about = "Milliseconds of what is asked, by pages in the tables (medians, each rolled back)"
-    return "\n\n".join(f"{about}; {told}:\n\n{measured(shape, _of(shape, sizes))}" for shape, told in ASKED.items())
+    parts = []
+    for shape, told in ASKED.items():
+        chosen = _of(shape, sizes)
+        parts.append(f"{about}; {told}:\n\n{shown([_asked(shape, pages) for pages in chosen], chosen, grown=grown)}")
+    return "\n\n".join(parts)
 
 
 def _of(shape: str, sizes: Sequence[int]) -> Sequence[int]:
@@ -150,14 +156,18 @@ def _of(shape: str, sizes: Sequence[int]) -> Sequence[int]:
     return [size // 10 for size in sizes] if shape == "one job" else sizes
 
 
-def measured(shape: str, sizes: Sequence[int]) -> str:
+def shown(found: Sequence[dict[str, float]], sizes: Sequence[int], *, grown: bool) -> str:
     """A table of milliseconds: a row for each question, a column for each size."""
-    found = [_asked(shape, pages) for pages in sizes]
-    rows: list[list[object]] = []
-    for name in found[0]:
-        times = [one[name] for one in found]
-        rows.append([name, *(f"{ms:.2f}" for ms in times), f"{times[-1] / times[0]:.1f}"])
-    return table(["", *(f"{pages:,}" for pages in sizes), "last ÷ first"], rows)
+    ratios = {name: found[-1][name] / ms for name, ms in found[0].items()}
+    rows = [name for name, ratio in ratios.items() if not grown or (ratio > GROWTH and found[-1][name] > NOTICED)]
+    cells = [[name, *(f"{one[name]:.2f}" for one in found), f"{ratios[name]:.1f}"] for name in rows]
+    text = table(["", *(f"{pages:,}" for pages in sizes), "last ÷ first"], cells)
+    others = sorted(ratio for name, ratio in ratios.items() if name not in rows)
+    if not others:
+        return text
+    return (
+        f"{text}\n\nThe other {len(others)}: last ÷ first {median(others):.1f} ({others[0]:.1f} to {others[-1]:.1f})."
+    )
 
 
 def _asked(shape: str, pages: int) -> dict[str, float]:
