@@ -20,10 +20,8 @@ HEAD = ("engine", "pages", "service, pages/s", "engine alone, pages/s", "ratio",
 
 def run(scale: Scale) -> Section:
     model, each, seconds = Model(), modelled_share.EACH, modelled_share.SECONDS
-    rows = [_rapidocr(scale), *_vllm(scale)]
-    missing = (
-        "" if len(rows) > 1 else " It was not measured here: there is no `.venv-vllm` (`make test-vllm` makes it)."
-    )
+    rows = [_rapidocr(scale), *([] if scale.quick else _vllm(scale))]  # two engines that start take over a minute
+    missing = "" if len(rows) > 1 else " It was not measured here: `make test-vllm` makes its environment."
     text = f"""\
 From submit until the job is closed, everything on this machine, against the engine alone with the same pages in the
 same order; rounds alternate. Medians (least to most).
