@@ -29,8 +29,8 @@ from workers.app import WorkerProcess
 from workers.config import Settings
 from workers.events import PacedConsumer
 from workers.presence import Life
-from workers.recognize import message_limit
 from workers.tasks import add_tasks
+from workers.turns import message_limit
 
 log = logging.getLogger(__name__)
 

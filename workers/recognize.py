@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ from typing import TYPE_CHECKING
 
 from jobs import poison, tracing
 from jobs.blobs import BlobMissing
-from jobs.dispatch import chunk_size
 from jobs.errors import (
     DocumentError,
     EngineError,
@@ -61,16 +59,10 @@ from workers.retries import Backoff
 from workers.sources import Sources
 from workers.tally import Tally
 from workers.trail import Trail, ids_of, on
-from workers.turns import Turn, Turns
+from workers.turns import Turn, turns_for
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
-
-OVERCOMMIT = 1.5
-"""Pages claimed per page of engine capacity: the next ones are fetched and rendered while it is full."""
-STRAGGLERS = 4
-"""Messages that may be begun per message that its pages would fill: most of their pages have ended, and each waits for
-its last one."""
 
 Reader = asyncio.Task[PageOutput | Outcome]
 
@@ -136,16 +128,6 @@ class Countdown:
         self._zero.wait()
 
 
-def page_limit(capacity: int) -> int:
-    """Pages worked on at once."""
-    return math.ceil(OVERCOMMIT * capacity)
-
-
-def message_limit(capacity: int) -> int:
-    """Messages worked on at once, those included that wait for their last page."""
-    return STRAGGLERS * math.ceil(page_limit(capacity) / chunk_size(capacity))
-
-
 class Recognizer:
     """Runs `recognize` messages. Thread-safe; one per worker process."""
 
@@ -157,8 +139,7 @@ class Recognizer:
         self._gate = Gate()
         self._results = Bundles(parts.threads, self._store, size=parts.writer.bundle)
         self._presence = parts.meter.presence
-        capacity = parts.engine.capacity
-        self._turns = Turns(page_limit(capacity), message_limit(capacity), self._presence.full)
+        self._turns = turns_for(parts.engine.capacity, self._presence.full)
         self._draining = False
         self._handing_back = False
 

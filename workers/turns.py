@@ -7,9 +7,33 @@ that had room for 64 pages was found to run with 40 on average while thousands w
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
+
+from jobs.dispatch import chunk_size
+
+OVERCOMMIT = 1.5
+"""Pages claimed per page of engine capacity: the next ones are fetched and rendered while it is full."""
+STRAGGLERS = 4
+"""Messages that may be begun per message that its pages would fill: most of their pages have ended, and each waits for
+its last one."""
+
+
+def page_limit(capacity: int) -> int:
+    """Pages worked on at once."""
+    return math.ceil(OVERCOMMIT * capacity)
+
+
+def message_limit(capacity: int) -> int:
+    """Messages worked on at once, those included that wait for their last page."""
+    return STRAGGLERS * math.ceil(page_limit(capacity) / chunk_size(capacity))
+
+
+def turns_for(capacity: int, on_full: Callable[[bool], None]) -> Turns:
+    """Of a worker whose engine has so many pages in flight."""
+    return Turns(page_limit(capacity), message_limit(capacity), on_full)
 
 
 class Turns:

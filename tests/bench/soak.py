@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,12 +16,12 @@ from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import linear_regression, mean
-from typing import Self
 
 import psutil
 
 from jobs.models import FINAL
 from tests.api_server import ApiServer
+from tests.bench.beside import Beside
 from tests.bench.plot import Panel, svg
 from tests.documents import pdf
 from tests.installation import Installation, WorkerService
@@ -40,27 +39,18 @@ PLOTS = Path(__file__).parents[2] / "docs"
 Parts = dict[str, Callable[[], list[psutil.Process]]]
 
 
-class Memory:
+class Memory(Beside):
     """Samples of the private memory of each part, in MiB, taken beside what runs. Use as a context manager."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__()
         self._parts = parts
         self.series: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._begun = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
 
     def _run(self) -> None:
+        begun = time.monotonic()
         while not self._end.wait(EVERY):
-            at = time.monotonic() - self._begun
+            at = time.monotonic() - begun
             for name, processes in self._parts.items():
                 self.series[name].append((at, sum(map(private, processes())) / MIB))
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import psutil
 import psycopg
 
+from tests.bench.beside import Beside
 from tests.bench.scale.journal import Journal
 from tests.bench.scale.site import Site
 from tests.bench.soak import MIB, private
@@ -34,24 +34,15 @@ Calls = Callable[[], Mapping[str, str]]
 """Paths below /v1/ by name, as they are at that moment."""
 
 
-class Watch:
+class Watch(Beside):
     """Notes a `sample` every so many seconds, from a thread. Use as a context manager."""
 
     def __init__(self, site: Site, journal: Journal, every: float) -> None:
+        super().__init__()
         self._site, self._journal, self._every = site, journal, every
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._told = 0.0
         self.latest: dict[str, int] = {}
         """Documents, those split, pages, pages done, documents done."""
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
 
     def _run(self) -> None:
         with self._site.postgres.connect("bench") as connection, self._site.valkey.client() as valkey:
@@ -85,23 +76,14 @@ class Watch:
             self._journal.say(", ".join(f"{number:,} {name}" for name, number in self.latest.items()))
 
 
-class Probe:
+class Probe(Beside):
     """Calls the API again and again, one call after the other, and notes what each took. Use as a context manager."""
 
     def __init__(self, site: Site, journal: Journal, calls: Calls, pause: float = 0.1) -> None:
+        super().__init__()
         self._site, self._journal, self._calls, self._pause = site, journal, calls, pause
         self.phase = ""
         """Noted with each call."""
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
 
     def _run(self) -> None:
         with self._site.client() as client:
