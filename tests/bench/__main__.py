@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs; writes nothing")
-    parser.add_argument("--rounds", type=int, default=Scale.rounds, help="of the B ones")
+    parser.add_argument("--rounds", type=int, default=Scale().rounds, help="of the B ones")
     return parser
 
 

@@ -41,7 +41,7 @@ Markdown was fetched. CPU is that of all that a command starts; of the service t
 PostgreSQL and Valkey. `engine idle` is the part of its work that the engine was not asked for, from begin to end;
 `with backlog` from the first request to the last. `first text` is a page's where pages can be read one by one (bare
 client, service), else a document's. Bare client: asyncio, aiohttp {aiohttp}, two render processes; no queue, no
-retries. Peers ({peers}), tuned, one round each.
+retries. Peers ({peers}), with the options of `tests/bench/peers/others.py`, one round each.
 """.strip()
 
 

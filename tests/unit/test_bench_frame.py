@@ -1,0 +1,78 @@
+"""The frame of the benchmarks: what is asked for, the modelled engine, and where a section goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.bench import report
+from tests.bench.__main__ import _parser
+from tests.bench.modelled import Model, ModelledEngine, idle_share
+from tests.bench.report import Section, Spread
+
+
+def test_three_rounds_unless_another_number_is_asked_for():
+    assert _parser().parse_args([]).rounds == 3
+    assert _parser().parse_args(["--rounds", "5", "B1"]).rounds == 5
+
+
+def test_a_full_batch_does_all_the_work_and_half_a_batch_more_than_half():
+    model = Model(pages_per_second=20, sequences=64, slow=1.6)
+    assert 64 * model.speed(64) == pytest.approx(model.full)
+    assert model.full / 2 < 32 * model.speed(32) < model.full
+
+
+def test_requests_wait_in_line_and_their_work_is_accounted_for():
+    async def read():
+        engine = ModelledEngine(Model(pages_per_second=1000, sequences=2, slow=1.0))
+        before, ended = engine.read(), []
+
+        async def run(name, work):
+            await engine.run(work)
+            ended.append(name)
+
+        work = engine.model.full / 100
+        await asyncio.gather(run("a", work), run("b", 2 * work), run("c", work), run("d", work))
+        after = engine.read()
+        assert after.done - before.done == pytest.approx(5 * work, rel=0.5)  # its timers may come late
+        assert (after.ended, after.running, after.waiting) == (4, 0, 0)
+        assert idle_share(engine.model, before, after) < 1
+        return ended
+
+    assert asyncio.run(read())[0] == "a"
+
+
+def test_a_request_that_is_cancelled_leaves_its_place_to_the_next():
+    async def read():
+        engine = ModelledEngine(Model(pages_per_second=1000, sequences=1, slow=1.0))
+        endless = asyncio.create_task(engine.run(float("inf")))
+        await asyncio.sleep(0)
+        behind = asyncio.create_task(engine.run(1.0))
+        await asyncio.sleep(0)
+        endless.cancel()
+        await behind
+
+    asyncio.run(read())
+
+
+def test_a_run_replaces_its_own_section_and_nothing_else(tmp_path, monkeypatch):
+    page = tmp_path / "benchmarks.md"
+    page.write_text("by hand\n<!-- B1 -->\nold\n<!-- /B1 -->\n<!-- B2 -->\nother\n<!-- /B2 -->\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "PLOTS", tmp_path / "bench")
+    report.write("B1", "one machine\nload 0.1", Section(r"new \1", {"b1.svg": "<svg/>"}))
+    text = page.read_text()
+    assert "old" not in text
+    assert r"new \1" in text
+    assert "`make bench ONLY=B1`; one machine; load 0.1." in text
+    assert text.startswith("by hand\n")
+    assert text.endswith("<!-- B2 -->\nother\n<!-- /B2 -->\n")
+    assert (tmp_path / "bench" / "b1.svg").read_text() == "<svg/>"
+    with pytest.raises(ValueError, match="no place for B9"):
+        report.write("B9", "", Section(""))
+
+
+def test_a_spread_tells_the_median_and_both_ends():
+    assert f"{Spread((3.0, 1.0, 2.0)):.1f}" == "2.0 (1.0 to 3.0)"
+    assert f"{Spread((3.0,)):.1f}" == "3.0"
