@@ -132,27 +132,44 @@ class ModelledEngine:
         return Reading(self._last, self._done, self._empty, self._held, self._ended, running, waiting)
 
     def _advance(self) -> None:
+        """Live through what has happened since the last time, in its order. A timer that comes late (its loop was busy)
+        makes no request run beyond its end: what was due ended then, and what waited in the engine came in then."""
         now = time.monotonic()
-        elapsed, self._last, running = now - self._last, now, len(self._running)
-        if not running:
-            self._empty += elapsed
+        while self._running and (left := self._left()) <= now - self._last:
+            self._pass(left)
+            self._virtual = self._running[0][0]
+            self._end(heapq.heappop(self._running)[2])
+            self._admit()
+        self._pass(now - self._last)
+
+    def _left(self) -> float:
+        """Seconds until the next of the running requests ends."""
+        return max(0.0, (self._running[0][0] - self._virtual) / self.model.speed(len(self._running)))
+
+    def _pass(self, seconds: float) -> None:
+        """In which nothing ends and nothing comes in."""
+        self._last += seconds
+        if not self._running:
+            self._empty += seconds
             return
+        running = len(self._running)
         speed = self.model.speed(running)
-        self._virtual += speed * elapsed
-        self._done += running * speed * elapsed
-        self._held += running * elapsed
+        self._virtual += speed * seconds
+        self._done += running * speed * seconds
+        self._held += running * seconds
 
     def _pump(self) -> None:
         """End what is due, admit what fits, set the timer."""
         self._advance()
-        while self._running and self._running[0][0] <= self._virtual + 1e-6:
-            self._end(heapq.heappop(self._running)[2])
+        self._admit()
+        self._set_timer()
+
+    def _admit(self) -> None:
         while self._waiting and len(self._running) < self.model.sequences:
             work, future = self._waiting.popleft()
             if not future.done():
                 self._taken += 1
                 heapq.heappush(self._running, (self._virtual + work, self._taken, future))
-        self._set_timer()
 
     def _end(self, future: asyncio.Future[None]) -> None:
         if not future.done():
@@ -164,8 +181,7 @@ class ModelledEngine:
             self._timer.cancel()
             self._timer = None
         if self._running:
-            left = (self._running[0][0] - self._virtual) / self.model.speed(len(self._running))
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._pump)
+            self._timer = asyncio.get_running_loop().call_later(self._left(), self._pump)
 
 
 def idle_share(model: Model, before: Reading, after: Reading) -> float:
