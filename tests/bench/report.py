@@ -16,6 +16,10 @@ PAGE = DOCS / "benchmarks.md"
 PLOTS = DOCS / "bench"
 
 
+class NotMeasured(RuntimeError):
+    """What a benchmark needs is not here; the message says what. Its section stays as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much is measured."""

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.bench import report
-from tests.bench.__main__ import _parser
+from tests.bench import __main__, report
+from tests.bench.__main__ import _parser, main
 from tests.bench.modelled import Model, ModelledEngine, idle_share
-from tests.bench.report import Section, Spread
+from tests.bench.report import NotMeasured, Section, Spread
 
 
 def test_three_rounds_unless_another_number_is_asked_for():
@@ -90,6 +90,25 @@ def test_a_run_replaces_its_own_section_and_nothing_else(tmp_path, monkeypatch):
     assert (tmp_path / "bench" / "b1.svg").read_text() == "<svg/>"
     with pytest.raises(ValueError, match="no place for B9"):
         report.write("B9", "", Section(""))
+
+
+def test_what_cannot_be_measured_says_so_and_the_others_come_all_the_same(monkeypatch, capsys):
+    def lacking(scale):
+        raise NotMeasured("no pages here")
+
+    def broken(scale):
+        raise ZeroDivisionError
+
+    written = []
+    found = {"B1": lacking, "B2": broken, "B3": lambda scale: Section("three")}
+    monkeypatch.setattr(__main__, "SECTIONS", found)
+    monkeypatch.setattr(__main__, "write", lambda name, machine, section: written.append(name))
+    assert main(["B1", "B2", "B3"]) == 1
+    assert written == ["B3"]
+    told = capsys.readouterr()
+    assert "B1 was not measured: no pages here" in told.out
+    assert "three" in told.out
+    assert "ZeroDivisionError" in told.err
 
 
 def test_a_spread_tells_the_median_and_both_ends():

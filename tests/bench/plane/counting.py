@@ -5,12 +5,15 @@ kernel what went over connections.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import psycopg
+
+from tests.bench.report import NotMeasured
 
 _BYTES = re.compile(r"bytes_(?:acked|received):(\d+)")
 _STATEMENT = re.compile(r"^([^|]*)\|LOG:  (?:statement|execute [^:]*): (\w+)")
@@ -41,6 +44,8 @@ def postgresql(connection: psycopg.Connection[tuple[object, ...]]) -> Counter[st
 
 def connections(port: int) -> dict[str, int]:
     """Bytes both ways of each open TCP connection to this port of this machine, by its two ends, as `ss` tells them."""
+    if shutil.which("ss") is None:
+        raise NotMeasured("ss is not installed (iproute2): it tells the bytes of connections")
     told = subprocess.run(
         ["ss", "-tinH", "state", "established", "sport", "=", f":{port}"], capture_output=True, text=True, check=True
     )

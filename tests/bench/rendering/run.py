@@ -14,7 +14,7 @@ from tests.bench.rendering.halves import PDFIUM
 from tests.bench.rendering.others import Drawn
 from tests.bench.rendering.ours import ONLY_PIXELS, RESIDENT, TEXT, WHOLE_PAGE, Pool, Read, Work
 from tests.bench.rendering.samples import BORN_DIGITAL, SCANS, Sample, missing, page_count
-from tests.bench.report import Scale, Section, Spread, table
+from tests.bench.report import NotMeasured, Scale, Section, Spread, table
 
 DPIS = (144, 200)
 STEPS_DPI = 144
@@ -39,10 +39,13 @@ class _Row:
 
 
 def run(scale: Scale) -> Section:
-    """Against pdftoppm and PyMuPDF, and by step. One line that says why where there is nothing to measure."""
+    """Against pdftoppm and PyMuPDF, and by step.
+
+    Raises NotMeasured where there is nothing to read or to compare with.
+    """
     reason = missing() or (None if others.pdftoppm_version() else "pdftoppm is not installed (poppler-utils)")
     if reason:
-        return Section(f"Not measured: {reason}.")
+        raise NotMeasured(reason)
     dpis = DPIS[: scale.of(len(DPIS), 1)]
     against = _against(scale, dpis)
     engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT, TEXT)}

@@ -252,7 +252,9 @@ def _sizes(part: Part, pages: int) -> str:
     found = [table(["bytes a page", "table", "indexes"], rows)]
     wal = (last["wal"] - part.samples[0]["wal"]) / pages
     vacuums = ", ".join(f"{name} {count}" for name, count in sorted(last["vacuums"].items()) if name in TABLES)
-    line = f"Write-ahead log {wal:,.0f} bytes a page; automatic vacuums: {vacuums or 'none'}."
+    whole = (last["database"] - part.samples[0]["database"]) / pages
+    line = f"The database grew by {whole:,.0f} bytes a page in all. "
+    line += f"Write-ahead log {wal:,.0f} bytes a page; automatic vacuums: {vacuums or 'none'}."
     if store:
         line += (
             f" Store: {store['files'] / pages:.3f} files, {store['bytes'] / pages:,.0f} bytes and"
@@ -273,7 +275,8 @@ def _memory(part: Part) -> str:
     rows.append(["Valkey's data, by its own count", *(f"{s['redis'] / MIB:.1f}" for s in chosen), f"{redis:.1f}"])
     connections = [str(s.get("connections", "-")) for s in chosen]
     rows.append(["(connections to PostgreSQL)", *connections, str(max(s.get("connections", 0) for s in load))])
-    return table(["private memory, MiB", "before", "after a tenth", "half", "end", "most"], rows)
+    found = table(["private memory, MiB", "before", "after a tenth", "half", "end", "most"], rows)
+    return f"{found}\n\nPrivate: without what processes share, which of PostgreSQL is its shared buffers (512 MiB)."
 
 
 def _plot(part: Part, count: str, title: str) -> str:

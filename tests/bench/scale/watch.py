@@ -26,6 +26,7 @@ _SIZES = """SELECT coalesce(t.relname || ' ' || i.relname, c.relname), pg_table_
             FROM pg_class c LEFT JOIN pg_index x ON x.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = x.indrelid
             LEFT JOIN pg_class i ON i.oid = x.indexrelid
             WHERE coalesce(t.relname, c.relname) IN ('page', 'document', 'job') AND c.relkind IN ('r', 'i')"""
+_ALL = "SELECT pg_database_size(current_database())"
 _DEAD = "SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE relname IN ('page', 'document')"
 _LOG = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pagemill'"
@@ -56,6 +57,7 @@ class Watch(Beside):
         row = connection.execute(_PROGRESS).fetchone() or ()
         self.latest = {name: int(number) for name, number in zip(names, row, strict=True)}
         (log,) = connection.execute(_LOG).fetchone() or (0,)
+        (everything,) = connection.execute(_ALL).fetchone() or (0,)
         (connections,) = connection.execute(_CONNECTIONS).fetchone() or (0,)
         self._journal.note(
             "sample",
@@ -63,6 +65,7 @@ class Watch(Beside):
             sizes={name: int(size) for name, size in connection.execute(_SIZES)},
             dead={name: int(count) for name, count in connection.execute(_DEAD)},
             wal=int(log),
+            database=int(everything),
             connections=int(connections),
             sync=round(sync(self._site.mill.root) * 1000, 2),
             cpu=round(sum(map(cpu_seconds, self._site.parts.values())), 2),

@@ -125,7 +125,8 @@ page in any engine until no page waits in the database any more.
 *Idle by work*: of what full batches would have done, the part not done, whether the engine was empty or its batch too
 small; mean of the workers, median of the rounds (least to most), and the worst worker of any round. *Until first
 full*: the part of it before the first full batch. *Own account*: `pagemill_engine_seconds_total` of the workers'
-`/metrics` over the same time. *Inside*: pages in the engine by the same account, those included that wait in the
+`/metrics` over the same time; it calls an engine busy while anything is in it, so what a small batch costs is told
+by *running*. *Inside*: pages in the engine by the same account, those included that wait in the
 engine's own queue. *Before*: seconds from submit to the first page in an engine, not counted.
 
 ![Requests that run, from submit until no page waits, one worker](bench/b2-running.svg)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.bench.modelled import Model, ModelledEngine, page_work
-from tests.bench.report import Scale, Spread, table
+from tests.bench.report import NotMeasured, Scale, Spread, table
 from tests.bench.service.plant import Document, Plant
 from tests.documents import pdf
 from tests.testdata import TESTDATA
@@ -42,19 +42,21 @@ class Round:
     """From the first page in to the last one out."""
 
 
-def run(scale: Scale) -> str:
-    """The table."""
-    rows = []
+def measured(scale: Scale) -> tuple[list[tuple[str, float]], str]:
+    """The ratio of each engine by its name, medians; and the table."""
+    rows, ratios = [], []
     for rate, variants in VARIANTS.items():
         pages = EACH * max(1, round(scale.of(SECONDS, 4) * rate / EACH))
         for render, rounds in _rounds(Model(rate), variants, pages // EACH, scale.rounds).items():
-            rows.append(_row(f"{rate:g} pages/s{', rendered' if render else ''}", pages, rounds))
+            name = f"{rate:g} pages/s{', rendered' if render else ''}"
+            ratios.append((name, Spread(tuple(r.bare / r.service for r in rounds)).median))
+            rows.append(_row(name, pages, rounds))
             print(rows[-1], flush=True)
     head = [
         "engine", "pages", "service, pages/s", "bare, pages/s", "ratio (goal 0.97)", "from the first page in",
         "seconds until then",
     ]  # fmt: skip
-    return table(head, rows)
+    return ratios, table(head, rows)
 
 
 def _row(name: str, pages: int, rounds: list[Round]) -> list[object]:
@@ -71,7 +73,8 @@ def documents_of(count: int, *, render: bool) -> list[Document]:
     """The first 100 pages of each of so many files."""
     if not render:
         return [Document(pdf(EACH), EACH)] * count
-    assert TESTDATA is not None, "pages to render are those of ../shared/testdata"
+    if TESTDATA is None:
+        raise NotMeasured("pages to render are those of ../shared/testdata, which is not here")
     files = [(TESTDATA / name).read_bytes() for name in PRINTED]
     return [Document(files[number % len(files)], EACH) for number in range(count)]
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.bench.cpu_engine import compare, sparse
 from tests.bench.environments import ROOT
 from tests.bench.modelled import Model
+from tests.bench.plot import bars
 from tests.bench.report import Scale, Section, Spread, table
 from tests.bench.service import modelled_share
 
@@ -22,25 +23,32 @@ def run(scale: Scale) -> Section:
     model, each, seconds = Model(), modelled_share.EACH, modelled_share.SECONDS
     rows = [_rapidocr(scale), *([] if scale.quick else _vllm(scale))]  # two engines that start take over a minute
     missing = "" if len(rows) > 1 else " It was not measured here: `make test-vllm` makes its environment."
+    shares, rendered = modelled_share.measured(scale)
     text = f"""\
 From submit until the job is closed, everything on this machine, against the engine alone with the same pages in the
 same order; rounds alternate. Medians (least to most).
 
 A modelled engine (`tests/bench/modelled.py`): {model.sequences} sequences, answers of log-normal length, a step of a
 full batch takes {model.slow:g} times as long as one of a single request. Alone it is fed from one asyncio loop, every
-page in its queue from the start. The service is PostgreSQL with fsync, Valkey, a directory and one worker; documents of
-{each} pages. Rendered: pages of two manuals at {modelled_share.DPI} dpi, which the engine alone does not render. A
+page in its queue from the start. The service is PostgreSQL with fsync, Valkey, a directory and one worker; jobs are
+submitted as the API does it, without its HTTP (B6 has all of it); documents of {each} pages.
+Rendered: pages of two manuals at {modelled_share.DPI} dpi, which the engine alone does not render. A
 round has about {seconds} s of work and the same tail on both sides; the service's start (split, dispatch, claim) is in
 the first ratio and not in the second.
 
-{modelled_share.run(scale)}
+{rendered}
 
 Real engines, SQLite, one worker. RapidOCR {version("rapidocr")}: {len(sparse())} sparse pages read from their pixels;
 alone: the same processes in a plain loop. PaddleOCR-VL: the trained tiny checkpoint on vLLM on the CPU; alone:
 AsyncLLM fed with the same crops, cut beforehand.{missing}
 
-{table(HEAD, rows)}"""
-    return Section(text)
+{table(HEAD, rows)}
+
+![Service ÷ engine alone](bench/b1-share.svg)"""
+    shares += [(str(name).partition(",")[0], float(str(ratio).split()[0])) for name, *_, ratio, _goal in rows]
+    percent = [(name, 100 * ratio) for name, ratio in shares]
+    plot = bars("service ÷ engine alone, % (the line: the modelled engines' goal)", percent, 97)
+    return Section(text, {"b1-share.svg": plot})
 
 
 def _rapidocr(scale: Scale) -> list[object]:
