@@ -112,10 +112,10 @@ file, one PostgreSQL, one worker process. The designs (`tests/bench/celery_desig
 acknowledgement, JSON, no events, no more messages ahead than they can take next; a row per document, where pagemill
 keeps one per page too. Their numbers were chosen with `python -m tests.bench.celery_tuning`.
 
-No side's row counts on what a power cut could take (PostgreSQL with fsync). pagemill flushes each file and its folders
-before it records the page; files that are written at the same time share the flush of their folder. The designs flush
-each file once, and its folder once for all its files: celery-batches before a list is counted, the others before the
-document's row says that it has ended.
+What each side flushes, PostgreSQL with fsync: pagemill each file and its folders before it records the page; files that
+are written at the same time share the flush of their folder. The designs each file, and its folder once for all files
+in it: celery-batches before a list is counted, the others before the document's row says that it has ended; the name of
+a document's folder not at all.
 
 - *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document; Redis keeps
   page numbers, the store the results.
@@ -152,7 +152,7 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
         + f"""
 
 In brackets: not run; what the engine, idle as before, takes for the rest of the backlog after {BEHIND:g} s, since they
-take messages in order. The same without engine time, to see what the queue itself costs, and CPU milliseconds a page:"""
+take messages in order. Without engine time, to see what the queue itself costs, and CPU milliseconds a page:"""
     )
 
 

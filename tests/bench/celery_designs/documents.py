@@ -1,8 +1,7 @@
 """What an ordinary design keeps: files of a store, and a row per document (not per page) in PostgreSQL.
 
-A row never counts on what a power cut could take. Each file is flushed once and then renamed; its folder is flushed
-before the row that counts on it changes, once for all files that have come until then. The folder of a document in the
-store itself is not flushed, as pagemill does.
+Each file is flushed once and then renamed; its folder is flushed before the row that counts on it changes, once for all
+files that have come until then. The name of a document's own folder is not flushed, which pagemill does.
 """
 
 from __future__ import annotations
