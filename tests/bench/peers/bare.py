@@ -1,7 +1,8 @@
-"""`python -m tests.bench.peers.bare URL FOLDER OUT`: the least that reads these pages. One loop, two render processes, nothing kept.
+"""`python -m tests.bench.peers.bare URL FOLDER OUT`: the least that reads these pages.
 
-Renders as large as pagemill does (`drawing`, pypdfium2), sends each page as JPEG (aiohttp), writes its text beside the others. No queue, no
-retry, no record of anything: the floor of what a client costs. Runs in the environment `openai`.
+One loop, two render processes, nothing kept. Renders as large as pagemill does (`drawing`, pypdfium2), sends each page
+as JPEG (aiohttp), writes its text beside the others. No queue, no retry, no record of anything: the floor of what a
+client costs. Runs in the environment `openai`.
 """
 
 from __future__ import annotations

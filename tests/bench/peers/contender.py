@@ -21,7 +21,10 @@ from tests.bench.peers.server import Meters, StubServer
 
 NANNY = Path(__file__).parent / "nanny.py"
 IN_FLIGHT = 96
-"""Requests that a client is told to have at the server, where it can be told: half as many again as it runs, so that the next ones are there."""
+"""Requests that a client is told to have at the server, where it can be told.
+
+Half as many again as the server runs, so that the next ones are there.
+"""
 LIMIT = 300
 """Seconds that anybody may take for the pages."""
 

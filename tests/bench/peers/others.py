@@ -92,8 +92,8 @@ def mineru() -> Command:
         return [program, "-p", folder, "-o", out, "-b", "vlm-http-client", "-u", url.removesuffix("/v1")]
 
     given = (
-        f"{pinned('mineru')}, `vlm-http-client`, its own 200 dpi and PNGs, a request for a page's layout and one for each"
-        " block, its defaults (100 requests at once in a call of its client, three documents at once)"
+        f"{pinned('mineru')}, `vlm-http-client`, its own 200 dpi and PNGs, a request for a page's layout and one for"
+        " each block, its defaults (100 requests at once in a call of its client, three documents at once)"
     )
     return Command("MinerU", words, given, "layout", lambda _url: {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"})
 

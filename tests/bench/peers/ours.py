@@ -19,8 +19,8 @@ from tests.api_server import ApiServer
 from tests.bench.environments import ROOT
 from tests.bench.machine import CpuMeter
 from tests.bench.peers.contender import IN_FLIGHT, Command, Took
-from tests.bench.peers.pages import Pages
 from tests.bench.peers.drawing import DPI, MOST_PIXELS
+from tests.bench.peers.pages import Pages
 from tests.bench.peers.replies import Kind
 from tests.bench.peers.server import StubServer
 from tests.documents import pdf
@@ -65,7 +65,8 @@ def command() -> Command:
 class ServiceUp:
     """API, one worker, PostgreSQL with fsync, Valkey, results in a folder: all up and warm before the clock starts.
 
-    The page that warms it is forgotten by the server: it reads, and is counted for, the same pages as everybody. One job by HTTP; its end is when the Markdown of every document has been fetched.
+    The page that warms it is forgotten by the server: it reads, and is counted for, the same pages as everybody. One
+    job by HTTP; its end is when the Markdown of every document has been fetched. What this client of it takes counts too.
     """
 
     name: str = "pagemill, service"
