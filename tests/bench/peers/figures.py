@@ -101,9 +101,10 @@ def _cells(rounds: Mapping[int, Round], floor: Mapping[int, Round]) -> list[str]
     def spread(value: Callable[[Round], float], spec: str) -> str:
         return format(Spread(tuple(value(measured) for measured in rounds.values())), spec)
 
+    compared = ratios(rounds, floor, speed)
     return [
         spread(lambda measured: measured.pages_per_second, ".1f"),
-        _told(ratios(rounds, floor, speed), ".2f"),
+        format(compared, ".2f") if compared else "",
         spread(lambda measured: measured.idle, ".0%"),
         spread(lambda measured: measured.idle_with_backlog, ".0%"),
         str(max(measured.most for measured in rounds.values())),
@@ -125,10 +126,6 @@ def ratios(rounds: Mapping[int, Round], others: Mapping[int, Round], value: Call
     """The value of each round ÷ that of the other side in the same round; None where they have no round in common."""
     both = sorted(rounds.keys() & others.keys())
     return Spread(tuple(value(rounds[number]) / value(others[number]) for number in both)) if both else None
-
-
-def _told(spread: Spread | None, spec: str) -> str:
-    return "" if spread is None else format(spread, spec)
 
 
 def _against_peers(by_name: Mapping[str, Mapping[int, Round]]) -> str:

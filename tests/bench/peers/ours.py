@@ -66,7 +66,7 @@ class ServiceUp:
     """API, one worker, PostgreSQL with fsync, Valkey, results in a folder: all up and warm before the clock starts.
 
     The page that warms it is forgotten by the server: it reads, and is counted for, the same pages as everybody. One
-    job by HTTP; its end is when the Markdown of every document has been fetched. What this client of it takes counts too.
+    job by HTTP; its end is when the Markdown of every document has been fetched. What its client takes here counts too.
     """
 
     name: str = "pagemill, service"

@@ -30,6 +30,7 @@ class Stub:
 
     def __init__(self, model: Model) -> None:
         self._engine = ModelledEngine(model)
+        self._open = 0
         self._forget()
         self._flight: list[tuple[float, int]] = []
 
@@ -71,7 +72,8 @@ class Stub:
         self._last: Reading | None = None
         self._numbers: dict[Kind, int] = {}
         self._answered: dict[Kind, int] = {}
-        self._image_tokens = self._bytes = self._open = self._most = 0
+        self._image_tokens = self._bytes = 0
+        self._most = self._open
 
     async def models(self, _: web.Request) -> web.Response:
         card = {"id": NAME, "object": "model", "owned_by": "nobody", "max_model_len": 32_768}
