@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.bench.peers.replies import CELL, MOST_IMAGE_TOKENS
 
 DPI = 144
@@ -12,5 +14,8 @@ LETTER = 612, 792
 
 
 def scale(width: float, height: float) -> float:
-    """Pixels a point for a page of so many points: 144 dpi, or what leaves it MOST_PIXELS."""
-    return min(DPI / 72, (MOST_PIXELS / (width * height)) ** 0.5)
+    """Pixels a point for a page of so many points: 144 dpi, or what leaves it MOST_PIXELS when both sides round up."""
+    found = min(DPI / 72, (MOST_PIXELS / (width * height)) ** 0.5)
+    while math.ceil(width * found) * math.ceil(height * found) > MOST_PIXELS:
+        found -= 0.5 / max(width, height)
+    return found
