@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+
+class NotMeasured(RuntimeError):
+    """What a benchmark needs is not here."""
+
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 PLOTS = DOCS / "bench"
