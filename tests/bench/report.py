@@ -12,10 +12,6 @@ from pathlib import Path
 from statistics import median
 
 
-class NotMeasured(RuntimeError):
-    """What a benchmark needs is not here."""
-
-
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 PLOTS = DOCS / "bench"
