@@ -218,9 +218,9 @@ class ResultWriter:
             else:
                 result.error = result.error or error
 
-    def _error(self, objects: Sequence[NewObject]) -> Exception | None:
+    def _error(self, objects: list[NewObject]) -> Exception | None:
         try:
-            self._blobs.put_all(objects)
+            self._put(objects)
         except Exception as error:  # noqa: BLE001 - a value: neighbours must not suffer
             return error
         return None
@@ -229,12 +229,23 @@ class ResultWriter:
         """Again and again while the store is away. Raises StorageUnavailable or StorageFull when patience or the
         process ends."""
         ends = time.monotonic() + self._patience
+        left = list(objects)
         while True:
             try:
-                return self._blobs.put_all(objects)
+                return self._put(left)
             except _AWAY:
                 if self._over(ends):
                     raise
+
+    def _put(self, objects: list[NewObject]) -> None:
+        """Where each object goes by itself those that are put leave the list, and are not put again: a store that
+        refuses one call in ten would never take all of a page with forty figures in one go."""
+        if self.bundle > 1:
+            self._blobs.put_all(objects)
+            return
+        while objects:
+            self._blobs.put(*objects[0])
+            del objects[0]
 
     def _over(self, ends: float) -> bool:
         """Waits a moment where it is not."""

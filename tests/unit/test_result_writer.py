@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from jobs.blobs import page_key
+from jobs.blobs import NewObject, figure_key, page_key
 from jobs.blobs.local import LocalStore
 from jobs.errors import InvalidRequest, StorageFull, StorageUnavailable
 from jobs.results import EngineInfo, PageOutput, PageResult
@@ -127,3 +127,45 @@ def test_kept_for_assembly_are_those_that_are_stored(store, writer):
     writer.put_pages([read(job) for job in range(2)])
     assert writer._recent.take("doc_0", 1, 1)
     assert writer._recent.take("doc_1", 1, 1) is None
+
+
+class Bucket(Store):
+    """Takes each object by itself, and no more than ten calls in a row."""
+
+    bundle = 1
+    calls = 0
+
+    def put_all(self, objects):
+        for new in objects:
+            self.calls += 1
+            if not self.calls % 10:
+                raise StorageUnavailable("SlowDown")
+            super().put_all([new])
+
+
+@pytest.fixture
+def bucket(tmp_path, clock):
+    return Bucket(tmp_path, clock)
+
+
+def test_objects_that_go_by_themselves_are_put_once_each(bucket, clock):
+    # It began again with the first figure: under throttling a page with forty never got through.
+    writer = ResultWriter(bucket, RecentResults(), PATIENCE, clock)
+    assert writer.put_pages([read(1, figures=40)]) == [None]
+    figures = [figure_key("job_1", "doc_1", 1, 1, f"{number}.jpg") for number in range(40)]
+    assert bucket.asked == Counter([*figures, key(1)])
+    assert list(bucket.asked)[-1] == key(1), "the page that shows them comes last"
+
+
+def test_a_documents_files_too(bucket, clock):
+    writer = ResultWriter(bucket, RecentResults(), PATIENCE, clock)
+    writer.put_all([NewObject(f"a/{number}", b"") for number in range(30)])
+    assert set(bucket.asked.values()) == {1}
+
+
+def test_objects_that_go_by_themselves_have_one_patience(bucket, clock):
+    bucket.refused = lambda key: StorageUnavailable("away") if key == "a/1" else None
+    with pytest.raises(StorageUnavailable):
+        ResultWriter(bucket, RecentResults(), PATIENCE, clock).put_all([NewObject(f"a/{n}", b"") for n in range(3)])
+    assert PATIENCE <= clock.now < PATIENCE + pages.RETRY_EVERY + 3 * COSTS
+    assert "a/2" not in bucket.asked
