@@ -41,6 +41,9 @@ _OPEN = 64
 """Files that one call keeps open at once: a bundle is counted in pages, and a page may have a hundred figures where a
 process may often have 1,024 open files."""
 
+_LARGE = 1024 * 1024
+"""Bytes from which the flush of a file takes long enough for others to notice: gigabytes take seconds."""
+
 _advise = getattr(os, "posix_fadvise", None)
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _DISK = "the disk of the object store"
@@ -321,6 +324,8 @@ class LocalWriter:
             with disk_errors(_DISK):
                 if kind is None:
                     self._file.flush()
+                    if self._file.tell() > _LARGE:
+                        os.fsync(self._whole.descriptor)  # by itself: those who flush together wait for each other
                     self._store.together.publish([self._whole])
         finally:
             # After a full disk the buffered rest fails again; the first failure is the one to tell.
