@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ class Paced(PacedConsumer):
     def __init__(self) -> None:
         self.called: list[Any] = []
         self.free = True
-        self.on_look = lambda: None
+        self.on_look: Callable[[], object] = lambda: None
         self.init_callback = None
         self.hub = SimpleNamespace(call_soon=self.called.append)
         self.event_dispatcher = SimpleNamespace(buffer_limit=24)
