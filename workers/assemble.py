@@ -137,7 +137,7 @@ class Assembler:
             NewObject(files.key("document.md"), markdown, MARKDOWN),
             NewObject(files.key("document.json"), json, JSON),
         )
-        self.writer.patiently(lambda: self.blobs.put_all(both))
+        self.writer.put_all(both)
 
     def _stream(self, files: _Files, entries: Iterator[_Entry]) -> None:
         """Both files grow together, a page at a time."""

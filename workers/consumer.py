@@ -30,7 +30,7 @@ from workers.config import Settings
 from workers.events import PacedConsumer
 from workers.presence import Life
 from workers.tasks import add_tasks
-from workers.turns import message_limit
+from workers.turns import full_messages, message_limit
 
 log = logging.getLogger(__name__)
 
@@ -188,12 +188,13 @@ def spare_threads(capacity: int) -> int:
 
 def worker_class(app: Celery, process: WorkerProcess) -> type[Any]:
     """Celery's worker, which takes no message from the broker while it has `max_concurrency` in hands
-    (worker_disable_prefetch): here those it works on at the moment, and the spare ones. With all its threads it would
-    have messages wait in it that another worker could begin."""
+    (worker_disable_prefetch): here those it works on at the moment, or those that would fill the engine if they are
+    more, and the spare ones. With all its threads it would have messages wait in it that another worker could begin.
+    Counted from those at work alone, chores in all the spare ones would let it end them and take no further one."""
     capacity, recognizer = process.engine.capacity if process.engine else 0, process.wiring.recognizer
 
     def in_hands(_worker: Any) -> int:
-        return spare_threads(capacity) + (recognizer.messages if recognizer else 0)
+        return spare_threads(capacity) + (max(recognizer.messages, full_messages(capacity)) if recognizer else 0)
 
     def ignore(_worker: Any, _value: object) -> None:
         """Celery sets it to None where nobody asks for autoscaling."""

@@ -6,15 +6,16 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from jobs import tracing
 from jobs.blobs import BlobStore, NewObject, figure_key, page_key
-from jobs.errors import EngineUnavailable, InternalError, ServiceError, StorageFull, StorageUnavailable
+from jobs.errors import EngineUnavailable, InternalError, StorageFull, StorageUnavailable
 from jobs.metrics import Place
 from jobs.options import PageOptions, page_options
 from jobs.results import PageOutput, PageResult
@@ -28,9 +29,9 @@ from workers.render.lazy import LazyPool
 from workers.render.pool import PoolPage
 from workers.sources import Sources
 
-T = TypeVar("T")
-
 RETRY_EVERY = 0.5
+OTHERS_WAIT = 5.0
+"""Seconds that a page is tried again when others of its bundle could be put: the store as a whole is not away."""
 RESULT_OVERHEAD, RESULT_GROWTH = 4096, 10
 
 
@@ -186,31 +187,92 @@ class ResultWriter:
         return self._blobs.bundle
 
     def put_pages(self, pages: Sequence[tuple[ClaimedPage, PageOutput]]) -> list[Exception | None]:
-        """Put them together, and say what was wrong with each: StorageUnavailable or StorageFull when patience ends,
-        with all of them; anything else with that page alone, the others are put."""
-        try:
-            stored = [output.result.model_dump_json(exclude_none=True).encode() for _, output in pages]
-            objects = [
-                new for (page, output), json in zip(pages, stored, strict=True) for new in _objects(page, output, json)
-            ]
-            self.patiently(lambda: self._blobs.put_all(objects))
-        except ServiceError as error:
-            return [error] * len(pages)
-        except Exception as error:  # noqa: BLE001 - a value: neighbours must not suffer
-            return [error] if len(pages) == 1 else [self.put_pages([page])[0] for page in pages]
-        for (page, output), json in zip(pages, stored, strict=True):
-            self._recent.put(page, output.result, json)
-        return [None] * len(pages)
-
-    def patiently(self, call: Callable[[], T]) -> T:
-        """`call()`, again and again while the store is away, until patience or the process ends."""
+        """Put them together, and say what was wrong with each: StorageUnavailable or StorageFull of those that could
+        not be put when patience ended, anything else at once. It is one patience for all of them, and a short one where
+        some could be put: those wait for their commit, and so does whoever needs this thread."""
         ends = time.monotonic() + self._patience
+        results = [_Result(page, output) for page, output in pages]
+        left = [result for result in results if result.make()]
+        while left:
+            self._try(left, ends)
+            if any(result.error is None for result in left):
+                ends = min(ends, time.monotonic() + OTHERS_WAIT)
+            left = [result for result in left if isinstance(result.error, _AWAY)]
+            if not left or self._over(ends):
+                break
+        for result in results:
+            if result.error is None:
+                self._recent.put(result.page, result.output.result, result.stored)
+        return [result.error for result in results]
+
+    def _try(self, results: Sequence[_Result], ends: float) -> None:
+        """Together. Where that fails each by itself: what is wrong with one's folder, or does not fit on the disk,
+        must not put off the others. Nobody is tried alone once time is over: a disk may take long to fail."""
+        if len(results) == 1:
+            results[0].error = self._error(results[0].left)
+            return
+        error = self._error([new for result in results for new in result.left])
+        for result in results:
+            if error is None or time.monotonic() < ends:
+                result.error = error and self._error(result.left)
+            else:
+                result.error = result.error or error
+
+    def _error(self, objects: list[NewObject]) -> Exception | None:
+        try:
+            self._put(objects)
+        except Exception as error:  # noqa: BLE001 - a value: neighbours must not suffer
+            return error
+        return None
+
+    def put_all(self, objects: Sequence[NewObject]) -> None:
+        """Again and again while the store is away. Raises StorageUnavailable or StorageFull when patience or the
+        process ends."""
+        ends = time.monotonic() + self._patience
+        left = list(objects)
         while True:
             try:
-                return call()
-            except (StorageUnavailable, StorageFull):
-                if time.monotonic() >= ends or self._stop.wait(RETRY_EVERY):
+                return self._put(left)
+            except _AWAY:
+                if self._over(ends):
                     raise
+
+    def _put(self, objects: list[NewObject]) -> None:
+        """Where each object goes by itself those that are put leave the list, and are not put again: a store that
+        refuses one call in ten would never take all of a page with forty figures in one go."""
+        if self.bundle > 1:
+            self._blobs.put_all(objects)
+            return
+        while objects:
+            self._blobs.put(*objects[0])
+            del objects[0]
+
+    def _over(self, ends: float) -> bool:
+        """Waits a moment where it is not."""
+        return time.monotonic() >= ends or self._stop.wait(RETRY_EVERY)
+
+
+_AWAY = (StorageUnavailable, StorageFull)
+
+
+@dataclass(eq=False, slots=True)
+class _Result:
+    """A page's result on its way to the store."""
+
+    page: ClaimedPage
+    output: PageOutput
+    stored: bytes = b""
+    left: list[NewObject] = field(default_factory=list)
+    error: Exception | None = None
+
+    def make(self) -> bool:
+        """The objects that are to be put; False where they cannot be made."""
+        try:
+            self.stored = self.output.result.model_dump_json(exclude_none=True).encode()
+            self.left = list(_objects(self.page, self.output, self.stored))
+        except Exception as error:  # noqa: BLE001 - a value: neighbours must not suffer
+            self.error = error
+        return self.error is None
 
 
 def _objects(page: ClaimedPage, output: PageOutput, stored: bytes) -> Iterator[NewObject]:

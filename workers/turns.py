@@ -26,9 +26,14 @@ def page_limit(capacity: int) -> int:
     return math.ceil(OVERCOMMIT * capacity)
 
 
+def full_messages(capacity: int) -> int:
+    """Messages of the usual size that take all places."""
+    return math.ceil(page_limit(capacity) / chunk_size(capacity))
+
+
 def message_limit(capacity: int) -> int:
     """Messages worked on at once, those included that wait for their last page."""
-    return STRAGGLERS * math.ceil(page_limit(capacity) / chunk_size(capacity))
+    return STRAGGLERS * full_messages(capacity)
 
 
 def turns_for(capacity: int, on_full: Callable[[bool], None]) -> Turns:

@@ -37,6 +37,13 @@ MIN_FREE = 64 * 1024 * 1024
 _STALE = 24 * 3600
 """Seconds after its last write when a temporary file belongs to nobody any more (its writer was killed)."""
 
+_OPEN = 64
+"""Files that one call keeps open at once: a bundle is counted in pages, and a page may have a hundred figures where a
+process may often have 1,024 open files."""
+
+_LARGE = 1024 * 1024
+"""Bytes from which the flush of a file takes long enough for others to notice: gigabytes take seconds."""
+
 _advise = getattr(os, "posix_fadvise", None)
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _DISK = "the disk of the object store"
@@ -72,14 +79,18 @@ class LocalStore:
         self.put_all([NewObject(key, data, content_type)])
 
     def put_all(self, objects: Sequence[NewObject]) -> None:
-        paths = [self._path(new.key) for new in objects]
+        files = [(self._path(new.key), new.data) for new in objects]
+        for first in range(0, len(files), _OPEN):
+            self._put_some(files[first : first + _OPEN])
+
+    def _put_some(self, files: Sequence[tuple[Path, bytes]]) -> None:
         begun: list[Whole] = []
         try:
             with disk_errors(_DISK):
-                for path, new in zip(paths, objects, strict=True):
+                for path, data in files:
                     temporary, descriptor = self._create()
                     begun.append(Whole(descriptor, temporary, path))
-                    _write(descriptor, new.data)
+                    _write(descriptor, data)
                 self.together.publish(begun)
         finally:
             for file in begun:
@@ -313,6 +324,8 @@ class LocalWriter:
             with disk_errors(_DISK):
                 if kind is None:
                     self._file.flush()
+                    if self._file.tell() > _LARGE:
+                        os.fsync(self._whole.descriptor)  # by itself: those who flush together wait for each other
                     self._store.together.publish([self._whole])
         finally:
             # After a full disk the buffered rest fails again; the first failure is the one to tell.

@@ -51,6 +51,8 @@ class Together:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._busy = False
+        self._doubtful: set[Path] = set()
+        """Folders whose last flush failed. Whoever comes next finds what is new in them and does not know that."""
 
     def publish(self, files: Sequence[Whole]) -> None:
         """Returns when all are durable under their names. Raises OSError, and what `move` raises, of the first of these
@@ -94,18 +96,21 @@ class Together:
                 os.fsync(file.descriptor)
             except OSError as error:
                 file.error = error
-        for folder, within in self._moved(files).items():
+        for folder in self._moved(files):
             try:
                 _sync_folder(folder)
+                self._doubtful.discard(folder)
             except OSError as error:
-                for file in within:
-                    file.error = error
+                self._doubtful.add(folder)
+                for file in files:
+                    if folder in file.path.parents:
+                        file.error = file.error or error
         for file in files:
             file.durable = file.error is None
 
-    def _moved(self, files: Sequence[Whole]) -> dict[Path, list[Whole]]:
-        """The folders that have changed, and the files for whose names they did."""
-        folders: dict[Path, list[Whole]] = {}
+    def _moved(self, files: Sequence[Whole]) -> Iterable[Path]:
+        """The folders that have changed, and those above the files that may be lost with all beneath them."""
+        folders: dict[Path, None] = {}
         for file in files:
             if file.error is not None:
                 continue
@@ -115,8 +120,9 @@ class Together:
                 file.error = error
             else:
                 file.named = True
-                for folder in changed:
-                    folders.setdefault(folder, []).append(file)
+                folders.update(dict.fromkeys(changed))
+                if self._doubtful:
+                    folders.update(dict.fromkeys(self._doubtful.intersection(file.path.parents)))
         return folders
 
 

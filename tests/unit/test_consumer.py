@@ -8,26 +8,33 @@ import pytest
 from celery import Celery
 
 from workers.consumer import spare_threads, thread_count, worker_class
-from workers.turns import Turns
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're running the worker with superuser privileges")
 
 
+def worker_of(capacity, begun):
+    recognizer = SimpleNamespace(messages=begun)
+    process = SimpleNamespace(engine=SimpleNamespace(capacity=capacity), wiring=SimpleNamespace(recognizer=recognizer))
+    worker = worker_class(Celery(set_as_current=False), process)(pool="threads", concurrency=thread_count(capacity))
+    return worker, recognizer
+
+
 def test_as_many_messages_are_taken_as_are_begun_and_a_few_to_spare():
     """Celery has a thread for every message that may be begun; with all of them it would take what others could."""
-    turns = Turns(pages=96, messages=24)
-
-    class Recognizer:
-        messages = property(lambda _self: turns.begun)
-
-    process = SimpleNamespace(engine=SimpleNamespace(capacity=64), wiring=SimpleNamespace(recognizer=Recognizer()))
-    worker = worker_class(Celery(set_as_current=False), process)(pool="threads", concurrency=thread_count(64))
-    assert worker.max_concurrency == spare_threads(64) == 12
-    begun = [turns.begin(16, 0.0) for _ in range(2)]
-    assert worker.max_concurrency == 14
-    begun[0].end()
-    assert worker.max_concurrency == 13
+    worker, recognizer = worker_of(64, begun=20)
+    assert worker.max_concurrency == spare_threads(64) + 20 == 32
+    recognizer.messages = 19
+    assert worker.max_concurrency == 31
     assert thread_count(64) == 24 + 12
+
+
+@pytest.mark.parametrize(("capacity", "full"), [(1, 2), (8, 6), (64, 6), (256, 24)])
+def test_what_fills_the_engine_is_taken_whatever_else_the_worker_does(capacity, full):
+    """Splits and assemblies filled the spare ones; the limit then shrank with every message of pages that ended, to
+    nothing, and the engine idled while pages waited. `full`: messages whose pages are 1.5 times the capacity."""
+    for begun in range(full + 1):
+        worker, _ = worker_of(capacity, begun)
+        assert worker.max_concurrency == spare_threads(capacity) + full <= thread_count(capacity)
 
 
 def test_a_worker_without_an_engine_has_the_spare_ones():

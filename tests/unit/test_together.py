@@ -35,16 +35,25 @@ class Disk:
         self.flushed.append(name)
 
     def _move(self, temporary: Path, path: Path) -> list[Path]:
+        changed = [path.parent]
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+            changed.append(path.parent.parent)
         temporary.rename(path)
-        return [path.parent]
+        return changed
 
-    def publish(self, *names: str) -> list[Whole]:
+    def files(self, *names: str) -> list[Whole]:
+        """Below `place`."""
         files = []
         for name in names:
-            temporary = self.folder / f"{name}.new"
+            temporary = self.folder / f"{Path(name).name}.new"
             descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY)
-            os.write(descriptor, name.encode())
+            os.write(descriptor, Path(name).name.encode())
             files.append(Whole(descriptor, temporary, self.folder / "place" / name))
+        return files
+
+    def publish(self, *names: str) -> list[Whole]:
+        files = self.files(*names)
         try:
             self.together.publish(files)
         finally:
@@ -93,6 +102,30 @@ def test_a_name_without_its_folder_flushed_is_not_durable(disk):
     disk.bad.add("place")
     with pytest.raises(OSError, match="place"):
         disk.publish("a")
+
+
+def test_a_new_folder_that_is_not_durable_is_so_for_all_beneath(disk):
+    # Only the file that made it was told: the next one was named in a folder that a power cut could take.
+    disk.bad.add("place")
+    files = disk.files("new/a", "new/b")
+    with pytest.raises(OSError, match="place"):
+        disk.together.publish(files)
+    for file in files:
+        os.close(file.descriptor)
+    assert not any(file.durable for file in files)
+
+
+def test_a_folder_that_could_not_be_flushed_is_flushed_for_the_next_file_beneath(disk):
+    disk.bad.add("place")
+    with pytest.raises(OSError, match="place"):
+        disk.publish("new/a")
+    with pytest.raises(OSError, match="place"):
+        disk.publish("new/b")  # the folder is there: nothing says that its own name is not durable
+    disk.bad.clear()
+    disk.publish("new/b")
+    assert disk.flushed[-3:] == ["b.new", "new", "place"]
+    disk.publish("new/c")
+    assert disk.flushed[-2:] == ["c.new", "new"]
 
 
 def test_many_threads(disk):

@@ -161,11 +161,15 @@ class RenderProcess:
         return document.text_layer(source.number, image.width, image.height)
 
     def _limit_memory(self) -> int:
-        """Sets what the next request may allocate; returns the bytes that earlier ones have left behind."""
+        """Sets what the next request may allocate; returns the bytes that earlier ones have left behind.
+
+        What the C heap keeps free counts to the limit and is the next request's to take: where the system refuses a
+        block glibc extends the heap's free end. Holes before it stay counted, trimmed or not.
+        """
         usage = data_bytes()
         if self._baseline is None or usage is None:
             return 0
-        held = sum(page.info.width * page.info.height * RGB_BYTES for page in self._pages.values())
+        held = sum(page.pixels.width * page.pixels.height * RGB_BYTES for page in self._pages.values())
         limit_data(self._baseline + held + self._memory)
         return usage - self._baseline - held
 

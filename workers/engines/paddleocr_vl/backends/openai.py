@@ -129,7 +129,9 @@ class OpenAiBackend:
         self._loop = asyncio.get_running_loop()
         self._turns = asyncio.Semaphore(self.concurrency)
         context = httpx.create_ssl_context()  # of the environment only what authorities it trusts (SSL_CERT_FILE)
-        self._clients = {server: Clients(partial(self._open_client, context)) for server in self._servers.all}
+        self._clients = {
+            server: Clients(partial(self._open_client, context), KEEP_ALIVE) for server in self._servers.all
+        }
         served = await asyncio.gather(*map(self._models, self._servers.all))
         models = [model for found in served if not isinstance(found, str) for model in found]
         names = sorted({model.name for model in models})
