@@ -207,7 +207,7 @@ _FOLD = Sql(
                     sum(total) AS pt, sum(running) AS pr, sum(succeeded) AS ps, sum(failed) AS pf, sum(canceled) AS pc,
                     sum(engine_micros) AS em, sum(tokens_in) AS ti, sum(tokens_out) AS tu
              FROM document WHERE job_id IN (SELECT id FROM {list:ids(id text)}) GROUP BY job_id) AS s
-       WHERE job.id = s.job_id"""
+       WHERE job.id = s.job_id AND job.deleted_at IS NULL"""
 )
 _RUNNING_JOBS = Sql(
     "SELECT id FROM job WHERE id IN (SELECT id FROM job WHERE state = 'running') ORDER BY id {skip_locked}"
@@ -215,7 +215,9 @@ _RUNNING_JOBS = Sql(
 
 
 def fold_totals(session: Session, jobs: Sequence[str]) -> None:
-    """Sum the documents' counters into these jobs, whose rows the caller has locked."""
+    """Sum the documents' counters into these jobs, whose rows the caller has locked. Deleted ones keep their totals,
+    by which pages read are counted for ever (jobs/store/census.py): a purge may have dropped some of their documents.
+    """
     if jobs:
         _FOLD.run(session, ids=[{"id": job} for job in jobs])
 
