@@ -436,9 +436,9 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
     """Cancel, and forget the job for everybody. Its objects are purged now and again once no worker holds it; those of
     a large job by a worker alone, which rescue rings: nobody who waits for an answer waits for that."""
     with db.write() as session:
-        job = reading.get_job(session, job_id)
-        ending.mark_deleted(session, job_id)
-    if job.documents.total + job.pages.total <= PURGED_AT_ONCE:
+        reading.get_job(session, job_id)
+        size = ending.mark_deleted(session, job_id)
+    if size <= PURGED_AT_ONCE:
         purge(db, blobs, job_id)
 
 

@@ -135,7 +135,10 @@ def reopen(session: Session, job: str, documents: list[str], code: str | None = 
     fold_totals(session, [job])
 
 
-_MARK_DELETED = Sql("UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job")
+_MARK_DELETED = Sql(
+    """UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job
+       RETURNING documents_total + pages_total"""
+)
 _TO_PURGE = Sql("""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT :limit""")
 _SOURCES = Sql("SELECT source_key FROM document WHERE job_id = :job AND source_key <> ''")
 _HELD = Sql(
@@ -151,11 +154,13 @@ _DROP_DOCUMENTS = Sql("DELETE FROM document WHERE id IN (SELECT id FROM {list:id
 _MARK_PURGED = Sql("UPDATE job SET purged_at = {now} WHERE id = :job")
 
 
-def mark_deleted(session: Session, job: str) -> None:
-    """The job is gone for everybody; its objects and rows follow (rule 10)."""
+def mark_deleted(session: Session, job: str) -> int:
+    """The job is gone for everybody; its objects and rows follow (rule 10). Returns how many documents and pages those
+    are, as its end counted them."""
     cancel_job(session, job)
-    _MARK_DELETED.run(session, job=job)
+    size = int(_MARK_DELETED.run(session, job=job).scalar() or 0)
     webhooks.drop_events(session, job)
+    return size
 
 
 def jobs_to_purge(session: Session, limit: int = 100) -> list[str]:

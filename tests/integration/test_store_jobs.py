@@ -482,6 +482,17 @@ def test_what_was_read_of_a_half_purged_job_stays_counted(db, worker, blobs, mon
     assert rows(db, counted, j=job) == before
 
 
+def test_pages_of_a_moment_ago_make_a_job_large_too(db, worker, blobs, monkeypatch):
+    """They were split after the last fold: whoever deletes the job would wait until they are purged."""
+    monkeypatch.setattr(lifecycle, "PURGED_AT_ONCE", 9)
+    job, [document] = submit(db)
+    split(db, worker, [document], pages=10)
+    assert job_of(db, job).pages.total == 0
+    lifecycle.delete(db, blobs, job)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [job]
+
+
 def test_a_deleted_job_is_neither_closed_nor_written_again(db, blobs):
     job, _ = submit(db)
     lifecycle.delete(db, blobs, job)
