@@ -188,6 +188,8 @@ INDEXES = {
         "ix_job_open or ix_job_backlog"
     ),
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
+    "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL AND NOT EXISTS (SELECT 1 FROM lease"
+    " WHERE name = 'purge ' || job.id AND expires_at >= '2000-01-01') ORDER BY id LIMIT 5": "ix_job_to_purge",
     # Of jobs/store/census.py, for every few seconds; its pass over `job` reads the table, and means to.
     "SELECT count(*) FROM page WHERE state = 'failed'": "ix_page_failed",
     "SELECT count(*) FROM document WHERE (error IS NOT NULL OR failed > 0) AND state = 'failed'": (
