@@ -7,6 +7,7 @@ its stamp; one that was lost is found by its old stamp.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -41,7 +42,12 @@ ASSEMBLE_CHUNK = 4
 ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
+FOLDED_ALWAYS = 1000
+"""Documents of a running job up to which its totals are never older than a second, whatever others run. Adding up
+that many takes 1 ms (100,000: 70 to 120 ms, docs/scaling.md)."""
 PURGE_BATCH = 4
+PURGE_AMONG = 1000
+"""The oldest deleted jobs, among which those of a round are drawn."""
 WEBHOOK_WINDOW = 1024
 """Deliveries that are rung and not yet sent, shared among their owners."""
 WEBHOOK_OWNER_WINDOW = 64
@@ -267,9 +273,11 @@ def close_ended(db: Database, blobs: BlobStore, price: Price | None = None) -> i
 
 
 def ring_purges(db: Database, bell: Doorbell) -> None:
-    """Ask for the purge of deleted jobs of which something is left, a few at a time: purging may take long."""
+    """Ask for the purge of deleted jobs of which something is left, a few at a time: purging may take long. Drawn by
+    lot, so that those that cannot be purged (a folder of another user, objects under a lock) are in no others' way."""
     with db.read() as session:
-        jobs = ending.jobs_to_purge(session, PURGE_BATCH)
+        found = ending.jobs_to_purge(session, PURGE_AMONG)
+    jobs = random.sample(found, min(len(found), PURGE_BATCH))
     try:
         if jobs and bell.lengths(["deliver"])["deliver"] == 0:
             for job in jobs:
@@ -310,9 +318,15 @@ def ring_publications(db: Database, bell: Doorbell) -> None:
 
 
 def fold(db: Database) -> None:
-    """Sum the documents' counters into their running jobs."""
+    """Sum the documents' counters into their running jobs, large ones left out."""
     with db.write() as session:
-        closing.fold_running(session)
+        closing.fold_running(session, most=FOLDED_ALWAYS)
+
+
+def fold_large(db: Database) -> float:
+    """The same for the large ones alone. Returns how many seconds the summing took."""
+    with db.write() as session:
+        return closing.fold_running(session, least=FOLDED_ALWAYS + 1)
 
 
 def forget_workers(db: Database) -> None:

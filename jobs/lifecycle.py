@@ -14,7 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from jobs import publishing, tracing, webhooks
-from jobs.blobs import BlobStore, job_prefix, manifest_key, result_key
+from jobs.blobs import BlobStore, job_prefix, manifest_key, nothing, result_key
 from jobs.blobs.buckets import parse_prefix
 from jobs.errors import (
     Gone,
@@ -436,9 +436,9 @@ def delete(db: Database, blobs: BlobStore, job_id: str) -> None:
     """Cancel, and forget the job for everybody. Its objects are purged now and again once no worker holds it; those of
     a large job by a worker alone, which rescue rings: nobody who waits for an answer waits for that."""
     with db.write() as session:
-        job = reading.get_job(session, job_id)
-        ending.mark_deleted(session, job_id)
-    if job.documents.total + job.pages.total <= PURGED_AT_ONCE:
+        reading.get_job(session, job_id)
+        size = ending.mark_deleted(session, job_id)
+    if size <= PURGED_AT_ONCE:
         purge(db, blobs, job_id)
 
 
@@ -511,24 +511,32 @@ def drain(db: Database, worker_id: str) -> WorkerPublic:
         return reading.get_worker(session, worker_id)
 
 
-def purge(db: Database, blobs: BlobStore, job_id: str) -> bool:
+SOURCES_AT_ONCE = 1000
+"""Files deleted between two calls of `between`: one request of an S3."""
+
+
+def purge(db: Database, blobs: BlobStore, job_id: str, between: Callable[[], None] = nothing) -> bool:
     """Delete the objects of a deleted job, and its rows too when nobody can write more of it (rule 10).
 
-    Returns whether everything is gone; rescue calls again until it is.
+    Returns whether everything is gone; rescue calls again until it is. `between` is called between two pieces of that,
+    which take a second or so each; what it raises ends the purge.
     """
     with db.read() as session:
         held = ending.is_held(session, job_id)
         sources = ending.source_keys(session, job_id)
-    blobs.delete_prefix(job_prefix(job_id))
-    blobs.delete(sources)
+    blobs.delete_prefix(job_prefix(job_id), between)
+    for start in range(0, len(sources), SOURCES_AT_ONCE):
+        blobs.delete(sources[start : start + SOURCES_AT_ONCE])
+        between()
     # What was fetched and not taken, and a manifest, lie beside the sources.
     folders = {source.rpartition("/")[0] for source in sources} | {f"uploads/{day_of(job_id):%Y-%m-%d}/{job_id}"}
     for folder in sorted(folder for folder in folders if folder.endswith(f"/{job_id}")):
-        blobs.delete_prefix(f"{folder}/")
+        blobs.delete_prefix(f"{folder}/", between)
     if held:
         return False
     dropped = False
     while not dropped:
         with db.write() as session:
             dropped = ending.drop_rows(session, job_id)
+        between()
     return True

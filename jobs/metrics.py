@@ -9,8 +9,9 @@ Two kinds of processes serve them (jobs/listener.py), and they count differently
 * **Workers and API servers count what they do themselves** (`Source.PROCESS`): for rates. They begin at 0 with each
   process, which `rate()` knows; what a killed process did after its last scrape is missing. Add them up: `sum by (…)`.
 
-Job totals are folded once a second (jobs/store/closing.py), so what the API says of pages of running jobs is a second
-late, and seconds more by its cache (jobs/census.py); when everything has ended it is exact.
+Job totals are folded once a second (jobs/store/closing.py), those of more than 1,000 documents every 15 s at least
+(workers/tick.py), so what the API says of pages of running jobs is late by that, and seconds more by its cache
+(jobs/census.py); when everything has ended it is exact.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from jobs.store.recording import Recorded
 from jobs.vault import open_vault
 from workers.assemble import Assembler, AssemblyLine
 from workers.config import Settings
+from workers.deliver import LEASE as PURGE_LEASE
 from workers.deliver import Purger
 from workers.engines.base import Engine
 from workers.fetch import THREADS as FETCH_THREADS
@@ -126,7 +127,8 @@ class Wiring:
         )
 
     def _build_purger(self) -> Purger:
-        purger = Purger(self._opened.db, self._opened.blobs)
+        opened = self._opened
+        purger = Purger(opened.db, opened.blobs, PURGE_LEASE / opened.settings.timers.time_factor)
         self._stack.callback(purger.close)
         return purger
 

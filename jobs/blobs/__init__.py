@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.blobs.base import BlobMissing, BlobStat, BlobStore, BlobWriter, NewObject
+from jobs.blobs.base import BlobMissing, BlobStat, BlobStore, BlobWriter, NewObject, nothing
 from jobs.blobs.buckets import Buckets, Location, ObjectStat, Opened, Places, parse_location
 from jobs.blobs.keys import (
     check_key,
@@ -22,7 +22,7 @@ from jobs.settings import BlobSettings
 __all__ = [
     "BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "Buckets", "Location", "NewObject", "ObjectStat", "Opened",
     "Places", "check_key", "check_prefix", "content_disposition", "figure_key", "folder_of", "job_prefix",
-    "manifest_key", "open_store", "page_key", "parse_location", "result_key", "upload_key",
+    "manifest_key", "nothing", "open_store", "page_key", "parse_location", "result_key", "upload_key",
 ]  # fmt: skip
 
 

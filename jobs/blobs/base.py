@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,10 @@ class BlobStat:
     """With its time zone."""
     etag: str
     """Without quotes. Changes when the object is replaced."""
+
+
+def nothing() -> None:
+    """What is done between two pieces of work where nothing is to be done."""
 
 
 class BlobMissing(KeyError):
@@ -80,8 +84,9 @@ class BlobStore(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Keys without an object are fine."""
 
-    def delete_prefix(self, prefix: str) -> int:
-        """How many objects were deleted. Half-written ones go too."""
+    def delete_prefix(self, prefix: str, between: Callable[[], None] = nothing) -> int:
+        """How many objects were deleted. Half-written ones go too. `between` is called again and again meanwhile, after
+        a thousand objects at most; what it raises ends it."""
 
     def presign(self, key: str, seconds: int, filename: str | None = None) -> str | None:
         """A link that anybody may GET for so long; None where the store has none (local directory)."""

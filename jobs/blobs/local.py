@@ -18,14 +18,14 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from jobs.blobs.base import BlobMissing, BlobStat, NewObject
+from jobs.blobs.base import BlobMissing, BlobStat, NewObject, nothing
 from jobs.blobs.files import disk_error, disk_errors, save
 from jobs.blobs.keys import RESERVED, check_key, check_prefix
 from jobs.blobs.together import Together, Whole
@@ -245,13 +245,14 @@ class LocalStore:
         while directory != self._root and _remove_empty(directory):
             directory = directory.parent
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, between: Callable[[], None] = nothing) -> int:
         deleted = 0
         with disk_errors(_DISK):
             for _, path in self._walk(check_prefix(prefix)):
                 with suppress(FileNotFoundError):
                     path.unlink()
                     deleted += 1
+                between()
             for directory in reversed(list(self._directories(prefix))):
                 _remove_empty(directory)
             self._prune(self._root / prefix.rpartition("/")[0])

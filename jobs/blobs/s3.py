@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.blobs.base import BlobMissing, BlobStat, NewObject
+from jobs.blobs.base import BlobMissing, BlobStat, NewObject, nothing
 from jobs.blobs.files import save
 from jobs.blobs.keys import RESERVED, check_key, check_prefix, content_disposition
 from jobs.errors import InvalidRequest, ServiceError, StorageFull, StorageUnavailable
@@ -177,12 +177,13 @@ class S3Store:
             if failed.get("Code") not in _MISSING:
                 raise StorageUnavailable(f"the object store refuses (DeleteObjects: {failed.get('Code')})")
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, between: Callable[[], None] = nothing) -> int:
         deleted = 0
         found = (stat.key for stat in self.list(prefix))
         while batch := tuple(islice(found, DELETE_BATCH)):
             self.delete(batch)
             deleted += len(batch)
+            between()
         self._abort_uploads(prefix)
         return deleted
 

@@ -135,8 +135,16 @@ def reopen(session: Session, job: str, documents: list[str], code: str | None = 
     fold_totals(session, [job])
 
 
-_MARK_DELETED = Sql("UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job")
-_TO_PURGE = Sql("""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT :limit""")
+_MARK_DELETED = Sql(
+    """UPDATE job SET deleted_at = coalesce(deleted_at, {now}), password = NULL WHERE id = :job
+       RETURNING documents_total + pages_total"""
+)
+_PURGE_LEASE = "purge "
+_TO_PURGE = Sql(
+    f"""SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL AND NOT EXISTS (
+         SELECT 1 FROM lease WHERE name = '{_PURGE_LEASE}' || job.id AND expires_at >= {{now}})
+       ORDER BY id LIMIT :limit"""
+)
 _SOURCES = Sql("SELECT source_key FROM document WHERE job_id = :job AND source_key <> ''")
 _HELD = Sql(
     """SELECT 1 FROM document d JOIN worker w ON w.id = d.worker AND w.state IN ('alive', 'draining')
@@ -151,15 +159,22 @@ _DROP_DOCUMENTS = Sql("DELETE FROM document WHERE id IN (SELECT id FROM {list:id
 _MARK_PURGED = Sql("UPDATE job SET purged_at = {now} WHERE id = :job")
 
 
-def mark_deleted(session: Session, job: str) -> None:
-    """The job is gone for everybody; its objects and rows follow (rule 10)."""
+def mark_deleted(session: Session, job: str) -> int:
+    """The job is gone for everybody; its objects and rows follow (rule 10). Returns how many documents and pages those
+    are, as its end counted them."""
     cancel_job(session, job)
-    _MARK_DELETED.run(session, job=job)
+    size = int(_MARK_DELETED.run(session, job=job).scalar() or 0)
     webhooks.drop_events(session, job)
+    return size
+
+
+def purge_lease(job: str) -> str:
+    """The name of the lease (jobs/store/leases.py) of the worker that purges this job."""
+    return f"{_PURGE_LEASE}{job}"
 
 
 def jobs_to_purge(session: Session, limit: int = 100) -> list[str]:
-    """Deleted jobs of which something is left, oldest first."""
+    """Deleted jobs of which something is left and that no worker purges now, oldest first."""
     return [row[0] for row in _TO_PURGE.run(session, limit=limit)]
 
 

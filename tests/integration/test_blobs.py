@@ -308,6 +308,21 @@ def test_delete_takes_what_is_there_and_forgives_what_is_not(ground):
     assert ground.keys() == []
 
 
+def test_deleting_a_prefix_leaves_room_between_its_pieces(ground):
+    for n in range(3):
+        ground.store.put(f"jobs/1/{n}", b"x")
+
+    def stop():
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        ground.store.delete_prefix("jobs/1/", stop)
+    ground.store.put("jobs/1/3", b"x")
+    calls = []
+    ground.store.delete_prefix("jobs/1/", lambda: calls.append(len(list(ground.store.list("jobs/1/")))))
+    assert calls[-1] == 0
+
+
 def test_delete_prefix_keeps_the_neighbours(ground):
     for key in ("jobs/1/a", "jobs/1/b/c", "jobs/10/a", "jobs/1.json", "other"):
         ground.store.put(key, b"1")

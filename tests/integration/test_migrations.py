@@ -184,7 +184,12 @@ INDEXES = {
     "SELECT id, state FROM job WHERE state IN ('queued','running') ORDER BY id LIMIT 100000": (
         "ix_job_open or ix_job_backlog"  # the same jobs; of an empty table either is as good
     ),
+    "SELECT id FROM job WHERE state IN ('queued','running') AND state = 'running' AND documents_total <= 1000": (
+        "ix_job_open or ix_job_backlog"
+    ),
     "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT 5": "ix_job_to_purge",
+    "SELECT id FROM job WHERE deleted_at IS NOT NULL AND purged_at IS NULL AND NOT EXISTS (SELECT 1 FROM lease"
+    " WHERE name = 'purge ' || job.id AND expires_at >= '2000-01-01') ORDER BY id LIMIT 5": "ix_job_to_purge",
     # Of jobs/store/census.py, for every few seconds; its pass over `job` reads the table, and means to.
     "SELECT count(*) FROM page WHERE state = 'failed'": "ix_page_failed",
     "SELECT count(*) FROM document WHERE (error IS NOT NULL OR failed > 0) AND state = 'failed'": (

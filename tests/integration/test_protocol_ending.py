@@ -10,7 +10,7 @@ from jobs import lifecycle
 from jobs.blobs import manifest_key, page_key
 from jobs.errors import Gone
 from jobs.models import State
-from jobs.store import claiming, closing, ending, recording, submitting, workers
+from jobs.store import claiming, closing, ending, leases, recording, submitting, workers
 from jobs.store.closing import Finish
 from jobs.store.submitting import Split
 from tests.protocol import (
@@ -306,6 +306,42 @@ def test_purges_of_a_store_that_hangs_take_one_thread_and_none_of_those_who_ring
         assert ending.jobs_to_purge(session) == []
 
 
+def test_a_job_is_purged_by_one_worker_at_a_time(db, stuck, tmp_path):
+    """Rescue rings until it is purged, and every worker that heard it listed and deleted the same objects."""
+    job = deleted_job(db)
+    first, second = Purger(db, stuck), Purger(db, Noticing(tmp_path / "objects"))
+    assert first.run(job)
+    assert stuck.asked.acquire(timeout=60)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [], "not rung while somebody is at it"
+    assert second.run(job), "heard all the same"
+    assert second.wait(60)
+    assert one(db, "SELECT purged_at IS NULL FROM job")
+    assert one(db, "SELECT count(*) FROM document") == 1
+    change(db, "UPDATE lease SET expires_at = '2000-01-01'")  # it died
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [job]
+    assert second.run(job)
+    assert second.wait(60)
+    assert one(db, "SELECT purged_at IS NOT NULL FROM job")
+    stuck.answers.set()
+    assert first.wait(60)
+    assert rows(db, "SELECT 1 FROM lease") == []
+
+
+def test_a_purge_that_was_silent_for_too_long_is_left_to_who_took_it_over(db, stuck):
+    job = deleted_job(db)
+    purger = Purger(db, stuck, lease=0.0)
+    purger.run(job)
+    assert stuck.asked.acquire(timeout=60)
+    with db.write() as session:
+        assert leases.take_lease(session, ending.purge_lease(job), "another", 60)
+    stuck.answers.set()
+    assert purger.wait(60)
+    assert one(db, "SELECT count(*) FROM document") == 1
+    assert one(db, "SELECT holder FROM lease") == "another"
+
+
 def test_a_worker_that_ends_begins_no_purge(db, stuck, monkeypatch):
     monkeypatch.setattr("workers.deliver.CLOSING", 0.1)
     purger = Purger(db, stuck)
@@ -314,6 +350,7 @@ def test_a_worker_that_ends_begins_no_purge(db, stuck, monkeypatch):
     purger.run(second)
     assert stuck.asked.acquire(timeout=60)
     purger.close()
+    assert rows(db, "SELECT 1 FROM lease") == [], "what is left is not waited for"
     assert not purger.run(second)
     stuck.answers.set()
     assert purger.wait(60)

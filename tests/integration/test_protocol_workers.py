@@ -23,8 +23,10 @@ from tests.protocol import (
     claim_refs,
     claim_splits,
     good,
+    job_of,
     one,
     page_refs,
+    read,
     record,
     register,
     rows,
@@ -262,6 +264,26 @@ def test_a_tick_that_was_frozen_itself_judges_nobody_by_old_news(db, tick_of):
         time.sleep(0.6)  # more than half the stale interval: as if stopped and continued
     tick.round()
     assert not is_dead(db, worker)
+
+
+def test_totals_of_small_jobs_do_not_wait_while_those_of_large_ones_rest(db, tick_of, monkeypatch):
+    """One owner's 100,000 documents made everybody's totals up to 15 s old, and their limits let through more."""
+    monkeypatch.setattr(dispatch, "FOLDED_ALWAYS", 2)
+    worker = register(db)
+    (large, first), (small, second) = submit(db, 3), submit(db, 2)
+    split(db, worker, first + second, pages=1)
+    tick = tick_of(register(db))
+    tick.round()
+    assert [job_of(db, job).pages.total for job in (large, small)] == [3, 2]
+
+    tick._fold_large.rest = 3600.0  # its documents took long to add up
+    for document in (first[0], second[0]):
+        read(db, worker, document)
+    tick.round()
+    assert [job_of(db, job).pages.succeeded for job in (large, small)] == [0, 1]
+    tick._fold_large.rest = 0.0
+    tick.round()
+    assert [job_of(db, job).pages.succeeded for job in (large, small)] == [1, 1]
 
 
 def is_dead(db, worker):

@@ -14,7 +14,8 @@ from jobs.models import State
 from jobs.options import JobOptions
 from jobs.reconcile.rules import job_differences
 from jobs.settings import SecretSettings
-from jobs.store import closing, ending, proving, reading
+from jobs.store import closing, ending, mending, proving, reading
+from jobs.store.locks import lock_jobs
 from jobs.store.recording import Outcome
 from jobs.vault import open_vault
 from tests.ledger import assert_exact
@@ -457,6 +458,39 @@ def test_a_large_job_is_gone_at_once_and_purged_by_a_worker(db, worker, blobs, m
     assert lifecycle.purge(db, blobs, job)
     assert [stat.key for stat in blobs.list("")] == []
     assert rows(db, "SELECT 1 FROM document") == []
+
+
+def test_what_was_read_of_a_half_purged_job_stays_counted(db, worker, blobs, monkeypatch):
+    """`reconcile --fix` summed up the documents that were left: pages that were read were never counted again."""
+    monkeypatch.setattr(ending, "DROPPED_PAGES", 2)
+    job, documents = submit(db, 3)
+    for document in documents:
+        through(db, worker, document)
+    lifecycle.close(db, blobs, job)
+    counted = "SELECT documents_total, documents_succeeded, pages_total, pages_succeeded FROM job WHERE id = :j"
+    before = rows(db, counted, j=job)
+    with db.write() as session:
+        ending.mark_deleted(session, job)
+    with db.write() as session:
+        assert not ending.drop_rows(session, job)
+    with db.write() as session:
+        assert lock_jobs(session, [job])
+        mending.mend_job(session, job)
+    assert rows(db, counted, j=job) == before
+    assert before[0][0] > len(rows(db, "SELECT 1 FROM document WHERE job_id = :j", j=job)) > 0
+    assert lifecycle.purge(db, blobs, job)
+    assert rows(db, counted, j=job) == before
+
+
+def test_pages_of_a_moment_ago_make_a_job_large_too(db, worker, blobs, monkeypatch):
+    """They were split after the last fold: whoever deletes the job would wait until they are purged."""
+    monkeypatch.setattr(lifecycle, "PURGED_AT_ONCE", 9)
+    job, [document] = submit(db)
+    split(db, worker, [document], pages=10)
+    assert job_of(db, job).pages.total == 0
+    lifecycle.delete(db, blobs, job)
+    with db.read() as session:
+        assert ending.jobs_to_purge(session) == [job]
 
 
 def test_a_deleted_job_is_neither_closed_nor_written_again(db, blobs):

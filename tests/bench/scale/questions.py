@@ -105,7 +105,7 @@ def questions(of: Subject) -> dict[str, dict[str, Question]]:
             "lost rings": lambda s: (ringing.clear_page_stamps(s, EXPIRES), ringing.clear_document_stamps(s, EXPIRES)),
             "jobs to close": closing.jobs_to_close,
             "expired, stale and deleted jobs": lambda s: (
-                retention.expired_jobs(s, 100), retention.stale_sources(s, 20), ending.jobs_to_purge(s, 4)
+                retention.expired_jobs(s, 100), retention.stale_sources(s, 20), ending.jobs_to_purge(s, 1000)
             ),
             "publications": publishing.any_due,
         },
