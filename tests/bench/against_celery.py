@@ -139,7 +139,7 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
             name,
             f"{_spread(found, lambda r: r.modelled.rate):.1f}",
             _ratio(name, rounds, lambda r: r.modelled.rate),
-            f"{idle:.1f}",
+            f"{idle:z.1f}",
             f"{_spread(found, lambda r: r.modelled.first):.1f}",
             f"{_spread(found, lambda r: r.modelled.small or 0):.1f}",
             f"{behind:.1f}" if name == "pagemill" else f"({in_order(backlog, idle.median / 100):.0f})",
@@ -225,7 +225,7 @@ def standings(rounds: dict[str, list[Round]]) -> str:
     return " ".join(
         (
             "In order, by medians.",
-            order("Engine idle", lambda r: r.modelled.idle or 0.0, ".1%"),
+            order("Engine idle", lambda r: r.modelled.idle or 0.0, "z.1%"),
             order("Pages/s without engine time", lambda r: r.no_time.rate, ".0f", most=True),
             order("CPU milliseconds a page without engine time", lambda r: sum(r.no_time.cpu.values()), ".2f"),
         )

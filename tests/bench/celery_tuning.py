@@ -32,7 +32,15 @@ def main(names: list[str]) -> None:
             run = measure(side, MODEL, parts, DOCUMENTS, small=True)
             cpu = sum(run.cpu.values())
             rows.append(
-                [design.name, variant, f"{run.rate:.1f}", f"{run.idle:.1%}", f"{run.first:.1f}", run.small, cpu]
+                [
+                    design.name,
+                    variant,
+                    f"{run.rate:.1f}",
+                    f"{run.idle:z.1%}",
+                    f"{run.first:.1f}",
+                    f"{run.small:.1f}",
+                    f"{cpu:.2f}",
+                ]
             )
             print(rows[-1], flush=True)
     print(table(["design", "variant", "pages/s", "idle, %", "first, s", "small, s", "CPU ms/page"], rows))
