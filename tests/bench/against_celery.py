@@ -18,9 +18,9 @@ from tests.bench.report import Scale, Section, Spread, table
 from tests.services import Postgres, Valkey
 
 MODEL = Model(50)
-THREADS, FLUSH, CHUNK = 96, 256, 3
-"""Threads of the first design, pages in a list of the second, documents of a task of the third: as
-`tests.bench.celery_tuning` found them best."""
+THREADS, FLUSH, LISTS, CHUNK = 96, 128, 2, 3
+"""Threads of the first design, pages in a list of the second and lists that it reads at once, documents of a task of
+the third: chosen with `tests.bench.celery_tuning`."""
 NO_TIME = Model(1_000_000)
 """An engine that takes no time: what is left is the queue."""
 PARTS = ("submit", "broker", "database", "worker")
@@ -36,9 +36,11 @@ def pages(threads: int = THREADS) -> Design:
     return Design("chord of pages", "pages", f"-P threads -c {threads} -Q celery,assemble")
 
 
-def batches(flush: int = FLUSH, interval: float = 1.0) -> Design:
-    variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval)}
-    return Design("celery-batches", "batches", "-P threads -c 1", environment="celery-batches", variables=variables)
+def batches(flush: int = FLUSH, interval: float = 1.0, threads: int = LISTS) -> Design:
+    """`threads`: each has a list of its own in the engine."""
+    variables = {"BENCH_FLUSH": str(flush), "BENCH_INTERVAL": str(interval), "BENCH_THREADS": str(threads)}
+    options = f"-P threads -c {threads}"
+    return Design("celery-batches", "batches", options, environment="celery-batches", variables=variables)
 
 
 def chunks(documents: int = CHUNK) -> Design:
@@ -70,6 +72,7 @@ def run(scale: Scale) -> Section:
         _what(documents),
         _gain(rounds, documents * PAGES, behind, scale.of(BACKLOG, 10) * PAGES),
         _cost(rounds),
+        standings(rounds),
         _kill_table(killed),
         _differences(),
     ]
@@ -104,16 +107,20 @@ def _kills(sides: Sequence[Side]) -> dict[str, Killed]:
 def _what(documents: int) -> str:
     return f"""\
 {documents} documents of {PAGES} pages in one submission, not rendered, on the modelled engine of {MODEL}
-(pages/s, sequences, slow; `tests/bench/modelled.py`). On every side the same pages, one Valkey, one PostgreSQL, files
-that are fsynced, one worker process. The designs (`tests/bench/celery_designs/`) follow Celery's docs: late
-acknowledgement, prefetch multiplier 1, JSON, no events; a row per document, where pagemill keeps one per page too.
-Their numbers are the best of `python -m tests.bench.celery_tuning`: smaller calls leave more of the engine idle, larger
-ones give the first result later.
+(pages/s, sequences, slow; `tests/bench/modelled.py`). On every side the same pages, one Valkey without append-only
+file, one PostgreSQL, one worker process. The designs (`tests/bench/celery_designs/`) follow Celery's docs: late
+acknowledgement, JSON, no events, no more messages ahead than they can take next; a row per document, where pagemill
+keeps one per page too. Their numbers were chosen with `python -m tests.bench.celery_tuning`.
 
-- *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document, results in
-  Redis.
+What each side flushes, PostgreSQL with fsync: pagemill each file and its folders before it records the page; files that
+are written at the same time share the flush of their folder. The designs each file, and its folder once for all files
+in it: celery-batches before a list is counted, the others before the document's row says that it has ended; the name of
+a document's folder not at all.
+
+- *Chord of pages*: a task a page, {THREADS} threads that wait for the shared engine, a chord per document; Redis keeps
+  page numbers, the store the results.
 - *celery-batches* ({_pins("celery-batches", "celery")}): a task a page; lists of {FLUSH} go through one call each,
-  which waits for its slowest page.
+  which ends with its slowest page, {LISTS} at once through the shared engine.
 - *Chunk of documents*: a task for {CHUNK} documents, one such call (as vLLM's offline examples do), solo pool."""
 
 
@@ -132,23 +139,26 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
             name,
             f"{_spread(found, lambda r: r.modelled.rate):.1f}",
             _ratio(name, rounds, lambda r: r.modelled.rate),
-            f"{idle:.1f}",
+            f"{idle:z.1f}",
             f"{_spread(found, lambda r: r.modelled.first):.1f}",
             f"{_spread(found, lambda r: r.modelled.small or 0):.1f}",
-            f"{behind:.1f}"
-            if name == "pagemill"
-            else f"({backlog / MODEL.pages_per_second / (1 - idle.median / 100):.0f})",
+            f"{behind:.1f}" if name == "pagemill" else f"({in_order(backlog, idle.median / 100):.0f})",
         ]
 
     head = ["", "pages/s", "÷ pagemill", "engine idle, %", "first document, s"]
-    waits = [f"{SMALL} pages {BEHIND:g} s after {pages}, s", f"behind {backlog:,}, s"]
+    waits = [f"{SMALL} pages {BEHIND:g} s after {pages}, s", f"{BEHIND:g} s after {backlog:,}, s"]
     return (
         table([*head, *waits], [row(*item) for item in rounds.items()])
-        + """
+        + f"""
 
-In brackets: not run; what the engine takes for the backlog, since they take messages in order. The same without engine
-time, to see what the queue itself costs, and CPU milliseconds a page:"""
+In brackets: not run; what the engine, idle as before, takes for the rest of the backlog after {BEHIND:g} s, since they
+take messages in order. Without engine time, to see what the queue itself costs, and CPU milliseconds a page:"""
     )
+
+
+def in_order(pages: int, idle: float) -> float:
+    """Seconds that who comes `BEHIND` seconds after so many pages waits for the last of them. `idle`: of the engine."""
+    return max(0.0, pages / (MODEL.pages_per_second * (1 - idle)) - BEHIND)
 
 
 def _cost(rounds: dict[str, list[Round]]) -> str:
@@ -198,11 +208,28 @@ every second; then whatever takes longer than that runs twice.
 
 def _differences() -> str:
     return """\
-What they do not do. All three: first come, first served, so small jobs wait for large ones; a message that Redis loses
-is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try again, no
-cancel. The chord keeps the engine full at all times, as pagemill does, but a page that fails for good fails its
-document. The other two: the engine waits for the slowest page of each call, and a crash forfeits the call. Without
-engine time these are the cheapest: one call, statement or message stands for many pages."""
+What they are not built to do. All three: first come, first served, so small jobs wait for large ones; a message that
+Redis loses is a page lost; no fence, so what is delivered twice is done twice; no row of a page to look at or to try
+again, no cancel. In the chord a page that fails for good fails its document; in the other two a call that fails fails
+all its pages, and a page can be read only when the slowest one of its call has been."""
+
+
+def standings(rounds: dict[str, list[Round]]) -> str:
+    """The sides in order of what was found, by medians."""
+
+    def order(title: str, figure: Callable[[Round], float], spec: str, *, most: bool = False) -> str:
+        medians = {name: _spread(found, figure).median for name, found in rounds.items()}
+        names = sorted(medians, key=lambda name: medians[name], reverse=most)
+        return f"{title}: {', '.join(f'{name} {medians[name]:{spec}}' for name in names)}."
+
+    return " ".join(
+        (
+            "In order, by medians.",
+            order("Engine idle", lambda r: r.modelled.idle or 0.0, "z.1%"),
+            order("Pages/s without engine time", lambda r: r.no_time.rate, ".0f", most=True),
+            order("CPU milliseconds a page without engine time", lambda r: sum(r.no_time.cpu.values()), ".2f"),
+        )
+    )
 
 
 def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:

@@ -15,8 +15,9 @@ from tests.bench.report import table
 VARIANTS: dict[str, list[tuple[str, Design]]] = {
     "pages": [(f"{threads} threads", pages(threads)) for threads in (64, 96, 160)],
     "batches": [
-        (f"{flush} pages or {interval} s", batches(flush, interval))
-        for flush, interval in ((64, 1.0), (128, 1.0), (256, 1.0), (256, 0.3))
+        (f"{flush} pages or {interval} s, {threads} at once", batches(flush, interval, threads))
+        for threads, lists in ((1, (64, 128, 256)), (2, (64, 128, 256)))
+        for flush, interval in [*((flush, 1.0) for flush in lists), (256, 0.3)]
     ],
     "chunks": [(f"{documents} documents a task", chunks(documents)) for documents in (1, 2, 3, 6)],
 }
@@ -31,7 +32,15 @@ def main(names: list[str]) -> None:
             run = measure(side, MODEL, parts, DOCUMENTS, small=True)
             cpu = sum(run.cpu.values())
             rows.append(
-                [design.name, variant, f"{run.rate:.1f}", f"{run.idle:.1%}", f"{run.first:.1f}", run.small, cpu]
+                [
+                    design.name,
+                    variant,
+                    f"{run.rate:.1f}",
+                    f"{run.idle:z.1%}",
+                    f"{run.first:.1f}",
+                    f"{run.small:.1f}",
+                    f"{cpu:.2f}",
+                ]
             )
             print(rows[-1], flush=True)
     print(table(["design", "variant", "pages/s", "idle, %", "first, s", "small, s", "CPU ms/page"], rows))

@@ -26,6 +26,13 @@ def make_app(name: str, **settings: object) -> Celery:
     return app
 
 
+def prefetch(flush: int, threads: int) -> int:
+    """The multiplier with which each thread has a list of so many messages and one more list waits, so that whoever
+    ends one finds the next; Celery multiplies it by the threads. Rounded up: a list that lacks a message waits for its
+    interval."""
+    return -(-(threads + 1) * flush // threads)
+
+
 @worker_ready.connect
 def _say_so(**_: object) -> None:
     print(READY, flush=True)

@@ -1,7 +1,8 @@
 """One task per page, which celery-batches hands over in lists: each list is one call of the engine.
 
 celery-batches 0.11 knows no chords (`SimpleRequest.chord` is None), so the row of the document counts its pages, and
-who counts the last one assembles. Results live in the store alone.
+who counts the last one assembles. Results live in the store alone. Several threads each take a list through the engine
+that they share, so that it has another list's pages while one list ends, is stored and is assembled.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from celery.signals import worker_init
 from celery_batches import Batches, SimpleRequest
 
 from tests.bench.celery_designs import documents
-from tests.bench.celery_designs.apps import make_app
+from tests.bench.celery_designs.apps import make_app, prefetch
 from tests.bench.celery_designs.engine import Engine
 
-FLUSH, INTERVAL = "BENCH_FLUSH", "BENCH_INTERVAL"
+FLUSH, INTERVAL, THREADS = "BENCH_FLUSH", "BENCH_INTERVAL", "BENCH_THREADS"
 flush = int(os.environ[FLUSH])
 app = make_app("batches", task_ignore_result=True)
-app.conf.worker_prefetch_multiplier = 2 * flush  # of one thread: the next list is there when the engine has ended one
+app.conf.worker_prefetch_multiplier = prefetch(flush, int(os.environ[THREADS]))
 engine: Engine
 writers = ThreadPoolExecutor(8)
 

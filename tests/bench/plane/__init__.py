@@ -32,6 +32,7 @@ COUNTS = {
     "images": "whole-page images in them",
     "database_bytes": "bytes to and from PostgreSQL",
     "lpush": "messages",
+    "brpop": "waits for messages",
     "publish": "events",
     "commands": "Redis commands",
     "bytes": "bytes to and from Redis",
@@ -61,7 +62,7 @@ def run(scale: Scale) -> Section:
                         costs.setdefault((state, load), []).append(serving.run(load))
                     if state.engine == NOBODY:
                         idle.setdefault(state, []).append(serving.idle(scale.of(IDLE, 1)))
-        counted = {(state, load): stand.statements(state, load) for state in (states[0], states[-1]) for load in loads}
+        counted = {(state, load): found for state in states for load, found in stand.statements(state, loads).items()}
         pages, asked = status.ask(stand, states[-1], scale.of(200, 20), scale.rounds)
     return Section(_text(states, loads, costs, idle, counted, pages, asked, before))
 
@@ -76,7 +77,6 @@ def _text(
     asked: Sequence[Sequence[Asked]],
     before: float,
 ) -> str:
-    few, many = states[0], states[-1]
     large, small = loads
     return f"""\
 Echo through everything (submit over HTTP, store, split, dispatch, claim, record, assemble, close): one API, one worker,
@@ -90,12 +90,15 @@ CPU milliseconds a page:
 
 {_cpu_table(states, loads, costs)}
 
+{verdicts(states, loads, costs)}
+
 While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(idle)}.
 
-For each page, with {few.pages} and with {many.pages:,} pages of the same engine waiting. Statements were counted in a
-run of their own, from PostgreSQL's log, without BEGIN, COMMIT and ROLLBACK:
+For each page, of documents of {large.pages} pages / of one page, by the pages that wait (medians). Statements and
+transactions were counted in one run of their own, from PostgreSQL's log; the statements without BEGIN, COMMIT and
+ROLLBACK:
 
-{_count_table(few, many, loads, costs, counted)}
+{count_table(states, loads, costs, counted)}
 
 Asking for a job of {pages:,} pages ({pages // 100:,} documents) and for one of 10 (10 documents) in turn, both waiting,
 nothing else running:
@@ -117,7 +120,7 @@ def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> 
             rows.append(
                 [
                     f"{load.pages} (goal {GOALS[load.pages]:g})",
-                    f"{state.pages:,}, {'the same engine' if state.engine != NOBODY else 'another engine'}",
+                    _waiting(state),
                     f"{_spread(found, lambda cost: cost.pages_per_second):.0f}",
                     *(f"{_spread(found, lambda cost, part=part: cost.cpu[part]).median:.2f}" for part in PARTS),  # type: ignore[misc]
                     f"{_spread(found, lambda cost: cost.cpu_in_all):.2f}",
@@ -127,22 +130,48 @@ def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> 
     return table(["pages of a document", "pages that wait", "pages/s", *PARTS, "all", "÷ the first row"], rows)
 
 
-def _count_table(
-    few: State,
-    many: State,
+def _waiting(state: State) -> str:
+    return f"{state.pages:,}, {'the same engine' if state.engine != NOBODY else 'another engine'}"
+
+
+def verdicts(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> str:
+    """A line for each goal: what the rows of the table say of it, and the rounds behind them."""
+    return "\n".join(f"- {_verdict(load, [costs[state, load] for state in states])}" for load in loads)
+
+
+def _verdict(load: Load, rows: Sequence[Sequence[Cost]]) -> str:
+    """`rows`: rounds by state."""
+    goal = GOALS[load.pages]
+    found = [_spread(rounds, lambda cost: cost.cpu_in_all) for rounds in rows]
+    medians = [row.median for row in found]
+    missed = [median - goal for median in medians if median > goal]
+    said = f"missed in {len(missed)} of {len(rows)} by up to {max(missed):.2f}" if missed else f"met in all {len(rows)}"
+    pages = f"{load.pages}-page documents" if load.pages > 1 else "documents of one page"
+    return (
+        f"{goal:g} ms a page of {pages}: rows {min(medians):.2f} to {max(medians):.2f}, {said};"
+        f" the worst round {max(max(row.values) for row in found):.2f}."
+    )
+
+
+def count_table(
+    states: Sequence[State],
     loads: Sequence[Load],
     costs: Costs,
     counted: Mapping[tuple[State, Load], Mapping[str, float]],
 ) -> str:
-    columns = [(load, state) for load in loads for state in (few, many)]
-    head = ["", *(f"{load.pages} a document, {state.pages:,} wait" for load, state in columns)]
+    """What was counted for each page: a column for each state, in a cell all loads. `counted`: by names of `COUNTS`;
+    what lacks there is the median of the rounds."""
 
-    def cell(name: str, load: Load, state: State) -> str:
+    def number(name: str, state: State, load: Load) -> str:
         if name in counted[state, load]:
             return _short(counted[state, load][name])
         return _short(_spread(costs[state, load], lambda cost: cost.counts.get(name, 0.0)).median)
 
-    return table(head, [[title, *(cell(name, *column) for column in columns)] for name, title in COUNTS.items()])
+    rows = [
+        [title, *(" / ".join(number(name, state, load) for load in loads) for state in states)]
+        for name, title in COUNTS.items()
+    ]
+    return table(["", *map(_waiting, states)], rows)
 
 
 def _short(number: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,14 +112,17 @@ class Stand:
     def count(self) -> Counter[str]:
         return counting.postgresql(self._watch) + counting.redis(self._redis)
 
-    def statements(self, state: State, load: Load) -> dict[str, float]:
-        """Statements for each page of a load, all and those that only frame a transaction; nothing else is measured
-        while they are logged."""
+    def statements(self, state: State, loads: Sequence[Load]) -> dict[Load, dict[str, float]]:
+        """Statements for each page of each load, all but those that only frame a transaction, and transactions; nothing
+        else is measured while they are logged."""
         with self.served(state) as serving:
-            counting.log_statements(self._watch, on=True)
-            begin = self.postgres.log.stat().st_size
-            pages = serving.pages(load)
-            counting.log_statements(self._watch, on=False)
+            return {load: self._statements(state, load, serving) for load in loads}
+
+    def _statements(self, state: State, load: Load, serving: Serving) -> dict[str, float]:
+        counting.log_statements(self._watch, on=True)
+        begin = self.postgres.log.stat().st_size
+        pages = serving.pages(load)
+        counting.log_statements(self._watch, on=False)
         with self.postgres.log.open(errors="replace") as log:
             log.seek(begin)
             found = counting.statements(log, state.name)
