@@ -17,7 +17,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 def environment(name: str) -> Path:
-    """The `python` of the environment. Raises CalledProcessError where pip fails."""
+    """The `python` of the environment. Raises CalledProcessError where pip fails, with what it said in `stderr`."""
     requirements = REQUIREMENTS / f"{name}.txt"
     wanted = sha256(requirements.read_bytes()).hexdigest()
     place = ROOT / f".venv-bench-{name}"
@@ -27,6 +27,10 @@ def environment(name: str) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", requirements], check=True)
+        try:
+            subprocess.run([*pip, "-r", requirements], check=True, stderr=subprocess.PIPE, text=True)
+        except subprocess.CalledProcessError as error:
+            print(error.stderr, file=sys.stderr, flush=True)
+            raise
         stamp.write_text(wanted)
     return python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,11 +17,17 @@ import pytest
 from PIL import Image
 
 from tests.bench.modelled import PAGE_TOKENS, Model, Reading
-from tests.bench.peers import replies
-from tests.bench.peers.contender import NANNY, Round, Took
-from tests.bench.peers.figures import FLOOR, Figures, pinned, ratios, section
+from tests.bench.peers import pages, replies
+from tests.bench.peers.contender import NANNY, Command, Round, Took, check_all_read
+from tests.bench.peers.drawing import MOST_PIXELS, scale
+from tests.bench.peers.figures import Figures, ratios, section, speed
+from tests.bench.peers.others import pinned
 from tests.bench.peers.pages import Pages, _chosen
+from tests.bench.peers.rounds import why
 from tests.bench.peers.server import Meters
+from tests.bench.peers.verdicts import FLOOR, verdict, verdicts
+from tests.bench.report import NotMeasured
+from workers.render.documents import fit
 
 
 def data_url(format_: str, width: int, height: int) -> str:
@@ -88,12 +95,76 @@ def test_documents_are_chosen_until_there_are_so_many_pages() -> None:
         _chosen(index, 10)
 
 
+START = Reading(100.0, 0.0, 0.0, 0.0, 0, 0, 0)
+
+
+def meters(begin: Reading, first: Reading, last: Reading, now: Reading, **answered: int) -> Meters:
+    return Meters(begin, first, last, now, answered, 64, 0, [])
+
+
 def test_the_engine_idles_by_the_work_that_it_was_not_asked_for() -> None:
     model = Model(pages_per_second=20.0)
-    first = Reading(100.0, 0.0, 0.0, 0.0, 0, 0, 0)
-    last = replace(first, at=110.0, done=model.full * 8)
-    assert Meters(first, last, last, {}, 0, []).idle_between(model) == pytest.approx(0.2)
-    assert Meters(first, first, last, {}, 0, []).idle_between(model) == 0.0
+    last = replace(START, at=110.0, done=model.full * 8)
+    assert meters(START, START, last, last).idle_between(model) == pytest.approx(0.2)
+    assert meters(START, START, START, last).idle_between(model) == 0.0
+
+
+def test_what_was_asked_to_warm_up_is_no_work_of_the_round() -> None:
+    model = Model(pages_per_second=20.0)
+    begin, now = replace(START, done=model.full * 3), replace(START, at=120.0, done=model.full * 11)
+    assert meters(begin, begin, now, now).idle(model, 10.0) == pytest.approx(0.2)
+
+
+def test_the_readings_since_the_server_forgot_are_told() -> None:
+    told = {
+        name: str(replace(START, at=at)) for name, at in (("begin", 7.0), ("first", 8.0), ("last", 9.0), ("now", 9.5))
+    }
+    counts = {"answered": {"markdown": 3}, "most": 2, "image_tokens": 0, "bytes": 0, "flight": []}
+    found = Meters.parse(told | counts)
+    assert (found.begin.at, found.first.at, found.now.at) == (7.0, 8.0, 9.5)
+    assert (found.answered, found.most) == ({"markdown": 3}, 2)
+
+
+def test_a_server_that_nobody_asked_has_nothing_to_tell() -> None:
+    with pytest.raises(RuntimeError, match="nothing was asked"):
+        Meters.parse({"first": None})
+
+
+A_COMMAND = Command("MinerU", lambda _url, _folder, _out: [], "3.4", "layout")
+
+
+@pytest.mark.parametrize(
+    ("answered", "texts", "said"),
+    [
+        ({"layout": 479, "block": 4800}, 57, "479 of 480 pages"),
+        ({"markdown": 480}, 57, "0 of 480 pages"),
+        ({"layout": 480, "block": 4800}, 56, "56 texts of 57 documents"),
+    ],
+)
+def test_a_round_counts_only_where_every_page_was_read(answered: dict[str, int], texts: int, said: str) -> None:
+    took, read = Took(0.0, 10.0, 1.0, 1.0, texts), meters(START, START, START, START, **answered)
+    with pytest.raises(RuntimeError, match=said):
+        check_all_read(A_COMMAND, Pages(Path(), 480, 57, ""), took, read)
+
+
+def test_requests_for_blocks_are_no_pages() -> None:
+    read = meters(START, START, START, START, layout=480, block=1)
+    check_all_read(A_COMMAND, Pages(Path(), 480, 57, ""), Took(0.0, 10.0, 1.0, 1.0, 57), read)
+
+
+@pytest.mark.parametrize("size", [(612.0, 792.0), (595.3, 841.9), (300.0, 400.0), (1224.0, 792.0)])
+def test_the_bare_client_draws_as_large_as_pagemill(size: tuple[float, float]) -> None:
+    width, height, _ = fit(*size, 144, MOST_PIXELS)
+    drawn = [math.ceil(points * scale(*size)) for points in size]  # as pypdfium2 does
+    assert math.prod(drawn) <= MOST_PIXELS
+    assert drawn == pytest.approx([width, height], abs=1)
+
+
+def test_without_the_documents_only_a_quick_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pages, "TESTDATA", None)
+    with pytest.raises(NotMeasured, match="testdata"):
+        pages.lay_out(tmp_path, 50, quick=False)
+    assert pages.lay_out(tmp_path, 50, quick=True).documents == len(list(tmp_path.iterdir())) == 2
 
 
 def test_cpu_of_orphans_counts_too(tmp_path: Path) -> None:
@@ -119,26 +190,81 @@ def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
     assert time.monotonic() - began < 60
 
 
-def a_round(pages_per_second: float, cpu: float = 0.03) -> Round:
+def a_round(pages_per_second: float, cpu: float = 0.03, first: float = 1.0, most: int = 96) -> Round:
     took = Took(0.0, 10.0, cpu * 480, 1.0, 480)
-    return Round(pages_per_second, cpu, 0.002, 0.3, 0.1, 1.0, ((0.0, 0), (1.0, 64)), took)
+    return Round(pages_per_second, cpu, 0.002, 0.3, 0.1, first, ((0.0, 0), (1.0, 64)), most, took)
+
+
+def a_contender(name: str) -> Command:
+    return Command(name, lambda _url, _folder, _out: [], f"what {name} was given")
 
 
 def test_a_ratio_is_one_of_the_same_round() -> None:
-    ours, floor = [a_round(10), a_round(30)], [a_round(20), a_round(40), a_round(50)]
-    assert ratios(ours, floor).values == (0.5, 0.75)
+    ours, theirs = {0: a_round(10), 1: a_round(30)}, {1: a_round(40), 2: a_round(50)}
+    found = ratios(ours, theirs, speed)
+    assert found is not None
+    assert found.values == (0.75,)
+    assert ratios(ours, {}, speed) is None
 
 
-def test_the_section_shows_everybody_and_why_somebody_is_left_out() -> None:
-    found = Figures()
-    for name, rate in ((FLOOR, 40.0), ("pagemill run", 20.0), ("olmOCR", 5.0)):
-        found.add(name, Model(50), a_round(rate))
-    found.leave_out("mineru", "Traceback\nConnectionError: no models here")
+def test_goals_are_judged_by_the_medians_of_the_rounds() -> None:
+    ours = [a_round(30, 0.040, 1.4), a_round(38.4, 0.025, 1.4), a_round(39, 0.024, 1.5)]
+    assert verdict("pagemill, service", 50.0, ours, [a_round(40, first=0.9)]) == (
+        "pagemill, service: goal 35 pages/s: 38.4, met; goal 35 ms of CPU a page: 25.0, met;"
+        " goal first text no later than the bare client: 1.40 against 0.90 s, missed by 0.5 s."
+    )
+
+
+def test_goals_that_are_missed_say_by_how_much() -> None:
+    said = verdict("pagemill run", 20.0, [a_round(14.75, 0.039)], [])
+    assert said == (
+        "pagemill run: goal 16 pages/s: 14.8, missed by 1.2 pages/s; goal 35 ms of CPU a page: 39.0, missed by 4 ms."
+    )
+
+
+def test_a_goal_that_is_just_reached_is_met() -> None:
+    assert "first text no later than the bare client: 1.00 against 1.00 s, met" in verdict(
+        "pagemill run", 33.0, [a_round(30)], [a_round(40)]
+    )
+
+
+def test_every_row_of_pagemill_is_judged_and_nobody_else() -> None:
+    by_name = {name: {0: a_round(20)} for name in (FLOOR, "pagemill, service", "pagemill run", "olmOCR")}
+    lines = verdicts(50.0, by_name).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["- pagemill, service", "- pagemill run"]
+
+
+def test_the_section_shows_everybody_and_who_was_not_measured() -> None:
+    found = Figures(variables={"B6_ONLY": "bare,run,olmocr,mineru"}, not_asked=["service", "docling"])
+    for number, factor in enumerate((1, 2)):
+        for name, rate in ((FLOOR, 40.0), ("pagemill run", 20.0)):
+            found.add(a_contender(name), Model(50), number, a_round(rate * factor))
+    found.add(a_contender("olmOCR"), Model(50), 1, a_round(5.0, cpu=0.09))
+    found.not_measured("mineru", "Traceback\nConnectionError: no models here.")
     shown = section(found, Pages(Path(), 480, 57, "57 PDFs"))
-    assert "goals of pagemill: 35 pages/s" in shown.text
-    assert "olmOCR: 4.0 times as fast" in shown.text
-    assert "Left out: mineru: ConnectionError: no models here." in shown.text
+    assert "| pagemill run | 2 | 30.0 (20.0 to 40.0) | 0.50 (0.50 to 0.50) |" in shown.text
+    assert (
+        "pagemill run against olmOCR, in the one round of both: 8.0 times the pages/s; olmOCR takes 3.0" in shown.text
+    )
+    assert "Set for this run: `B6_ONLY=bare,run,olmocr,mineru`. Not asked for: service, docling." in shown.text
+    assert "- olmOCR: what olmOCR was given." in shown.text
+    assert "mineru: not measured: ConnectionError: no models here." in shown.text
+    assert "- pagemill run: goal 35 pages/s: 30.0, missed by 5 pages/s;" in shown.text
+    assert "docling 2" not in shown.text  # no version of whom did not take part
     assert set(shown.plots) == {"b6-50.svg"}
+
+
+def test_a_run_with_nothing_set_says_nothing_of_it() -> None:
+    found = Figures()
+    found.add(a_contender(FLOOR), Model(50), 0, a_round(40.0))
+    assert "Set for this run" not in section(found, Pages(Path(), 480, 57, "57 PDFs")).text
+
+
+def test_why_an_environment_could_not_be_made_is_what_pip_said() -> None:
+    said = "WARNING: retrying\nERROR: No matching distribution found for olmocr==0.4.27\n[notice] a new pip\n"
+    error = subprocess.CalledProcessError(1, ["/somewhere/python", "-m", "pip"], stderr=said)
+    assert why(error) == "ERROR: No matching distribution found for olmocr==0.4.27"
+    assert why(subprocess.CalledProcessError(2, ["/somewhere/python"])) == "a command ended with 2"
 
 
 def test_versions_come_from_the_requirements() -> None:

@@ -1,7 +1,8 @@
-"""`python bare.py URL FOLDER OUT`: the least that reads these pages. One loop, two render processes, nothing kept.
+"""`python -m tests.bench.peers.bare URL FOLDER OUT`: the least that reads these pages.
 
-Renders at 144 dpi (pypdfium2), sends each page as JPEG (aiohttp), writes its text beside the others. No queue, no
-retry, no record of anything: the floor of what a client costs. Runs in the environment `openai`.
+One loop, two render processes, nothing kept. Renders as large as pagemill does (`drawing`, pypdfium2), sends each page
+as JPEG (aiohttp), writes its text beside the others. No queue, no retry, no record of anything: the floor of what a
+client costs. Runs in the environment `openai`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 import aiohttp
 import pypdfium2
 
-DPI, QUALITY = 144, 90
+from tests.bench.peers.drawing import scale
+
+QUALITY = 90
 PROCESSES = 2
 AHEAD = 8
 """Pages that are rendered while as many as may be are in flight."""
@@ -34,7 +37,8 @@ def rendered(path: str, index: int) -> str:
     """The page as JPEG in base64."""
     page = _document(path)[index]
     buffer = io.BytesIO()
-    page.render(scale=DPI / 72, rev_byteorder=True).to_pil().convert("RGB").save(buffer, "JPEG", quality=QUALITY)
+    drawn = page.render(scale=scale(*page.get_size()), rev_byteorder=True)
+    drawn.to_pil().convert("RGB").save(buffer, "JPEG", quality=QUALITY)
     page.close()
     return base64.b64encode(buffer.getvalue()).decode()
 

@@ -16,11 +16,15 @@ from typing import Protocol
 from tests.bench.environments import ROOT
 from tests.bench.modelled import Model
 from tests.bench.peers.pages import Pages
-from tests.bench.peers.server import StubServer
+from tests.bench.peers.replies import Kind
+from tests.bench.peers.server import Meters, StubServer
 
 NANNY = Path(__file__).parent / "nanny.py"
 IN_FLIGHT = 96
-"""Requests that a client may have at the server: half as many again as it runs, so that the next ones are there."""
+"""Requests that a client is told to have at the server, where it can be told.
+
+Half as many again as the server runs, so that the next ones are there.
+"""
 LIMIT = 300
 """Seconds that anybody may take for the pages."""
 
@@ -44,6 +48,10 @@ class Contender(Protocol):
     """One side of the comparison."""
 
     name: str
+    given: str
+    """What it is, sends and was told: half a sentence of Markdown."""
+    asks: Kind
+    """The kind of its one request a page."""
 
     def run(self, server: StubServer, pages: Pages) -> Took:
         """Reads the pages once. Raises RuntimeError with the end of its output where it fails."""
@@ -56,6 +64,8 @@ class Command:
     name: str
     command: Callable[[str, Path, Path], Sequence[str | Path]]
     """Of the server's URL, the folder of documents and the one for what it writes."""
+    given: str
+    asks: Kind = "markdown"
     environment: Callable[[str], Mapping[str, str]] = lambda _url: {}
 
     def run(self, server: StubServer, pages: Pages) -> Took:
@@ -74,11 +84,13 @@ class Command:
 
     def _nursed(self, place: Path, command: list[str | Path], base: dict[str, str], url: str) -> dict[str, float]:
         with (place / "log").open("wb") as log:
-            subprocess.run(
+            nursed = subprocess.run(
                 [sys.executable, NANNY, place / "result.json", str(LIMIT), *command],
                 env=base | dict(self.environment(url)), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                check=True,
+                check=False,
             )  # fmt: skip
+        if nursed.returncode:
+            raise RuntimeError(f"{self.name} could not be started:\n{_tail(place / 'log')}")
         found: dict[str, float] = json.loads((place / "result.json").read_text())
         if found["status"] != 0:
             raise RuntimeError(f"{self.name} ended with {found['status']}:\n{_tail(place / 'log')}")
@@ -99,31 +111,50 @@ class Round:
     server_cpu: float
     """Seconds a page, the modelled server's."""
     idle: float
-    """Share of the engine that was left over, from begin to end."""
+    """Share of the engine that was left over, from begin to end: what was asked before, to warm up, is not counted."""
     idle_with_backlog: float
     """The same between the first and the last request's arrival."""
     first: float
     """Seconds to the first text."""
     flight: tuple[tuple[float, int], ...]
     """Requests in the engine, by seconds since the start."""
+    most: int
+    """Requests that were at the server at once."""
     took: Took
 
 
 def measure(contender: Contender, model: Model, pages: Pages) -> Round:
-    """With a server of its own, so that its meters count nobody else."""
+    """With a server of its own, so that its meters count nobody else.
+
+    Raises RuntimeError where not every page was read, or not every document has a text.
+    """
     with StubServer(model) as server:
         took = contender.run(server, pages)
         meters = server.meters()
         server_cpu = server.cpu()
+    check_all_read(contender, pages, took, meters)
     seconds = took.ended - took.began
     flight = [(round(at - took.began, 2), running) for at, running in meters.flight if took.began <= at <= took.ended]
     return Round(
         pages_per_second=pages.count / seconds,
         cpu=took.cpu / pages.count,
         server_cpu=server_cpu / pages.count,
-        idle=1 - meters.now.done / (model.full * seconds),
+        idle=meters.idle(model, seconds),
         idle_with_backlog=meters.idle_between(model),
         first=took.first - took.began,
         flight=tuple(flight),
+        most=meters.most,
         took=took,
     )
+
+
+def check_all_read(contender: Contender, pages: Pages, took: Took, meters: Meters) -> None:
+    """Raises RuntimeError where the server answered fewer requests for pages than there are, or texts are missing.
+
+    Everybody here asks once for each page (MinerU for its layout, and then for blocks, which do not count).
+    """
+    read = meters.answered.get(contender.asks, 0)
+    if read < pages.count:
+        raise RuntimeError(f"{contender.name} had {read} of {pages.count} pages read: {meters.answered}")
+    if took.texts < pages.documents:
+        raise RuntimeError(f"{contender.name} left {took.texts} texts of {pages.documents} documents")

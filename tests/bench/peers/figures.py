@@ -3,160 +3,166 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from tests.bench.environments import REQUIREMENTS
+from tests.bench.environments import ROOT
 from tests.bench.modelled import IMAGE_TOKENS, PAGE_TOKENS, Model
-from tests.bench.peers.contender import IN_FLIGHT, Round
+from tests.bench.peers.contender import Contender, Round
 from tests.bench.peers.pages import Pages
+from tests.bench.peers.verdicts import FLOOR, is_ours, verdicts
 from tests.bench.plot import Panel, svg
 from tests.bench.report import Section, Spread, table
 
-FLOOR = "bare client"
-GOALS = {20.0: 16, 50.0: 35}
-"""Pages/s of pagemill by the rate of the model."""
-GOAL_CPU = 0.035
-"""Seconds a page of pagemill, everything included."""
-PINNED = {"olmocr": "olmocr", "docling": "docling-slim", "mineru": "mineru", "openai": "aiohttp"}
 HEAD = (
     "",
+    "rounds",
     "pages/s",
     "÷ bare client",
     "engine idle",
     "idle with backlog",
+    "most at once",
     "CPU-s a page",
     "of the server",
     "first text, s",
 )
 
 LOAD = """
-{pages.count} pages ({pages.origin}) through an OpenAI-compatible server around the modelled engine: 64 sequences,
-answers of {answer} tokens in the mean, at most {image} tokens of image. Everybody, the server included, shares this
-machine's cores; nobody caches. At most {most} requests in flight, pages at 144 dpi (olmOCR: 1,288 pixels of the
-longer side; MinerU: its own 200 dpi, a request for a page's layout and one for each block). The clock runs from the
-start of a command to its end; that of the service, which is up, from the submit by HTTP until every document's
-Markdown was fetched. CPU is that of all that a command starts; of the service that of API, worker, render processes,
-PostgreSQL and Valkey. `engine idle` is the part of its work that the engine was not asked for, from begin to end;
-`with backlog` from the first request to the last. `first text` is a page's where pages can be read one by one (bare
-client, service), else a document's. Bare client: asyncio, aiohttp {aiohttp}, two render processes; no queue, no
-retries. Peers ({peers}), with the options of `tests/bench/peers/others.py`, one round each.
+{pages.count} pages ({pages.origin}) through an OpenAI-compatible server around the modelled engine: {sequences}
+sequences, answers of {answer} tokens in the mean, at most {image} tokens of image. Everybody, the server included,
+shares this machine's cores; nobody caches. A round counts only where the server answered a request for every page, and
+every document has its text.
+
+The clock runs from the start of a command to its end: their start counts, the bare client's too. The service is up and
+warm; its clock runs from the submit by HTTP until every document's Markdown was fetched, and the page that warmed it is
+forgotten by the server. CPU is that of all that a command starts; of the service that of API, worker, render processes,
+PostgreSQL, Valkey and the benchmark's own client, which uploads, polls and fetches. `engine idle` is the part of its
+work that the engine was not asked for, from begin to end; `with backlog` from the first request to the last; `most at
+once` is how many requests were at the server. `first text` is a page's where pages can be read one by one (bare client,
+service), else a document's. `÷` is the median of ratios of the same rounds.
 """.strip()
 
 
 @dataclass(slots=True)
 class Figures:
-    """Rounds by rate and contender, in the order in which they came."""
+    """Rounds by rate, contender and number, in the order in which they came."""
 
-    rounds: dict[float, dict[str, list[Round]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    left_out: dict[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What was set for this run."""
+    not_asked: Sequence[str] = ()
+    """Contenders that this run was told to leave out."""
+    rounds: dict[float, dict[str, dict[int, Round]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
+    given: dict[str, str] = field(default_factory=dict)
+    """By contender that took part."""
+    failed: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, model: Model, measured: Round) -> None:
-        self.rounds[model.pages_per_second][name].append(measured)
+    def add(self, contender: Contender, model: Model, number: int, measured: Round) -> None:
+        self.rounds[model.pages_per_second][contender.name][number] = measured
+        self.given[contender.name] = contender.given
 
-    def leave_out(self, name: str, reason: str) -> None:
-        self.left_out[name] = (reason.strip().splitlines() or ["no reason told"])[-1]
+    def not_measured(self, name: str, reason: str) -> None:
+        """The last line of the reason says it."""
+        lines = reason.replace(f"{ROOT}/", "").strip().splitlines()
+        self.failed[name] = (lines or ["no reason told"])[-1].strip()
 
 
 def section(found: Figures, pages: Pages) -> Section:
     """One table and one plot for each rate."""
-    parts = [_load(pages)]
+    parts = [_load(pages), "\n".join(f"- {name}: {given}." for name, given in found.given.items()), _asked(found)]
     plots = {}
     for rate, by_name in found.rounds.items():
         name = f"b6-{rate:g}.svg"
         plots[name] = _plot(by_name)
-        parts += [f"**At a modelled {rate:g} pages/s**{_goal(rate)}:", _table(by_name), _ratios(by_name)]
+        parts += [f"**At a modelled {rate:g} pages/s**:", _table(by_name), verdicts(rate, by_name)]
+        parts += [_against_peers(by_name), _parts(by_name)]
         parts.append(f"![Requests in the engine over time, at {rate:g} pages/s](bench/{name})")
-    parts += [f"Left out: {name}: {reason}." for name, reason in found.left_out.items()]
+    parts += [f"{name}: not measured: {reason.rstrip('.')}." for name, reason in found.failed.items()]
     return Section("\n\n".join(part for part in parts if part), plots)
 
 
 def _load(pages: Pages) -> str:
-    return LOAD.format(
-        pages=pages,
-        answer=PAGE_TOKENS,
-        image=IMAGE_TOKENS,
-        most=IN_FLIGHT,
-        aiohttp=pinned("openai"),
-        peers=", ".join(f"{name} {pinned(name)}" for name in ("olmocr", "docling", "mineru")),
-    )
+    return LOAD.format(pages=pages, sequences=Model().sequences, answer=PAGE_TOKENS, image=IMAGE_TOKENS)
 
 
-def pinned(name: str) -> str:
-    """The version of what that environment is for."""
-    lines = (Path(REQUIREMENTS) / f"{name}.txt").read_text().splitlines()
-    return next(line.partition("==")[2] for line in lines if line.startswith(f"{PINNED[name]}=="))
+def _asked(found: Figures) -> str:
+    told = ", ".join(f"`{name}={value}`" for name, value in found.variables.items())
+    left = f"Not asked for: {', '.join(found.not_asked)}." if found.not_asked else ""
+    return " ".join(part for part in (f"Set for this run: {told}." if told else "", left) if part)
 
 
-def _goal(rate: float) -> str:
-    goal = GOALS.get(rate)
-    return (
-        f" (goals of pagemill: {goal} pages/s, {GOAL_CPU} CPU-s a page, first text no later than the bare client)"
-        if goal
-        else ""
-    )
+def _table(by_name: Mapping[str, Mapping[int, Round]]) -> str:
+    floor = by_name.get(FLOOR, {})
+    return table(HEAD, [(name, len(rounds), *_cells(rounds, floor)) for name, rounds in by_name.items()])
 
 
-def _table(by_name: dict[str, list[Round]]) -> str:
-    floor = by_name.get(FLOOR)
-    rows = [(name, *_cells(rounds, floor)) for name, rounds in by_name.items()]
-    return table(HEAD, rows)
-
-
-def _cells(rounds: list[Round], floor: list[Round] | None) -> list[str]:
+def _cells(rounds: Mapping[int, Round], floor: Mapping[int, Round]) -> list[str]:
     def spread(value: Callable[[Round], float], spec: str) -> str:
-        return format(Spread(tuple(value(measured) for measured in rounds)), spec)
+        return format(Spread(tuple(value(measured) for measured in rounds.values())), spec)
 
-    ratio = format(ratios(rounds, floor), ".2f") if floor else ""
+    compared = ratios(rounds, floor, speed)
     return [
         spread(lambda measured: measured.pages_per_second, ".1f"),
-        ratio,
+        format(compared, ".2f") if compared else "",
         spread(lambda measured: measured.idle, ".0%"),
         spread(lambda measured: measured.idle_with_backlog, ".0%"),
+        str(max(measured.most for measured in rounds.values())),
         spread(lambda measured: measured.cpu, ".3f"),
         spread(lambda measured: measured.server_cpu, ".4f"),
         spread(lambda measured: measured.first, ".1f"),
     ]
 
 
-def ratios(rounds: list[Round], floor: list[Round]) -> Spread:
-    """Pages/s of each round ÷ those of the other side in the same round."""
-    pairs = zip(rounds, floor, strict=False)
-    return Spread(tuple(ours.pages_per_second / theirs.pages_per_second for ours, theirs in pairs))
+def speed(measured: Round) -> float:
+    return measured.pages_per_second
 
 
-def _ratios(by_name: dict[str, list[Round]]) -> str:
-    """pagemill's command ÷ each peer: both start cold."""
-    ours = by_name.get("pagemill run")
-    if not ours:
+def cpu(measured: Round) -> float:
+    return measured.cpu
+
+
+def ratios(rounds: Mapping[int, Round], others: Mapping[int, Round], value: Callable[[Round], float]) -> Spread | None:
+    """The value of each round ÷ that of the other side in the same round; None where they have no round in common."""
+    both = sorted(rounds.keys() & others.keys())
+    return Spread(tuple(value(rounds[number]) / value(others[number]) for number in both)) if both else None
+
+
+def _against_peers(by_name: Mapping[str, Mapping[int, Round]]) -> str:
+    """pagemill and each peer, in the rounds that both have."""
+    ours = [name for name in by_name if is_ours(name)]
+    peers = [name for name in by_name if name != FLOOR and not is_ours(name)]
+    lines = [_against(name, by_name[name], peer, by_name[peer]) for peer in peers for name in ours]
+    return "\n".join(line for line in lines if line)
+
+
+def _against(name: str, ours: Mapping[int, Round], peer: str, theirs: Mapping[int, Round]) -> str:
+    faster, dearer = ratios(ours, theirs, speed), ratios(theirs, ours, cpu)
+    if faster is None or dearer is None:
         return ""
-    speed, cpu = _median(ours, "pages_per_second"), _median(ours, "cpu")
-    told = [
-        f"{name}: {speed / _median(rounds, 'pages_per_second'):.1f} times as fast, {_median(rounds, 'cpu') / cpu:.1f}"
-        " times less CPU a page"
-        for name, rounds in by_name.items()
-        if name != FLOOR and not name.startswith("pagemill")
-    ]
-    parts = "; ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in _by_part(by_name).items())
-    return (f"`pagemill run` against {'; '.join(told)}. " if told else "") + (
-        f"CPU of the service by part, ms a page: {parts}." if parts else ""
+    count = len(faster.values)
+    rounds = "the one round" if count == 1 else f"the {count} rounds"
+    return (
+        f"- {name} against {peer}, in {rounds} of both: {faster:.1f} times the pages/s; {peer} takes {dearer:.1f}"
+        " times the CPU a page."
     )
 
 
-def _by_part(by_name: dict[str, list[Round]]) -> dict[str, float]:
+def _parts(by_name: Mapping[str, Mapping[int, Round]]) -> str:
+    every = [measured for rounds in by_name.values() for measured in rounds.values()]
+    parts = "; ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in by_part(every).items())
+    return f"CPU of the service by part in its last round, ms a page: {parts}." if parts else ""
+
+
+def by_part(rounds: Iterable[Round]) -> dict[str, float]:
     """Seconds a page, of the last round that told them."""
-    rounds = [measured for rounds in by_name.values() for measured in rounds if measured.took.cpu_by_part]
-    if not rounds:
+    told = [measured for measured in rounds if measured.took.cpu_by_part]
+    if not told:
         return {}
-    last = rounds[-1]
+    last = told[-1]
     return {name: seconds * last.cpu / last.took.cpu for name, seconds in (last.took.cpu_by_part or {}).items()}
 
 
-def _median(rounds: list[Round], name: str) -> float:
-    return Spread(tuple(getattr(measured, name) for measured in rounds)).median
-
-
-def _plot(by_name: dict[str, list[Round]]) -> str:
-    panels = [Panel(f"{name}: requests in the engine", rounds[0].flight) for name, rounds in by_name.items()]
-    return svg(panels, height=60)
+def _plot(by_name: Mapping[str, Mapping[int, Round]]) -> str:
+    firsts = {name: next(iter(rounds.values())) for name, rounds in by_name.items()}
+    return svg([Panel(f"{name}: requests in the engine", first.flight) for name, first in firsts.items()], height=60)

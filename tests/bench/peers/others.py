@@ -1,6 +1,6 @@
 """Peers that read documents with a model on an OpenAI-compatible server, each in an environment of its own.
 
-Tuned as their documentation says, and by what was fastest here: see the comments. Their start counts, as it does for
+They are given what their documentation offers for throughput: see the comments. Their start counts, as it does for
 `pagemill run`.
 """
 
@@ -9,49 +9,93 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.environments import environment
-from tests.bench.peers.contender import Command
+from tests.bench.environments import REQUIREMENTS, environment
+from tests.bench.peers.contender import IN_FLIGHT, Command
+from tests.bench.peers.drawing import LETTER, MOST_PIXELS, scale
 
 HERE = Path(__file__).parent
+PINNED = {"olmocr": "olmocr", "docling": "docling-slim", "mineru": "mineru", "openai": "aiohttp"}
+OLMOCR_WORKERS, OLMOCR_GROUP = 20, 25
+DOCLING_AT_ONCE, DOCLING_BATCH = 4, 32
+
+
+def pinned(name: str) -> str:
+    """The version of what that environment is for."""
+    lines = (REQUIREMENTS / f"{name}.txt").read_text().splitlines()
+    return next(line.partition("==")[2] for line in lines if line.startswith(f"{PINNED[name]}=="))
 
 
 def bare() -> Command:
     python = environment("openai")
-    return Command("bare client", lambda url, folder, out: [python, HERE / "bare.py", url, folder, out])
+    given = (
+        f"asyncio, aiohttp {pinned('openai')}, two render processes, JPEGs of the same size as pagemill's"
+        f" ({MOST_PIXELS:,} pixels at most, 144 dpi at most), {IN_FLIGHT} requests at once; no queue, no retries"
+    )
+    return Command(
+        "bare client", lambda url, folder, out: [python, "-m", "tests.bench.peers.bare", url, folder, out], given
+    )
 
 
 def olmocr() -> Command:
     """Its pipeline with `--server`. It wants poppler on the PATH.
 
-    20 workers are its default; a group of 25 pages is one worker's, so that all of them have some.
+    20 workers are its default; a group of 25 pages is one worker's, so that all of them have some. It draws as many
+    pages at once as there are cores less two, at least one, unless this variable tells it their number.
     """
     python = environment("olmocr")
 
     def words(url: str, folder: Path, out: Path) -> list[str | Path]:
-        options = ["--server", url, "--model", "modelled", "--markdown", "--workers", "20", "--pages_per_group", "25"]
-        return [python, "-m", "olmocr.pipeline", out, *options, "--pdfs", *sorted(folder.glob("*.pdf"))]
+        options: dict[str, object] = {
+            "--server": url, "--model": "modelled", "--workers": OLMOCR_WORKERS, "--pages_per_group": OLMOCR_GROUP,
+            "--max_concurrent_requests": IN_FLIGHT,
+        }  # fmt: skip
+        told = [str(word) for option in options.items() for word in option]
+        return [python, "-m", "olmocr.pipeline", out, "--markdown", *told, "--pdfs", *sorted(folder.glob("*.pdf"))]
 
-    return Command("olmOCR", words)
+    given = (
+        f"{pinned('olmocr')}, PNGs of 1,288 pixels of the longer side (its default), {OLMOCR_WORKERS} workers, groups"
+        f" of {OLMOCR_GROUP} pages, two pages drawn at once, `--max_concurrent_requests {IN_FLIGHT}`"
+    )
+    return Command("olmOCR", words, given, "olmocr", lambda _url: {"BEAKER_ASSIGNED_CPU_COUNT": "2"})
 
 
 def docling() -> Command:
+    """Its one scale for all pages is that of a Letter page of pagemill's."""
     python = environment("docling")
+    drawn = f"{scale(*LETTER):.3f}"
+    told = {
+        "SCALE": drawn, "AT_ONCE": str(DOCLING_AT_ONCE), "BATCH": str(DOCLING_BATCH), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    given = (
+        f"{pinned('docling')}, VlmPipeline, PNGs at its scale {drawn} (a Letter page as large as pagemill's),"
+        f" {DOCLING_AT_ONCE} documents at once, {DOCLING_BATCH} pages a batch, `concurrency={IN_FLIGHT}` for each batch"
+    )
     return Command(
         "docling",
         lambda url, folder, out: [python, HERE / "with_docling.py", url, folder, out],
-        lambda _url: {"OMP_NUM_THREADS": "1"},
+        given,
+        "doctags",
+        lambda _url: told,
     )
 
 
 def mineru() -> Command:
-    """The last release line whose client reads a page with the server alone; 4.0 wants models of its own beside it."""
+    """The last release line whose client reads a page with the server alone; 4.0 wants models of its own beside it.
+
+    Its command has no option for requests at once: 100 in a call of its client, of which there is one for each of the
+    documents that it reads at once (MINERU_API_MAX_CONCURRENT_REQUESTS, 3).
+    """
     python = environment("mineru")
 
     def words(url: str, folder: Path, out: Path) -> list[str | Path]:
         program = python.parent / "mineru"
         return [program, "-p", folder, "-o", out, "-b", "vlm-http-client", "-u", url.removesuffix("/v1")]
 
-    return Command("MinerU", words, lambda _url: {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"})
+    given = (
+        f"{pinned('mineru')}, `vlm-http-client`, its own 200 dpi and PNGs, a request for a page's layout and one for"
+        " each block, its defaults (100 requests at once in a call of its client, three documents at once)"
+    )
+    return Command("MinerU", words, given, "layout", lambda _url: {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"})
 
 
 PEERS: dict[str, Callable[[], Command]] = {"olmocr": olmocr, "docling": docling, "mineru": mineru}

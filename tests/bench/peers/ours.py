@@ -19,8 +19,9 @@ from tests.api_server import ApiServer
 from tests.bench.environments import ROOT
 from tests.bench.machine import CpuMeter
 from tests.bench.peers.contender import IN_FLIGHT, Command, Took
+from tests.bench.peers.drawing import DPI, MOST_PIXELS
 from tests.bench.peers.pages import Pages
-from tests.bench.peers.replies import CELL, MOST_IMAGE_TOKENS
+from tests.bench.peers.replies import Kind
 from tests.bench.peers.server import StubServer
 from tests.documents import pdf
 from tests.installation import Installation
@@ -31,6 +32,12 @@ LOOK = 0.05
 WAIT = 60
 
 
+GIVEN = (
+    f"whole pages, JPEGs of {MOST_PIXELS:,} pixels at most, {DPI} dpi at most, {IN_FLIGHT} requests at once, no cache,"
+    " otherwise its defaults"
+)
+
+
 def settings(url: str) -> dict[str, str]:
     """Whole pages to this server, at its own bound of pixels and 144 dpi."""
     return {
@@ -38,7 +45,7 @@ def settings(url: str) -> dict[str, str]:
         "PAGEMILL_VL_BACKEND": "openai",
         "PAGEMILL_OPENAI_URLS": url,
         "PAGEMILL_VL_LAYOUT_MODEL": "none",
-        "PAGEMILL_VL_MAX_PIXELS": str(MOST_IMAGE_TOKENS * CELL * CELL),
+        "PAGEMILL_VL_MAX_PIXELS": str(MOST_PIXELS),
         "PAGEMILL_VL_CONCURRENCY": str(IN_FLIGHT),
         "PAGEMILL_CACHE": "bypass",
     }
@@ -50,31 +57,37 @@ def command() -> Command:
     def words(_url: str, folder: Path, out: Path) -> list[str | Path]:
         return [sys.executable, "-m", "api.cli", "run", folder, "-o", out, "--json"]
 
-    return Command("pagemill run", words, lambda url: {"PYTHONPATH": str(ROOT), **settings(url)})
+    given = f"{GIVEN}; SQLite, a Valkey and a worker of its own"
+    return Command("pagemill run", words, given, environment=lambda url: {"PYTHONPATH": str(ROOT), **settings(url)})
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceUp:
     """API, one worker, PostgreSQL with fsync, Valkey, results in a folder: all up and warm before the clock starts.
 
-    One job by HTTP; its end is when the Markdown of every document has been fetched.
+    The page that warms it is forgotten by the server: it reads, and is counted for, the same pages as everybody. One
+    job by HTTP; its end is when the Markdown of every document has been fetched. What its client takes here counts too.
     """
 
     name: str = "pagemill, service"
+    given: str = f"{GIVEN}; PostgreSQL with fsync, Valkey, one worker"
+    asks: Kind = "markdown"
 
     def run(self, server: StubServer, pages: Pages) -> Took:
         with _service(server.url) as (api, pids), api.client() as client:
             _wait(client, _submit(client, {"warm.pdf": pdf(1)}))
             pids["render"] = [process.pid for process in psutil.Process(pids["worker"][0]).children()]
             files = {path.name: path.read_bytes() for path in sorted(pages.folder.glob("*.pdf"))}
-            meter = CpuMeter(pids)
+            server.forget()
+            meter, client_before = CpuMeter(pids), time.process_time()
             began = time.monotonic()
             job = _submit(client, files)
             first = _first_page(client, job)
             _wait(client, job)
             texts = [_markdown(client, job, document["id"]) for document in _documents(client, job)]
             ended = time.monotonic()
-            cpu = meter.read()
+            client_cpu = time.process_time() - client_before
+            cpu = meter.read() | {"client": client_cpu}
             cpu["worker"] -= cpu["render"]
             return Took(began, ended, sum(cpu.values()), first, len(texts), cpu)
 

@@ -7,10 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.environments import ROOT
+from tests.bench.report import NotMeasured
 from tests.documents import pdf
+from tests.testdata import TESTDATA
 
-SHARED = ROOT.parent / "shared" / "testdata"
 MOST_POINTS = 1300
 """Of a side: beyond it lies a page of 14,295 points that no two programs scale alike."""
 MADE_PAGES = 40
@@ -26,15 +26,19 @@ class Pages:
     origin: str
 
 
-def lay_out(folder: Path, count: int) -> Pages:
-    """Fill the folder with documents of so many pages in all: real ones where ../shared has them, else made here."""
-    index = SHARED / "index.jsonl"
-    if not index.exists():
+def lay_out(folder: Path, count: int, *, quick: bool) -> Pages:
+    """Fill the folder with real documents of so many pages in all; with made ones where there are none and it is quick.
+
+    Raises NotMeasured where there are none and it is not.
+    """
+    if TESTDATA is None:
+        if not quick:
+            raise NotMeasured("the real documents that it reads are not here: no shared/testdata above this checkout")
         return _made(folder, count)
-    documents = _chosen([json.loads(line) for line in index.read_text().splitlines()], count)
+    documents = _chosen([json.loads(line) for line in (TESTDATA / "index.jsonl").read_text().splitlines()], count)
     for name in documents:
-        shutil.copyfile(SHARED / name, folder / name.replace("/", "-").replace(" ", "-"))
-    found = f"{len(documents)} born-digital PDFs of ../shared/testdata/public"
+        shutil.copyfile(TESTDATA / name, folder / name.replace("/", "-").replace(" ", "-"))
+    found = f"{len(documents)} born-digital PDFs of shared/testdata/public"
     return Pages(folder, count, len(documents), found)
 
 
@@ -69,4 +73,4 @@ def _made(folder: Path, count: int) -> Pages:
         documents += 1
         text = f"document {documents}, page {{n}}"
         (folder / f"made-{documents:03d}.pdf").write_bytes(pdf(min(MADE_PAGES, count - start), text))
-    return Pages(folder, count, documents, f"{documents} generated PDFs (no ../shared here): nearly empty pages")
+    return Pages(folder, count, documents, f"{documents} generated PDFs (no shared/testdata here): nearly empty pages")

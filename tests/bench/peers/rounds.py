@@ -1,6 +1,7 @@
 """B6: pagemill and its peers read the same PDFs with the same modelled server.
 
-B6_ONLY chooses who takes part (`bare,service,run,olmocr,docling,mineru`), B6_RATES the modelled pages/s (`20,50`).
+B6_ONLY chooses who takes part (`bare,service,run,olmocr,docling,mineru`), B6_RATES the modelled pages/s (`20,50`),
+B6_PEER_ROUNDS in how many rounds the peers do, which take a minute or two each (1).
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.environments import environment
 from tests.bench.modelled import Model
 from tests.bench.peers import others, ours
 from tests.bench.peers.contender import Contender, Round, measure
 from tests.bench.peers.figures import Figures, section
 from tests.bench.peers.pages import Pages, lay_out
-from tests.bench.report import Scale, Section
+from tests.bench.report import NotMeasured, Scale, Section
 
 COUNT, FEW = 480, 120
 RATES = (20.0, 50.0)
@@ -26,44 +28,83 @@ EVERY_ROUND: dict[str, Callable[[], Contender]] = {
     "service": ours.ServiceUp,
     "run": ours.command,
 }
-ONCE: dict[str, Callable[[], Contender]] = {**others.PEERS}
-"""They take minutes."""
+PEERS: dict[str, Callable[[], Contender]] = {**others.PEERS}
+EVERYBODY = EVERY_ROUND | PEERS
+VARIABLES = ("B6_ONLY", "B6_RATES", "B6_PEER_ROUNDS")
 
 
 def run(scale: Scale) -> Section:
-    """Everybody at every rate: ours and the bare client in turns, round after round, the peers once."""
-    found = Figures()
-    only = os.environ.get("B6_ONLY", "")
-    wanted = only.split(",") if only else [*EVERY_ROUND, *([] if scale.quick else ONCE)]
+    """Everybody at every rate in turns, round after round; the peers in the first rounds alone.
+
+    Raises NotMeasured where the documents or the modelled server's environment cannot be had.
+    """
+    wanted = _wanted(quick=scale.quick)
+    peer_rounds = int(os.environ.get("B6_PEER_ROUNDS") or 1)
     rates = [float(rate) for rate in os.environ.get("B6_RATES", "").split(",") if rate] or RATES[scale.quick :]
-    with _pages(scale.of(COUNT, FEW)) as pages:
+    found = Figures(
+        variables={name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
+        not_asked=[name for name in EVERYBODY if name not in wanted],
+    )
+    with _pages(scale) as pages:
+        contenders = _contenders(found, wanted)
         for rate in rates:
             for number in range(scale.rounds):
-                names = [name for name in wanted if name in EVERY_ROUND or number == 0]
-                for name in names:
-                    _measure(found, name, Model(rate), pages)
+                for name, contender in contenders.items():
+                    if name in EVERY_ROUND or number < peer_rounds:
+                        _measure(found, contender, Model(rate), number, pages, may_fail=name in PEERS)
         return section(found, pages)
 
 
+def _wanted(*, quick: bool) -> list[str]:
+    """Raises ValueError for a name that nobody has."""
+    wanted = [name for name in os.environ.get("B6_ONLY", "").split(",") if name]
+    if unknown := set(wanted) - set(EVERYBODY):
+        raise ValueError(f"B6_ONLY names {', '.join(sorted(unknown))}; there are {', '.join(EVERYBODY)}")
+    return wanted or [*EVERY_ROUND, *([] if quick else PEERS)]
+
+
 @contextmanager
-def _pages(count: int) -> Iterator[Pages]:
+def _pages(scale: Scale) -> Iterator[Pages]:
     with tempfile.TemporaryDirectory(prefix="pagemill-bench-pages-") as folder:
-        yield lay_out(Path(folder), count)
+        yield lay_out(Path(folder), scale.of(COUNT, FEW), quick=scale.quick)
 
 
-def _measure(found: Figures, name: str, model: Model, pages: Pages) -> None:
-    """A peer that cannot be had here, or fails, is left out with the reason; one of ours ends the run."""
-    make = (EVERY_ROUND | ONCE)[name]
+def _contenders(found: Figures, wanted: list[str]) -> dict[str, Contender]:
+    """Those whose environments can be had here, each made once; a peer that cannot is reported."""
     try:
-        contender = make()
+        environment("openai")
+    except subprocess.CalledProcessError as error:
+        raise NotMeasured(f"the modelled server's environment: {why(error)}") from error
+    contenders = {}
+    for name in wanted:
+        try:
+            contenders[name] = EVERYBODY[name]()
+        except subprocess.CalledProcessError as error:
+            found.not_measured(name, why(error))
+            print(f"{name}: not measured: {found.failed[name]}", flush=True)
+    return contenders
+
+
+def why(error: subprocess.CalledProcessError) -> str:
+    """The last line of its errors, without the command: that has paths of this machine in it."""
+    lines = (error.stderr or "").strip().splitlines()
+    errors = [line for line in lines if line.startswith("ERROR")] or lines
+    return errors[-1] if errors else f"a command ended with {error.returncode}"
+
+
+def _measure(found: Figures, contender: Contender, model: Model, number: int, pages: Pages, *, may_fail: bool) -> None:
+    """A peer that fails is reported, and may do better at another rate; one of ours ends the run."""
+    at = f"{contender.name} at {model.pages_per_second:g} pages/s, round {number + 1}"
+    try:
         measured = measure(contender, model, pages)
-    except (subprocess.CalledProcessError, RuntimeError) as error:
-        if name in EVERY_ROUND:
+    except RuntimeError as error:
+        if not may_fail:
             raise
-        found.leave_out(name, str(error))
+        print(f"{at}: {error}", flush=True)
+        found.not_measured(at, str(error))
         return
-    found.add(contender.name, model, measured)
-    print(f"{contender.name} at {model.pages_per_second:g}: {_line(measured)}", flush=True)
+    found.add(contender, model, number, measured)
+    print(f"{at}: {_line(measured)}", flush=True)
 
 
 def _line(measured: Round) -> str:

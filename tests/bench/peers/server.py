@@ -17,19 +17,31 @@ from tests.processes import HOST, Service, free_port
 class Meters:
     """What the server saw."""
 
+    begin: Reading
+    """Its start, or when it was told to forget."""
     first: Reading
     """When the first request came."""
     last: Reading
     """When the last one came."""
     now: Reading
-    requests: dict[str, int]
+    answered: dict[str, int]
+    """Requests by kind."""
+    most: int
+    """Requests that were there at once."""
     image_tokens: int
     flight: list[tuple[float, int]]
 
     @classmethod
     def parse(cls, told: Any) -> Meters:
-        first, last, now = (Reading.parse(told[name]) for name in ("first", "last", "now"))
-        return cls(first, last, now, told["requests"], told["image_tokens"], told["flight"])
+        """Raises RuntimeError where nobody asked for anything."""
+        if told["first"] is None:
+            raise RuntimeError("nothing was asked of the server")
+        begin, first, last, now = (Reading.parse(told[name]) for name in ("begin", "first", "last", "now"))
+        return cls(begin, first, last, now, told["answered"], told["most"], told["image_tokens"], told["flight"])
+
+    def idle(self, model: Model, seconds: float) -> float:
+        """Share of the engine's work in so many seconds that it was not asked for, since `begin`."""
+        return 1 - (self.now.done - self.begin.done) / (model.full * seconds)
 
     def idle_between(self, model: Model) -> float:
         """Idle share while there was more to come; 0 where everything came at once."""
@@ -62,6 +74,10 @@ class StubServer(Service):
 
     def meters(self) -> Meters:
         return Meters.parse(httpx.get(f"http://{HOST}:{self.port}/meters", timeout=10).json())
+
+    def forget(self) -> None:
+        """All requests so far, as if it had just started."""
+        httpx.post(f"http://{HOST}:{self.port}/forget", timeout=10).raise_for_status()
 
     def cpu(self) -> float:
         """CPU seconds since its start; half of one is that start."""

@@ -1,6 +1,6 @@
 """`python with_docling.py URL FOLDER OUT`: docling's pipeline for vision models with its API client.
 
-As its documentation has it (VlmPipeline, ApiVlmOptions), tuned: IN_FLIGHT requests at once need batches of as many
+As its documentation has it (VlmPipeline, ApiVlmOptions). IN_FLIGHT requests at once need batches of as many
 pages, since a batch is rendered first and then asked for, and several documents at once, since it waits for the last
 page of each batch. Runs in the environment `docling`.
 """
@@ -18,8 +18,7 @@ from docling.datamodel.settings import settings
 from docling.document_converter import DocumentConverter, PdfFormatOption
 from docling.pipeline.vlm_pipeline import VlmPipeline
 
-AT_ONCE = int(os.environ.get("DOCLING_AT_ONCE", "4"))
-BATCH = int(os.environ.get("DOCLING_BATCH", "32"))
+AT_ONCE, BATCH = int(os.environ["AT_ONCE"]), int(os.environ["BATCH"])
 
 
 def main(url: str, folder: Path, out: Path) -> None:
@@ -30,7 +29,7 @@ def main(url: str, folder: Path, out: Path) -> None:
         params={"model": "modelled", "max_tokens": 4096},
         prompt="Convert this page to docling.",
         response_format=ResponseFormat.DOCTAGS,
-        scale=2.0,  # 144 dpi
+        scale=float(os.environ["SCALE"]),
         timeout=240,
         concurrency=int(os.environ["IN_FLIGHT"]),
     )
