@@ -130,7 +130,8 @@ def backlog(readings: Sequence[Reading], pages: int, left: int) -> tuple[Reading
 
 def _idle(model: Model, readings: Sequence[Reading], job: Submitted) -> float:
     since = job.begun - time.time() + time.monotonic()  # the meters tell another clock
-    ours = [reading for reading in readings if reading.at >= since - 0.1]
+    # None from before: there the page that warmed may still run, and the wait between would count as idle.
+    ours = [reading for reading in readings if reading.at >= since]
     return idle_share(model, *backlog(ours, job.pages, 2 * model.sequences))
 
 
