@@ -84,8 +84,8 @@ def mineru() -> Command:
     """The last release line whose client reads a page with the server alone; 4.0 wants models of its own beside it.
 
     Its command has no option for requests at once: 100 in a call of its client, of which there is one for each of the
-    documents that it reads at once (MINERU_API_MAX_CONCURRENT_REQUESTS, 3). With 16 or 32 of them it made 5.2 pages/s at
-    a modelled 20, which are all of two cores, and its first text came after 43 and 53 s: it keeps its default.
+    documents that it reads at once (MINERU_API_MAX_CONCURRENT_REQUESTS, 3). With 16 or 32 of them it made 5.2 pages/s
+    at a modelled 20, which are all of two cores, and its first text came after 43 and 53 s: it keeps its default.
     """
     python = environment("mineru")
 
