@@ -79,8 +79,8 @@ def test_a_journal_that_was_cut_short_still_tells(tmp_path):
     for at, done in ((5.0, 0), (10.0, 1000), (15.0, 2500)):
         journal.note(
             "sample", t=at, documents=101, split=101, pages=10_001, done=done, finished=0, sizes={"page": 8192},
-            dead={"page": 5}, wal=1000 * done, database=1000 + 500 * done, redis=2**20, memory={"API": 80.0}, statements={}, vacuums={},
-            cpu=1.0, sync=1.5, connections=9,
+            dead={"page": 5}, wal=1000 * done, database=500 * done, redis=2**20, memory={"API": 80.0}, statements={},
+            vacuums={}, cpu=1.0, sync=1.5, connections=9,
         )  # fmt: skip
     with journal.path.open("a") as file:
         file.write('{"kind": "sample", "part": "ma')
