@@ -43,8 +43,8 @@ ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
 FOLDED_ALWAYS = 1000
-"""Documents of a running job up to which its totals are never older than a second, whatever others run. Adding up
-that many takes 1 ms (100,000: 70 to 120 ms, docs/scaling.md)."""
+"""Documents of a running job up to which its totals do not get old for large ones that run beside it. Adding up that
+many takes 1 ms (100,000: 70 to 120 ms, docs/scaling.md)."""
 PURGE_BATCH = 4
 PURGE_AMONG = 1000
 """The oldest deleted jobs, among which those of a round are drawn."""
@@ -317,14 +317,14 @@ def ring_publications(db: Database, bell: Doorbell) -> None:
         log.warning("the broker is away: %s", error, extra={"action": "broker_away"})
 
 
-def fold(db: Database) -> None:
-    """Sum the documents' counters into their running jobs, large ones left out."""
+def fold(db: Database) -> float:
+    """Sum the documents' counters into their running jobs, large ones left out. Returns how many seconds that took."""
     with db.write() as session:
-        closing.fold_running(session, most=FOLDED_ALWAYS)
+        return closing.fold_running(session, most=FOLDED_ALWAYS)
 
 
 def fold_large(db: Database) -> float:
-    """The same for the large ones alone. Returns how many seconds the summing took."""
+    """The same for the large ones alone."""
     with db.write() as session:
         return closing.fold_running(session, least=FOLDED_ALWAYS + 1)
 

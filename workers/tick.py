@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 LEASE = "tick"
 LEASE_SECONDS = 6.0
 FOLD_SHARE = 20
-"""A fold adds up every document: that of large jobs is not repeated before so many times what it took …"""
+"""A fold adds up every document: it is not repeated before so many times what it took …"""
 FOLD_LONGEST = 15.0
-"""… or so many seconds. A job of 100,000 documents takes 0.1 to 0.2 s. Those of small jobs do not wait for that:
-somebody looks at them, and limits of backlogs are judged by them."""
+"""… or so many seconds. A job of 100,000 documents takes 0.1 to 0.2 s. Small jobs, which somebody looks at and by which
+limits of backlogs are judged, have a fold of their own: they do not wait for that."""
 BREATH = 0.02
 """Seconds between rounds that were asked for by `wake`, so that a burst of finished pages is one round."""
 REST = 0.1
@@ -155,10 +155,10 @@ class Tick:
         return rang
 
     def _fold_totals(self, now: float) -> None:
-        """Large jobs so that they cost a twentieth of the time, and of a connection, however many documents they have;
-        nobody else's totals are older for that."""
+        """Each so that it costs a twentieth of the time, and of a connection, however many documents are open: that of
+        small jobs takes as long only where there are tens of thousands of them, and waits for no large ones."""
         if self._fold.due(now):
-            dispatch.fold(self._db)
+            self._fold.rest = min(self._longest_rest, FOLD_SHARE * dispatch.fold(self._db))
         if self._fold_large.due(now):
             self._fold_large.rest = min(self._longest_rest, FOLD_SHARE * dispatch.fold_large(self._db))
 
