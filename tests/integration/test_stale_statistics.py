@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs import lifecycle
-from jobs.store import claiming, closing, fetching, ringing, submitting
+from jobs.store import claiming, closing, fetching, ringing, submitting, waiting
 from jobs.store.sql import _parameter
 from tests.protocol import register, submit
 
@@ -71,3 +71,23 @@ def test_dispatch_walks_along_the_index_of_its_order(backlog):
     assert "ix_document_split" in found, found
     with backlog.read() as session:
         assert session.connection().execute(text("SHOW enable_sort")).scalar() == "on", "for that transaction alone"
+
+
+def test_a_probe_for_chores_reads_no_table_of_documents_of_which_none_waits(pg):
+    """In the middle of a large job half of the documents run and half have no page that waits: by statistics a quarter
+    of all are to be put together, and the first row of the table would do."""
+    submit(pg, 2000)
+    running = "sealed = true, state = 'running', pending = 5, total = 5"
+    ended = "sealed = true, state = 'succeeded', succeeded = 5, total = 5"
+    fresh = "sealed = false, state = 'queued', pending = 0, succeeded = 0, total = 0"
+    with pg.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ALTER TABLE document SET (autovacuum_enabled = off)"))
+        connection.execute(text(f"UPDATE document SET {running} WHERE position % 2 = 0"))
+        connection.execute(text(f"UPDATE document SET {ended} WHERE position % 2 = 1"))
+        connection.execute(text("VACUUM ANALYZE document"))
+        connection.execute(text(f"UPDATE document SET {fresh}"))  # what the statistics know stays as it was
+    with pg.write() as session:
+        assert ringing.dispatch_lock(session)
+        rows = session.connection().execute(text(f"EXPLAIN {waiting._CHORES._postgresql.text}"))
+        found = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in found, found
