@@ -27,7 +27,7 @@ def told(path: Path, questions: str = "") -> Section:
     for part, tell in (("many", _many), ("listed", _listed)):
         if found := Part(entries(path, part)).whole:
             text, plot = tell(found)
-            texts.append(text)
+            texts.append(f"{text}\n\n![How it went, and what it took meanwhile](bench/scale-{part}.svg)")
             plots[f"scale-{part}.svg"] = plot
     if found := Part(entries(path, "large")).whole:
         texts.append(_large(found))
