@@ -59,8 +59,8 @@ class Refusal:
 
 def backlog(session: Session, owner: str) -> int:
     """Pages of the owner's jobs that have not ended. Read from the jobs' totals: documents are in them from the
-    beginning; their pages come, and what has ended goes, with the next fold, which is within a second, or within 15 for
-    jobs of more than 1,000 documents."""
+    beginning; their pages come, and what has ended goes, with the next fold, which is within a second (later only
+    where tens of thousands of documents run), or within 15 for jobs of more than 1,000 documents."""
     return int(_BACKLOG.run(session, owner=owner).scalar_one())
 
 
