@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from jobs import dispatch, lifecycle
+from jobs import deletion, dispatch, lifecycle
 from jobs.blobs.local import LocalStore
 from jobs.errors import DatabaseUnavailable, Gone, PagemillError
 from jobs.models import State, close_state
@@ -204,7 +204,7 @@ class Writer:
         lifecycle.retry(self.db, self.blobs, self._some_job())
 
     def delete(self) -> None:
-        lifecycle.delete(self.db, self.blobs, self._some_job())
+        deletion.delete(self.db, self.blobs, self._some_job())
 
     def _some_job(self) -> str:
         return self.chance.choice(rows(self.db, "SELECT id FROM job ORDER BY id"))[0]
@@ -215,7 +215,7 @@ class Writer:
         with self.db.read() as session:
             deleted = ending.jobs_to_purge(session)
         for job in deleted:
-            lifecycle.purge(self.db, self.blobs, job)
+            deletion.purge(self.db, self.blobs, job)
 
     # --- parts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from jobs import dispatch, lifecycle
+from jobs import deletion, dispatch
 from jobs.blobs import BlobStore
 from jobs.errors import PagemillError
 from jobs.ids import new_worker_id
@@ -41,7 +41,7 @@ class Chores:
     def _run(self) -> None:
         try:
             dispatch.close_ended(self._db, self._blobs, self._price)
-            lifecycle.drop_sources(self._db, self._blobs)
+            deletion.drop_sources(self._db, self._blobs)
             if self._sweep_is_due():
                 sweep_uploads(self._db, self._blobs)
                 with self._db.write() as session:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from jobs import lifecycle
+from jobs import deletion
 from jobs.blobs import BlobStore
 from jobs.errors import PagemillError
 from jobs.ids import new_worker_id
@@ -95,7 +95,7 @@ class Purger:
         try:
             if self._take(job):
                 with self._held(job) as renew:
-                    lifecycle.purge(self._db, self._blobs, job, renew)
+                    deletion.purge(self._db, self._blobs, job, renew)
         except _TakenOver:
             log.info("another worker purges %s", job, extra={"action": "purge_taken_over", "job": job})
         except PagemillError as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from jobs import dispatch, lifecycle
+from jobs import deletion, dispatch
 from jobs.blobs import BlobStore
 from jobs.dispatch import RescueRules
 from jobs.errors import DatabaseUnavailable
@@ -174,7 +174,7 @@ class Tick:
         dispatch.take_back(self._db, self._rules)
         dispatch.end_late(self._db, self._limits.document_timeout)
         dispatch.clear_stamps(self._db, self._bell, self._rules)
-        lifecycle.expire(self._db)
+        deletion.expire(self._db)
         dispatch.ring_purges(self._db, self._bell)
         dispatch.ring_publications(self._db, self._bell)
         dispatch.forget_workers(self._db)

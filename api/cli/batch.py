@@ -22,7 +22,7 @@ from api.cli.output import Recipe, Staging, Target, is_done, refuse_foreign
 from api.cli.plan import Failure, Plan, Source
 from api.cli.refusals import os_failure, problem_failure, refusal
 from api.cli.report import document_failures
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import BlobStore, job_prefix, result_key, upload_key
 from jobs.errors import NotFound, OutputForbidden, PagemillError, Problem, StorageFull
 from jobs.ids import new_document_id, new_job_id
@@ -291,7 +291,7 @@ class Batch:
         del self._open[job.id]
         self._count(document, unwritten or failures, source, written=not unwritten)
         with contextlib.suppress(PagemillError):  # the store goes when the run ends
-            lifecycle.delete(database, ground.blobs, job.id)
+            deletion.delete(database, ground.blobs, job.id)
 
     def _write(self, ground: Ground, document: DocumentPublic, attempt: int, source: Source) -> list[Failure]:
         """Why the results could not be written, if so. Raises StorageFull."""

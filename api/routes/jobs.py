@@ -22,7 +22,7 @@ from api.problems import documented
 from api.replies import UNCHANGED, json_reply
 from api.shapes import JobChange, JobList
 from api.uploads import Reception, Submission
-from jobs import admission, context, lifecycle
+from jobs import admission, context, deletion, lifecycle
 from jobs.errors import RequestError
 from jobs.lifecycle import RequestKey, Terms
 from jobs.models import JobPublic
@@ -295,4 +295,4 @@ def retry(api: ApiDep, job: JobId, code: FailureCode = None) -> JobPublic:
 @router.delete("/{job}", status_code=204, responses=documented(404, 410))
 def delete(api: ApiDep, job: JobId) -> None:
     """Cancel the job and delete its sources, results and rows."""
-    lifecycle.delete(api.database, api.blobs, job)
+    deletion.delete(api.database, api.blobs, job)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlmodel import Session
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.reconcile import again
 from jobs.reconcile.differences import Difference
 from jobs.reconcile.parts import Parts
@@ -156,7 +156,7 @@ def _mend_job(parts: Parts, job: str, found: Found) -> Found:
     if codes & _LATE:
         lifecycle.close(parts.db, parts.blobs, job, parts.price)
     if codes & _PURGED:
-        lifecycle.purge(parts.db, parts.blobs, job)
+        deletion.purge(parts.db, parts.blobs, job)
     with parts.db.read() as session:
         left_keys = {d.key for d in look_at_jobs(parts, session, [job]).get(job, [])}
     return [difference.repaired(difference.key not in left_keys) for difference in found]

@@ -17,6 +17,11 @@ from tests.documents import pdf
 from tests.hostile_files import encrypted_pdf, pdf_without_pages
 from tests.installation import Installation
 
+try:
+    from jobs.deletion import delete
+except ImportError:  # versions up to migration 0011
+    from jobs.lifecycle import delete
+
 
 def play(root: Path, database_url: str, broker_url: str) -> dict[str, str]:
     """Returns what later versions want to know: ids of jobs by what is with them, and an API key."""
@@ -29,7 +34,7 @@ def play(root: Path, database_url: str, broker_url: str) -> dict[str, str]:
             jobs["deleted"] = mill.submit(pdf(1))
             for job in jobs.values():
                 mill.wait(job)
-            lifecycle.delete(mill.db, mill.blobs, jobs["deleted"])
+            delete(mill.db, mill.blobs, jobs["deleted"])
             jobs["canceled"] = mill.submit(pdf(3), echo=EchoOptions(seconds={"2": 600.0, "3": 600.0}))
             mill.wait_for_pages(jobs["canceled"], 1)
             lifecycle.cancel(mill.db, jobs["canceled"])

@@ -11,7 +11,7 @@ import pytest
 from kombu import Exchange, Queue
 from sqlalchemy import event
 
-from jobs import dispatch, lifecycle
+from jobs import deletion, dispatch
 from jobs.dispatch import ASSEMBLE_WINDOW, SPLIT_CHUNK, SPLIT_WINDOW, WINDOW, RescueRules, chunk_size
 from jobs.queue import BROKER_ERRORS, Doorbell, make_app, page_refs
 from jobs.settings import BrokerSettings
@@ -318,18 +318,18 @@ def test_purges_are_rung_until_nothing_is_left(db, redis, blobs, own_valkey, cap
     job, [document] = submit(db)
     split(db, worker, [document], pages=1)
     pages = claim(db, worker, document)
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     dispatch.ring_purges(db, redis.bell)
     assert redis.messages("deliver") == [{"job": job}]
     record(db, good(pages))
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
     dispatch.ring_purges(db, redis.bell)
     assert len(redis.messages("deliver")) == 1
 
     other, [document] = submit(db)
     split(db, worker, [document], pages=1)
     read(db, worker, document)
-    lifecycle.delete(db, blobs, other)
+    deletion.delete(db, blobs, other)
     own_valkey.service.kill()
     with caplog.at_level(logging.WARNING):
         dispatch.ring_purges(db, own_valkey.bell)

@@ -10,7 +10,7 @@ from threading import Semaphore
 
 import pytest
 
-from jobs import dispatch, lifecycle
+from jobs import deletion, dispatch, lifecycle
 from jobs.blobs import manifest_key
 from jobs.errors import DatabaseUnavailable, StorageUnavailable
 from jobs.ids import new_worker_id
@@ -225,11 +225,11 @@ def test_a_delete_without_the_store_is_a_delete_and_purged_later(db, away):
     away.put(f"uploads/{document}", b"source")
     break_(away)
     with pytest.raises(StorageUnavailable):
-        lifecycle.delete(db, away, job)
+        deletion.delete(db, away, job)
     assert one(db, "SELECT deleted_at IS NOT NULL FROM job")
     assert one(db, "SELECT count(*) FROM document") == 1
     mend(away)
-    assert lifecycle.purge(db, away, job)
+    assert deletion.purge(db, away, job)
     assert list(away.list("")) == []
 
 

@@ -6,7 +6,7 @@ from threading import Event, Semaphore
 
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import manifest_key, page_key
 from jobs.errors import Gone
 from jobs.models import State
@@ -233,19 +233,19 @@ def test_what_a_worker_still_writes_after_a_delete_is_purged_again(db, worker, b
     blobs.put(f"uploads/{document}", b"source")
     split(db, worker, [document], pages=2)
     [page, _] = claim(db, worker, document)
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     assert keys(blobs) == []
     with db.read() as session:
         assert ending.jobs_to_purge(session) == [job]
         assert ending.is_held(session, job)
 
     blobs.put(page_key(job, document, 1, page.attempt), b"late")
-    assert not lifecycle.purge(db, blobs, job)
+    assert not deletion.purge(db, blobs, job)
     blobs.put(page_key(job, document, 1, page.attempt), b"later still")
     for late in (page, _):
         record(db, good([late]))
 
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
     assert keys(blobs) == []
     assert rows(db, "SELECT 1 FROM document") == []
     with db.read() as session:
@@ -257,13 +257,13 @@ def test_a_splitter_or_assembler_holds_its_job_too(db, worker, blobs):
     [splitting] = claim_splits(db, worker, documents[:1])
     split(db, worker, documents[1:], pages=1)
     [assembling] = read(db, worker, documents[1])
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
 
     for held in (splitting, assembling):
-        assert not lifecycle.purge(db, blobs, job)
+        assert not deletion.purge(db, blobs, job)
         with db.write() as session:
             claiming.let_go(session, held)
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
 
 
 class Stuck(Noticing):
@@ -363,9 +363,9 @@ def test_the_dead_hold_nothing(db, worker, blobs, state):
     job, [document] = submit(db)
     split(db, worker, [document])
     claim(db, worker, document)
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     change(db, "UPDATE worker SET state = :s", s=state)
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
 
 
 def test_a_close_that_waits_for_a_delete_writes_no_manifest(db, worker, blobs):
@@ -387,7 +387,7 @@ def test_a_delete_that_waits_for_a_close_purges_its_manifest(db, worker, blobs):
     finish(db, read(db, worker, document))
     with db.write() as session:
         end = closing.lock_ended(session, job)
-        with beside(db, lambda: lifecycle.delete(db, blobs, job)) as other:
+        with beside(db, lambda: deletion.delete(db, blobs, job)) as other:
             other.waits()
             blobs.put(manifest_key(job), b"{}")
             closing.close_job(session, end)
@@ -416,13 +416,13 @@ def test_a_purge_that_waits_for_rescue_drops_everything(db, worker, blobs):
     """Rescue frees a document of the deleted job while its rows are to be dropped: ordered, so no deadlock."""
     job, documents = submit(db, 3)
     claim_splits(db, worker, documents)
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     change(db, "UPDATE worker SET state = 'dead'")
     from jobs.store import rescue
 
     with db.write() as session:
         assert rescue.take_back_documents(session, 3) == 3
-        with beside(db, lambda: lifecycle.purge(db, blobs, job)) as other:
+        with beside(db, lambda: deletion.purge(db, blobs, job)) as other:
             other.waits()
             session.commit()
             assert other.result() is True

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import figure_key, job_prefix, page_key, result_key, upload_key
 from jobs.errors import StorageUnavailable
 from jobs.ids import day_of, new_key_id
@@ -200,7 +200,7 @@ def test_what_was_given_can_be_given_on_when_the_first_is_gone(ground):
     _, second = ground.submit()
     ground.split(second)
     ground.assemble(second)
-    lifecycle.delete(ground.db, ground.blobs, job)
+    deletion.delete(ground.db, ground.blobs, job)
     third_job, third = ground.submit()
     ground.split(third)
     ground.assemble(third)
@@ -377,7 +377,7 @@ COPIES = 4
 def test_an_original_that_is_deleted_while_it_is_copied_does_not_count(ground, at):
     original, _ = ground.original()
     job, second = ground.submit()
-    ground.meanwhile("copy", at, lambda: lifecycle.delete(ground.db, ground.blobs, original))
+    ground.meanwhile("copy", at, lambda: deletion.delete(ground.db, ground.blobs, original))
     ground.split(second)
     read_after_all(ground, job, second)
 
@@ -386,7 +386,7 @@ def test_an_original_that_is_deleted_just_after_the_last_copy_does_not_count(gro
     """Its figures might have been purged before they were listed: that nothing was missing proves nothing."""
     original, _ = ground.original()
     job, second = ground.submit()
-    ground.meanwhile("copy", COPIES, lambda: lifecycle.delete(ground.db, ground.blobs, original), after=True)
+    ground.meanwhile("copy", COPIES, lambda: deletion.delete(ground.db, ground.blobs, original), after=True)
     ground.split(second)
     read_after_all(ground, job, second)
 
@@ -413,7 +413,7 @@ def test_an_original_that_is_deleted_later_is_not_missed(ground):
     original, _ = ground.original()
     job, second = ground.submit()
     ground.split(second)
-    lifecycle.delete(ground.db, ground.blobs, original)
+    deletion.delete(ground.db, ground.blobs, original)
     ground.assemble(second)
     assert ground.keys(original) == []
     assert ground.told(job, second)["pages"][1]["result"]["blocks"][0]["content"] == "page 2"
@@ -455,9 +455,9 @@ def test_a_document_that_is_canceled_while_it_is_given_a_result_stays_canceled(g
 def test_of_a_document_that_is_deleted_while_it_is_given_a_result_nothing_stays(ground, at):
     ground.original()
     job, second = ground.submit()
-    ground.meanwhile("copy", at, lambda: lifecycle.delete(ground.db, ground.blobs, job))
+    ground.meanwhile("copy", at, lambda: deletion.delete(ground.db, ground.blobs, job))
     ground.split(second)
-    assert lifecycle.purge(ground.db, ground.blobs, job), "nobody holds it any more"
+    assert deletion.purge(ground.db, ground.blobs, job), "nobody holds it any more"
     assert ground.keys(job) == []
 
 
@@ -532,7 +532,7 @@ def test_a_late_copy_is_never_taken_for_what_was_read_after_all(ground, at):
     job, second = ground.submit()
 
     def read_meanwhile(worker: str) -> None:
-        lifecycle.delete(ground.db, ground.blobs, original)
+        deletion.delete(ground.db, ground.blobs, original)
         ground.split(second, worker=worker)
         ground.read(second, worker=worker, word="again")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from jobs import dispatch, lifecycle, publishing
+from jobs import deletion, dispatch, lifecycle, publishing
 from jobs.blobs import Location, figure_key
 from jobs.ids import new_job_id
 from jobs.options import JobOptions
@@ -454,7 +454,7 @@ def test_a_deleted_job_is_published_no_more(folder):
     document = drop(folder)
     folder.end(document)
     job = one(folder.db, "SELECT job_id FROM document WHERE id = :d", d=document)
-    lifecycle.delete(folder.db, folder.blobs, job)
+    deletion.delete(folder.db, folder.blobs, job)
     assert folder.publish() == 0
     assert rows(folder.db, "SELECT * FROM publication") == []
     assert folder.sweep() == 0

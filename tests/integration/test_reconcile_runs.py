@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs.local import LocalStore
 from jobs.dispatch import RescueRules
 from jobs.errors import StorageUnavailable
@@ -75,7 +75,7 @@ def test_nothing_is_named_beside_a_busy_service(installation):
             looks += 1
             if looks == 2:
                 lifecycle.cancel(installation.db, jobs[3])
-                lifecycle.delete(installation.db, installation.blobs, jobs[4])
+                deletion.delete(installation.db, installation.blobs, jobs[4])
             if looks == 3 and installation.job(jobs[2]).state in FINAL:
                 lifecycle.retry(installation.db, installation.blobs, jobs[2])
             parts = parts_of(installation, deep=looks % 2 == 0)
@@ -235,7 +235,7 @@ def test_a_job_that_is_deleted_during_the_walk_misses_nothing(mill, tmp_path):
     first_of_it = 1 + next(n for n, stat in enumerate(mill.blobs.list("jobs/")) if job in stat.key)
 
     def happens():  # its rows are read by then, and its first object is told
-        lifecycle.delete(mill.db, mill.blobs, job)
+        deletion.delete(mill.db, mill.blobs, job)
 
     assert look_meanwhile(mill, tmp_path, first_of_it + 1, happens, stale=False) == []
 

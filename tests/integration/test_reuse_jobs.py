@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.client import Client
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import figure_key
 from jobs.dispatch import RescueRules
 from jobs.models import FINAL, State
@@ -172,7 +172,7 @@ def test_originals_deleted_and_workers_killed_while_results_are_given(installati
         jobs = [first]
         for turn in range(6):
             jobs.append(installation.submit(*[pdf(30)] * 4))
-            lifecycle.delete(installation.db, installation.blobs, jobs[turn])
+            deletion.delete(installation.db, installation.blobs, jobs[turn])
             if turn in (2, 4):
                 for child in victim.crash():
                     child.kill()

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from jobs import dispatch, keys, lifecycle
+from jobs import deletion, dispatch, keys, lifecycle
 from jobs.dispatch import FETCH_WINDOW
 from jobs.errors import SourceForbidden
 from jobs.ids import new_job_id
@@ -115,7 +115,7 @@ def test_a_job_that_ended_meanwhile_gets_nothing_more(db, blobs, end):
     if end == "cancel":
         lifecycle.cancel(db, job)
     else:
-        lifecycle.delete(db, blobs, job)
+        deletion.delete(db, blobs, job)
     assert enter(db, step_of(listing, "k3"), 3) == entering.Progress(job, more=False, sealed=False)
     assert one(db, "SELECT count(*) FROM document WHERE job_id = :j AND state <> 'canceled'", j=job) == 0
     assert rows(db, "SELECT * FROM listing") == []
@@ -277,10 +277,10 @@ def test_jobs_expire_when_their_time_is_over_and_not_before(db, blobs):
     kept, short, long = ended(db, blobs), ended(db, blobs, retention=10), ended(db, blobs, retention=1000)
     assert job_of(db, kept).expires_at is None
     assert job_of(db, short).expires_at < job_of(db, long).expires_at
-    assert lifecycle.expire(db) == 0
+    assert deletion.expire(db) == 0
     change(db, "UPDATE job SET expires_at = created_at WHERE id = :j", j=short)
-    assert lifecycle.expire(db) == 1
-    assert lifecycle.expire(db) == 0
+    assert deletion.expire(db) == 1
+    assert deletion.expire(db) == 0
     deleted = rows(db, "SELECT id FROM job WHERE deleted_at IS NOT NULL")
     assert [row[0] for row in deleted] == [short]
 
@@ -294,18 +294,18 @@ def test_a_retry_begins_the_time_anew(db, blobs):
 
 def test_files_go_before_results_and_a_retry_then_finds_nothing(db, blobs):
     job = ended(db, blobs, source_retention=10)
-    assert lifecycle.drop_sources(db, blobs) == 0
+    assert deletion.drop_sources(db, blobs) == 0
     key = one(db, "SELECT source_key FROM document WHERE job_id = :j", j=job)
     blobs.put(key, b"x")
     change(db, "UPDATE job SET sources_expire_at = created_at WHERE id = :j", j=job)
-    assert lifecycle.drop_sources(db, blobs) == 1
+    assert deletion.drop_sources(db, blobs) == 1
     assert blobs.stat(key) is None
     assert lifecycle.retry(db, blobs, job).state is State.FAILED
-    assert lifecycle.drop_sources(db, blobs) == 0
+    assert deletion.drop_sources(db, blobs) == 0
 
 
 def test_nothing_is_dropped_of_a_job_that_runs_again(db, blobs):
     job = ended(db, blobs, source_retention=10)
     lifecycle.retry(db, blobs, job)
-    assert lifecycle.drop_sources(db, blobs) == 0
+    assert deletion.drop_sources(db, blobs) == 0
     assert one(db, "SELECT count(*) FROM document WHERE job_id = :j AND source_key = ''", j=job) == 0

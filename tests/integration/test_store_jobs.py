@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import BlobMissing, manifest_key, page_key
 from jobs.errors import CorruptFile, Gone, InvalidRequest, NotFound, PageTimeout
 from jobs.ids import new_job_id
@@ -227,7 +227,7 @@ def test_cancel_twice_and_of_an_ended_job_changes_nothing(db, worker, blobs):
 
 def test_unknown_jobs_are_not_found(db, blobs):
     for call in (lambda: lifecycle.cancel(db, "job_nothing"), lambda: lifecycle.retry(db, blobs, "job_nothing"),
-                 lambda: lifecycle.delete(db, blobs, "job_nothing")):  # fmt: skip
+                 lambda: deletion.delete(db, blobs, "job_nothing")):  # fmt: skip
         with pytest.raises(NotFound):
             call()
 
@@ -342,7 +342,7 @@ def test_all_that_failed_with_a_code_is_retried_in_pieces(db, worker, blobs):
     through(db, worker, document)
     canceled, deleted = (partly(db, blobs, worker, documents=1)[0] for _ in range(2))
     change(db, "UPDATE job SET state = 'canceled' WHERE id = :job", job=canceled)
-    lifecycle.delete(db, blobs, deleted)
+    deletion.delete(db, blobs, deleted)
 
     newer, cursor = lifecycle.retry_all(db, blobs, "page_timeout", limit=2)
     assert ([job.id for job in newer], cursor) == ([jobs[2], jobs[1]], jobs[1])
@@ -408,7 +408,7 @@ def test_delete_forgets_the_job_and_purges_everything(db, worker, blobs):
     blobs.put(page_key(job, documents[0], 1, 1), b"{}")
     blobs.put(page_key(other, "doc_x", 1, 1), b"{}")
 
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
 
     with db.read() as session:
         for read_again in (lambda: reading.get_job(session, job), lambda: reading.list_documents(session, job, limit=9),
@@ -417,7 +417,7 @@ def test_delete_forgets_the_job_and_purges_everything(db, worker, blobs):
                 read_again()
         assert [j.id for j in reading.list_jobs(session, limit=9)] == [other]
         assert ending.jobs_to_purge(session) == []
-    for call in (lifecycle.delete, lifecycle.retry):
+    for call in (deletion.delete, lifecycle.retry):
         with pytest.raises(Gone):
             call(db, blobs, job)
     with pytest.raises(Gone):
@@ -440,22 +440,22 @@ def test_the_rows_of_a_large_job_go_in_pieces(db, worker, blobs, monkeypatch):
     with db.read() as session:
         assert ending.jobs_to_purge(session) == [job], "whoever dies here leaves it to the next purge"
         assert [d for facts in proving.jobs(session, [job], 0.0, 600.0) for d in job_differences(facts)] == []
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
     with db.read() as session:
         assert ending.jobs_to_purge(session) == []
     assert rows(db, "SELECT 1 FROM page") == rows(db, "SELECT 1 FROM document") == []
 
 
 def test_a_large_job_is_gone_at_once_and_purged_by_a_worker(db, worker, blobs, monkeypatch):
-    monkeypatch.setattr(lifecycle, "PURGED_AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "PURGED_AT_ONCE", 2)
     job, documents = submit(db, 3)
     blobs.put(f"uploads/{documents[0]}", b"source")
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     with db.read() as session:
         with pytest.raises(Gone):
             reading.get_job(session, job)
         assert ending.jobs_to_purge(session) == [job]
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
     assert [stat.key for stat in blobs.list("")] == []
     assert rows(db, "SELECT 1 FROM document") == []
 
@@ -478,24 +478,24 @@ def test_what_was_read_of_a_half_purged_job_stays_counted(db, worker, blobs, mon
         mending.mend_job(session, job)
     assert rows(db, counted, j=job) == before
     assert before[0][0] > len(rows(db, "SELECT 1 FROM document WHERE job_id = :j", j=job)) > 0
-    assert lifecycle.purge(db, blobs, job)
+    assert deletion.purge(db, blobs, job)
     assert rows(db, counted, j=job) == before
 
 
 def test_pages_of_a_moment_ago_make_a_job_large_too(db, worker, blobs, monkeypatch):
     """They were split after the last fold: whoever deletes the job would wait until they are purged."""
-    monkeypatch.setattr(lifecycle, "PURGED_AT_ONCE", 9)
+    monkeypatch.setattr(deletion, "PURGED_AT_ONCE", 9)
     job, [document] = submit(db)
     split(db, worker, [document], pages=10)
     assert job_of(db, job).pages.total == 0
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     with db.read() as session:
         assert ending.jobs_to_purge(session) == [job]
 
 
 def test_a_deleted_job_is_neither_closed_nor_written_again(db, blobs):
     job, _ = submit(db)
-    lifecycle.delete(db, blobs, job)
+    deletion.delete(db, blobs, job)
     with db.read() as session:
         assert closing.jobs_to_close(session) == []
     assert not lifecycle.close(db, blobs, job)

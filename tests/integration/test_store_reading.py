@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.errors import NotFound
 from jobs.models import PageState, State
 from jobs.store import reading, submitting
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_not_found(db):
 def test_jobs_that_were_ever_entered_are_told_apart_from_those_that_never_were(db, blobs):
     job, _ = submit(db)
     deleted, _ = submit(db)
-    lifecycle.delete(db, blobs, deleted)
+    deletion.delete(db, blobs, deleted)
     with db.read() as session:
         assert submitting.existing_jobs(session, [job, deleted, "job_nothing"]) == {job, deleted}
         assert submitting.existing_jobs(session, []) == set()

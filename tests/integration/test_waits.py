@@ -9,7 +9,7 @@ import pytest
 
 from api import waiting
 from api.waiting import Waits, polling, unless_gone
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.errors import DatabaseUnavailable, Gone, NotFound
 from jobs.models import State
 from jobs.settings import DatabaseSettings
@@ -124,9 +124,9 @@ def test_what_is_deleted_or_purged_meanwhile_is_gone(db, blobs, job):
             group.start_soon(wait, waits.change, seen, (Gone, NotFound))
             group.start_soon(wait, waits.end, seen, (Gone, NotFound))
             await all_wait(waits, 2)
-            await in_thread(lifecycle.delete, db, blobs, job)
+            await in_thread(deletion.delete, db, blobs, job)
         assert len(failures) == 2
-        lifecycle.delete(db, blobs, other.job.id)
+        deletion.delete(db, blobs, other.job.id)
         assert rows(db, "SELECT count(*) FROM job WHERE purged_at IS NULL")[0][0] == 0
         assert await waits.until_ended(other.job, LONG) == other.job, "an answer without is good enough"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from jobs import dispatch, lifecycle, webhooks
+from jobs import deletion, dispatch, lifecycle, webhooks
 from jobs.errors import Gone, InvalidRequest, NotFound
 from jobs.ids import new_event_id, new_job_id
 from jobs.models import State, WebhookAttempt, WebhookEvent, WebhookState
@@ -165,8 +165,8 @@ def test_a_job_without_a_webhook_tells_nobody(db):
 
 def test_a_deleted_job_tells_nothing_any_more(db, blobs, courier, receiver):
     job, open_job = canceled(db, receiver.url()), submit(db, receiver.url())[0]
-    lifecycle.delete(db, blobs, job)
-    lifecycle.delete(db, blobs, open_job)
+    deletion.delete(db, blobs, job)
+    deletion.delete(db, blobs, open_job)
     assert one(db, "SELECT count(*) FROM webhook_delivery") == 0
     assert deliver(db, courier) == 0
     for gone in (job, open_job):

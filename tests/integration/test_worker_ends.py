@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import lifecycle
+from jobs import deletion, lifecycle
 from jobs.blobs import job_prefix, manifest_key
 from jobs.errors import Gone
 from jobs.models import State
@@ -106,7 +106,7 @@ def test_delete_while_running(mill):
     mill.wait_for_pages(job_id, 34)
     assert list(mill.blobs.list(job_prefix(job_id)))
     keys = sources(mill, job_id)
-    lifecycle.delete(mill.db, mill.blobs, job_id)
+    deletion.delete(mill.db, mill.blobs, job_id)
     with pytest.raises(Gone):
         mill.job(job_id)
     mill.until(lambda: mill.page_rows(job_id) == [] and sources(mill, job_id) == [], "the rows to be gone")
