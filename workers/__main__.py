@@ -12,9 +12,9 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from jobs import logs, tracing
+from jobs import latch, logs, tracing
 from jobs.errors import PagemillError
-from jobs.settings import LogSettings, load
+from jobs.settings import LogSettings, environment, load
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def main() -> int:
         from workers.config import load_settings
         from workers.consumer import Consumer
 
+        latch.wait(environment().get(latch.VARIABLE))
         return Consumer(load_settings()).run()
     except PagemillError as error:
         logs.last_words("pagemill worker", error)

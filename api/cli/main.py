@@ -3,22 +3,66 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from api.cli import doctor, evaluate, fetch, flower, keys, reconcile, remote, run, serve, turns, up, workers
-from api.cli.report import one_line
 from api.version import VERSION
 from jobs.errors import PagemillError
 
-app = typer.Typer(
-    name="pagemill",
-    help="Documents in, Markdown and JSON out: an OCR job queue for one folder or for millions of pages.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_HERE, _THERE, _PARTS = "On this machine", "On a server (PAGEMILL_URL)", "Parts of a server"
+COMMANDS = {
+    "run": ("run:run", _HERE),
+    "up": ("up:up", _HERE),
+    "eval": ("evaluate:eval_", _HERE),
+    "submit": ("remote:submit", _THERE),
+    "status": ("remote:status", _THERE),
+    "fetch": ("fetch:fetch", _THERE),
+    "cancel": ("remote:cancel", _THERE),
+    "prioritize": ("remote:prioritize", _THERE),
+    "retry": ("remote:retry", _THERE),
+    "jobs": ("remote:jobs", _THERE),
+    "api": ("serve:api", _PARTS),
+    "worker": ("serve:worker", _PARTS),
+    "flower": ("flower:flower", _PARTS),
+    "pause": ("turns:pause", _THERE),
+    "resume": ("turns:resume", _THERE),
+    "drain": ("turns:drain", _THERE),
+    "doctor": ("doctor:doctor", _PARTS),
+    "workers": ("workers:workers", _THERE),
+    "reconcile": ("reconcile:reconcile", _PARTS),
+    "db": ("serve:db", _PARTS),
+    "keys": ("keys:app", _PARTS),
+}
+"""By name, in the order of the help: module and what of it, a function or a group of commands; under which heading."""
+
+
+def build(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command with these subcommands. All of them import half a second of what most do not need."""
+    app = typer.Typer(
+        name="pagemill",
+        help="Documents in, Markdown and JSON out: an OCR job queue for one folder or for millions of pages.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_top)
+    for name in names:
+        place, panel = COMMANDS[name]
+        module, _, attribute = place.partition(":")
+        found = getattr(import_module(f"api.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(found)
+    return app
+
+
+def asked(arguments: Sequence[str]) -> Iterable[str]:
+    """The subcommand that is named; all where none is: for the help, a shell's completion, a name that is wrong."""
+    return arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _print_version(wanted: bool) -> None:
@@ -27,7 +71,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _top(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
@@ -36,34 +79,12 @@ def _top(
     pass
 
 
-_HERE, _THERE, _PARTS = "On this machine", "On a server (PAGEMILL_URL)", "Parts of a server"
-app.command("run", rich_help_panel=_HERE)(run.run)
-app.command("up", rich_help_panel=_HERE)(up.up)
-app.command("eval", rich_help_panel=_HERE)(evaluate.eval_)
-app.command("submit", rich_help_panel=_THERE)(remote.submit)
-app.command("status", rich_help_panel=_THERE)(remote.status)
-app.command("fetch", rich_help_panel=_THERE)(fetch.fetch)
-app.command("cancel", rich_help_panel=_THERE)(remote.cancel)
-app.command("prioritize", rich_help_panel=_THERE)(remote.prioritize)
-app.command("retry", rich_help_panel=_THERE)(remote.retry)
-app.command("jobs", rich_help_panel=_THERE)(remote.jobs)
-app.command("api", rich_help_panel=_PARTS)(serve.api)
-app.command("worker", rich_help_panel=_PARTS)(serve.worker)
-app.command("flower", rich_help_panel=_PARTS)(flower.flower)
-app.command("pause", rich_help_panel=_THERE)(turns.pause)
-app.command("resume", rich_help_panel=_THERE)(turns.resume)
-app.command("drain", rich_help_panel=_THERE)(turns.drain)
-app.command("doctor", rich_help_panel=_PARTS)(doctor.doctor)
-app.command("workers", rich_help_panel=_THERE)(workers.workers)
-app.command("reconcile", rich_help_panel=_PARTS)(reconcile.reconcile)
-app.add_typer(serve.db, name="db", rich_help_panel=_PARTS)
-app.add_typer(keys.app, name="keys", rich_help_panel=_PARTS)
-
-
 def main() -> None:
     """Exit status 0; 1 for an error, one line on stderr; 2 for wrong usage; 130 after Ctrl-C."""
     try:
-        app()
+        build(asked(sys.argv[1:]))()
     except PagemillError as error:
+        from api.cli.report import one_line
+
         typer.echo(f"pagemill: {one_line(error)}", err=True)
         sys.exit(1)

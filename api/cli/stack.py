@@ -37,7 +37,8 @@ _LINES_KEPT = 20
 CANNOT_START = 1
 """Exit status of a process that never did anything: however long it tried, it did not run well."""
 _PAUSE = 0.1
-_NUDGE_AFTER = 0.5
+_NUDGE_EVERY = 0.1
+"""Seconds between two signals to who is to end at once; two that come together may be taken for one."""
 _GONE = (errno.EPIPE, errno.EIO)
 """What writing ends with where nobody reads the pipe, and where the terminal was closed."""
 
@@ -241,8 +242,8 @@ class Stack:
     def stop(self, last: Sequence[Child], hurry: Callable[[], bool], *, nudge: bool = False) -> None:
         """End all of it: first everybody but `last` (the broker), then those; each has its own grace.
 
-        `hurry()`: whether the user pressed Ctrl-C again; whoever is left is then killed. `nudge`: say SIGTERM twice,
-        which a worker takes for "do not even finish your pages".
+        `hurry()`: whether the user pressed Ctrl-C again; whoever is left is then killed. `nudge`: say SIGTERM again
+        and again, which a worker takes for "do not even finish your pages".
         """
         first = [child for child in reversed(self.children) if child not in last]
         _end(first, hurry, nudge=nudge)
@@ -269,15 +270,16 @@ class Stack:
 
 
 def _end(children: Sequence[Child], hurry: Callable[[], bool], *, nudge: bool) -> None:
-    started = time.monotonic()
+    started = told = time.monotonic()
     for child in children:
         child.restart_at = None
         child.send(signal.SIGTERM)
     while any(child.running for child in children) and not hurry():
         time.sleep(_PAUSE / 2)
-        waited = time.monotonic() - started
-        if nudge and waited > _NUDGE_AFTER:
-            nudge = False
+        now = time.monotonic()
+        waited = now - started
+        if nudge and now - told > _NUDGE_EVERY:
+            told = now
             for child in children:
                 child.send(signal.SIGTERM)
         for child in children:

@@ -25,8 +25,9 @@ GROUPS: tuple[type[Group], ...] = (
     FlowerSettings, MetricsSettings,
 )  # fmt: skip
 
-# Read by tests and tools (a failpoint) and told by a supervisor to its workers (jobs/slots.py), not by a group.
-_OTHER = frozenset({"PAGEMILL_FAILPOINT", "PAGEMILL_SLOT_LOCK"})
+# Read by tests and tools (a failpoint) and told to workers by who starts them (jobs/slots.py, jobs/latch.py), not by a
+# group.
+_OTHER = frozenset({"PAGEMILL_FAILPOINT", "PAGEMILL_SLOT_LOCK", "PAGEMILL_LATCH"})
 
 
 def known_variables() -> dict[str, type[Group]]:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from api.cli.main import app
+from api.cli.main import build
 from api.cli.scoring import Evaluation, How, evaluate
 from api.cli.truth import match
 from jobs.errors import InvalidRequest, NotFound, PageCrashed
@@ -277,7 +277,7 @@ def test_folders_that_cannot_be_meant(truth, results, tmp_path):
 
 
 def say(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["eval", *map(str, arguments)])
+    done = CliRunner().invoke(build(["eval"]), ["eval", *map(str, arguments)])
     return done.exit_code, done.stdout
 
 

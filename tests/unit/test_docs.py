@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from api.cli.main import app
+from api.cli.main import build
 from jobs.settings import known_variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def test_make_targets_exist(page):
     assert {target for target in wanted if not re.search(rf"^(?:[a-z ]* )?{target}\b[a-z ]*:", MAKEFILE, re.M)} == set()
 
 
-def complaints(words: list[str], command: Any = get_command(app)) -> Iterator[str]:
+def complaints(words: list[str], command: Any = get_command(build())) -> Iterator[str]:
     """What of a call of `pagemill` is no command or option of it."""
     while hasattr(command, "commands"):
         name = words[0] if words else ""
