@@ -83,6 +83,8 @@ def main() -> None:
     """Exit status 0; 1 for an error, one line on stderr; 2 for wrong usage; 130 after Ctrl-C."""
     try:
         build(asked(sys.argv[1:]))()
+    except KeyboardInterrupt:  # while it was imported: typer answers the later ones
+        sys.exit(130)
     except PagemillError as error:
         from api.cli.report import one_line
 

@@ -31,13 +31,15 @@ _ABANDONED = 60.0
 class PrivateStack:
     """The processes of one run. `close` ends them and clears their folder away."""
 
-    def __init__(self, engine: str, count: int) -> None:
-        """Starts `count` workers, which wait until `open`. Raises InvalidRequest, OSError."""
+    def __init__(self, engine: str, count: int, signals: Signals) -> None:
+        """Starts `count` workers, which wait until `open`. A second one of `signals` hurries the end. Raises
+        InvalidRequest, OSError."""
         self.broker: Child | None = None
         self.ready = False
         """Whether a worker has its engine up, as far as who looks has said."""
         self._engine = engine
         self._count = count
+        self._signals = signals
         self._stack = Stack(backoff_max=2.0)
         self._clean = contextlib.ExitStack()
         try:
@@ -91,10 +93,10 @@ class PrivateStack:
                 raise EngineUnavailable(f"the engine {self._engine} did not start: {reason}")
             say(f"{self._stack.describe(child, status)}; it is started again")
 
-    def close(self, signals: Signals | None = None) -> None:
-        """Twice is as good as once. What the user asks for meanwhile (`signals`) may hurry it."""
-        hurry: Callable[[], bool] = (lambda: signals.hurried) if signals is not None else (lambda: False)
-        self._stack.stop([self.broker] if self.broker is not None else [], hurry, nudge=True)
+    def close(self) -> None:
+        """Twice is as good as once."""
+        last = [self.broker] if self.broker is not None else []
+        self._stack.stop(last, lambda: self._signals.hurried, nudge=True)
         self._clean.close()
 
     def _environment(self) -> dict[str, str]:

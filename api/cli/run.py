@@ -20,6 +20,7 @@ from rich.console import Console
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
 from api.cli.plan import make_plan
 from api.cli.private import PrivateStack
+from api.cli.stack import Signals
 from jobs.errors import InvalidRequest
 from jobs.settings import EngineSettings, load
 
@@ -57,18 +58,18 @@ def run(
     started = time.monotonic()
     with _held_out(out):
         plan = make_plan(paths, out)  # before there is anything of ours below PATHS, were it the folder for such things
-        with contextlib.closing(PrivateStack(name, workers)) as stack:
+        with Signals() as signals, contextlib.closing(PrivateStack(name, workers, signals)) as stack:
             from api.cli.running import Wanted, carry_out
 
-            done = carry_out(Wanted(plan, out, name, options, force), stack, console)
+            done = carry_out(Wanted(plan, out, name, options, force), stack, console, signals)
     seconds = time.monotonic() - started
     if as_json:
         typer.echo(orjson.dumps(done.summary(seconds), option=orjson.OPT_INDENT_2))
     else:
         done.tell(console, seconds)
-    if done.signals.stopped:
+    if signals.stopped:
         typer.echo("stopped; run the same command again to go on", err=True)
-        raise typer.Exit(done.signals.exit_code)
+        raise typer.Exit(signals.exit_code)
     if done.error is not None:
         raise done.error
     raise typer.Exit(1 if done.tally.failures else 0)

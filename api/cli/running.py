@@ -54,7 +54,6 @@ class Done:
     tally: Tally
     error: PagemillError | None
     """What ended the run before everything was done."""
-    signals: Signals
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """For programs."""
@@ -102,16 +101,14 @@ class Done:
         console.print(Text(", ".join(parts)))
 
 
-def carry_out(wanted: Wanted, stack: PrivateStack, console: Console) -> Done:
-    """Read what is not done yet; the stack is closed then."""
+def carry_out(wanted: Wanted, stack: PrivateStack, console: Console, signals: Signals) -> Done:
+    """Read what is not done yet, until a signal comes."""
     plan = wanted.plan
     tally = Tally(failures=list(plan.failures), failed=len(plan.failures))
     recipe, limits = Recipe(wanted.engine, wanted.options.stored()), load(LimitSettings)
     todo = Todo(plan, wanted.out, recipe, wanted.force, limits.max_file_bytes, tally)
     batch = Batch(todo, wanted.out, wanted.options, wanted.engine, tally)
-    with Signals() as signals:
-        error = _work(batch, todo, stack, limits, console, signals)
-    return Done(plan, tally, error, signals)
+    return Done(plan, tally, _work(batch, todo, stack, limits, console, signals))
 
 
 def _work(
@@ -120,7 +117,6 @@ def _work(
     """Read what is to be read. An error that ends the run is returned: what was done is told before it."""
     try:
         with Bars(console) as bars, contextlib.ExitStack() as opened:
-            opened.callback(stack.close, signals)
             while todo.left and not todo.found and not signals.stopped:
                 todo.advance(_LOOK)
                 bars.show(batch.progress("looking for what is done"))
