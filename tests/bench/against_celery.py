@@ -175,8 +175,8 @@ def _without_engine(rounds: dict[str, list[Round]], documents: dict[str, int]) -
     shortest = min(documents[name] * PAGES / r.no_time.rate for name, found in rounds.items() for r in found)
     counts = ", ".join(f"{count} ({name})" for name, count in documents.items())
     return f"""\
-Without engine time, to see what the queue itself costs, and CPU milliseconds a page. As many documents of {PAGES} pages
-as take a side some time: {counts}; the shortest load took {shortest:.1f} s:"""
+Without engine time, to see what the queue itself costs, and CPU milliseconds a page. Each side has as many documents of
+{PAGES} pages as take it some time, {counts}; the shortest load took {shortest:.1f} s:"""
 
 
 def _cost(rounds: dict[str, list[Round]]) -> str:
@@ -247,7 +247,7 @@ def columns(rounds: dict[str, list[Round]], behind: float, backlog: int, killed:
         idle,
         found("seconds until the first document", lambda r: r.modelled.first, ".1f"),
         found(f"seconds of {SMALL} pages behind the load", lambda r: r.modelled.small or 0.0, ".1f"),
-        Column(f"seconds of {SMALL} pages behind {backlog:,}", _once(waits), _writer(".0f")),
+        Column(f"seconds of {SMALL} pages behind {backlog:,}, the designs' reckoned", _once(waits), _writer(".0f")),
         found("pages/s without engine time", lambda r: r.no_time.rate, ".0f", most=True),
         found("CPU ms a page without engine time", lambda r: sum(r.no_time.cpu.values()), ".2f"),
         found(f"CPU ms a page at {rate}", lambda r: sum(r.modelled.cpu.values()), ".2f"),
