@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.plane import status
-from tests.bench.plane.backlog import OWNERS, PAGE_SECONDS
+from tests.bench.plane.backlog import OWNERS, PAGE_SECONDS, SERVED
 from tests.bench.plane.growth import growth
 from tests.bench.plane.pace import FAST, SLOW, Pace, pace_table, pace_verdicts
 from tests.bench.plane.stand import IN_FLIGHT, NOBODY, PARTS, Cost, Load, Stand, State
@@ -103,11 +103,11 @@ def _text(
     return f"""\
 Echo through everything (submit over HTTP, store, split, dispatch, claim, record, assemble, close): one API, one worker,
 PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {large.documents} documents of
-{large.pages} pages, then of {small.documents} of one page, beside older batch jobs of {OWNERS} owners (fewer where
-there are fewer documents of 100 pages) that wait: for an engine that nobody serves, or for the same one, where each
-owner may have {IN_FLIGHT} page in flight that takes {PAGE_SECONDS:g} s, so that dispatch chooses among them all the
-time; these pages count too. Every round runs all rows, every other one backwards; load average {before:.1f} before the
-first.
+{large.pages} pages, then of {small.documents} of one page, beside older batch jobs of {OWNERS} owners (one, where
+there is one document of 100 pages) that wait: for an engine that nobody serves, or for the same one. There {SERVED} of
+the owners may have {IN_FLIGHT} page in flight each, which takes {PAGE_SECONDS:g} s and counts with the others, and the
+rest none, as who is at a limit, so that dispatch goes through all of them all the time. Every round runs all rows,
+every other one backwards; load average {before:.1f} before the first.
 
 CPU milliseconds a page, as fast as they go:
 
@@ -115,9 +115,9 @@ CPU milliseconds a page, as fast as they go:
 
 While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(found.idle)}.
 
-At the rates of engines, beside {_waiting(states[0])}: pages of {FAST.load.pages}-page documents that take echo
-from half to one and a half times {FAST.load.seconds:.2f} s ({FAST.documents} documents) and {SLOW.load.seconds:.2f} s
-({SLOW.documents}). CPU milliseconds a page; *of it idle*: what the same time costs while nothing can be read:
+At the rates of engines, beside {_waiting(states[0])}: {FAST.documents} documents of {FAST.load.pages} pages
+that take echo from half to one and a half times {FAST.load.seconds:.2f} s, and {SLOW.documents} whose pages take
+{SLOW.load.seconds:.2f} s. CPU milliseconds a page; *of it idle*: what the same time costs while nothing can be read:
 
 {pace_table(found.paced, idle)}
 

@@ -10,12 +10,17 @@ from tests.services import Postgres
 
 DOCUMENTS, PAGES = 10, 100
 """Documents of a job at most, pages of a document."""
-OWNERS = 100
-"""Where there are as many documents: job by job the next one's. Their names have the form of keys, so that
-`PAGEMILL_KEY_PAGES_IN_FLIGHT` bounds what each has in flight."""
+OWNERS, SERVED = 100, 16
+"""Owners, where there are as many documents: job by job the next one's. And those that may have pages in flight, by
+`PAGEMILL_KEY_PAGES_IN_FLIGHT`, since their names have the form of keys. All others are keys that may have none, as is
+who has what it may have: dispatch goes through all of them, and few of their pages count among those measured."""
 PAGE_SECONDS = 2.0
 """What each of its pages takes of an echo engine: those that have their turn stand for little of what is measured."""
 
+_KEYS = """
+    INSERT INTO api_key (id, name, digest, hint, scopes, limits, grants, created_at, revoked_at)
+    SELECT 'key_' || lpad(to_hex(i), 32, '0'), 'waits', 'digest ' || i, '', '[]', '{"pages_in_flight": 0}', '{}', now(),
+      now() FROM generate_series(%(served)s, %(owners)s - 1) AS i"""
 _JOBS = """
     INSERT INTO job (id, state, sealed, engine, priority, owner, options, metadata, cancel_requested, manifest,
       documents_total, documents_succeeded, documents_partial, documents_failed, documents_canceled,
@@ -54,9 +59,10 @@ def fill(postgres: Postgres, database: str, pages: int, engine: str) -> None:
             "pages": PAGES,
             "engine": engine,
             "owners": OWNERS,
+            "served": SERVED,
             "options": f'{{"echo": {{"seconds": {{"*": {PAGE_SECONDS}}}}}}}',
         }
-        for insert in (_JOBS, _DOCUMENTS, _PAGES):
+        for insert in (_KEYS, _JOBS, _DOCUMENTS, _PAGES):
             connection.execute(insert, values)
         settle(connection)
 

@@ -61,6 +61,8 @@ def growth(
         judged += len(counted)
         others += [f"{one.title}, {few.beside}, {one.ratio.median:.2f} times" for one in counted if one.grew]
     head = ["must not grow", "with the pages that wait", "from", "to", "÷, round by round", "verdict"]
+    if not any(len(found) > 1 for found in costs.values()):
+        return table(head, rows)
     rest = f"Of the other {judged} figures that were counted in every round grew: {'; '.join(others) or 'none'}."
     return f"{table(head, rows)}\n\n{rest}"
 

@@ -32,7 +32,7 @@ class Pace:
         return Load(self.documents, PAGES, page_limit(self.capacity) / self.pages_per_second)
 
 
-FAST, SLOW = Pace(50, 5), Pace(5, 1, capacity=8)
+FAST, SLOW = Pace(50, 4), Pace(5, 1, capacity=8)
 """As fast as a good GPU reads, on the engine of the other rows; and an engine of few pages at once."""
 
 Paced = Mapping[Pace, Sequence[Cost]]
