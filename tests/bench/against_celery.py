@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from tests.bench.celery_sides import Design, Pagemill, Side
 from tests.bench.environments import REQUIREMENTS
 from tests.bench.modelled import Model
 from tests.bench.report import Scale, Section, Spread, table
+from tests.bench.standings import Column, standings
 from tests.services import Postgres, Valkey
 
 MODEL = Model(50)
@@ -23,6 +25,9 @@ THREADS, FLUSH, LISTS, CHUNK = 96, 128, 2, 3
 the third: chosen with `tests.bench.celery_tuning`."""
 NO_TIME = Model(1_000_000)
 """An engine that takes no time: what is left is the queue."""
+LONG = {"pagemill": 40, "chord of pages": 30, "celery-batches": 60, "chunk of documents": 240}
+"""Documents with which such a load takes 8 s or more on the machine of docs/benchmarks.md: by side, since the fastest
+one reads as many in 8 s as the slowest in 80. In 2 s the same side was found to do 311 and 654 pages/s."""
 PARTS = ("submit", "broker", "database", "worker")
 KILLED = 4
 """Documents of which the worker is killed."""
@@ -60,20 +65,24 @@ class Round(NamedTuple):
 
 def run(scale: Scale) -> Section:
     documents = scale.of(6, 3)
+    long = {name: scale.of(count, 3) for name, count in LONG.items()}
     with bench(designs()) as (sides, parts):
         rounds: dict[str, list[Round]] = {side.name: [] for side in sides}
-        for _ in range(scale.rounds):
-            for side in sides:
+        for number in range(scale.rounds):
+            # There and back: a machine that grows faster or slower meanwhile favours nobody.
+            for side in sides[:: -1 if number % 2 else 1]:
                 modelled = measure(side, MODEL, parts, documents, small=True)
-                rounds[side.name].append(Round(modelled, measure(side, NO_TIME, parts, documents, small=False)))
+                rounds[side.name].append(Round(modelled, measure(side, NO_TIME, parts, long[side.name], small=False)))
         killed = {} if scale.quick else _kills(sides)
         behind = wait_behind(sides[0], MODEL, scale.of(BACKLOG, 10))
+    backlog = scale.of(BACKLOG, 10) * PAGES
     text = [
         _what(documents),
-        _gain(rounds, documents * PAGES, behind, scale.of(BACKLOG, 10) * PAGES),
+        _gain(rounds, documents * PAGES, behind, backlog),
+        _without_engine(rounds, long),
         _cost(rounds),
-        standings(rounds),
         _kill_table(killed),
+        _conclusion(columns(rounds, behind, backlog, killed)),
         _differences(),
     ]
     return Section("\n\n".join(part for part in text if part))
@@ -152,13 +161,22 @@ def _gain(rounds: dict[str, list[Round]], pages: int, behind: float, backlog: in
         + f"""
 
 In brackets: not run; what the engine, idle as before, takes for the rest of the backlog after {BEHIND:g} s, since they
-take messages in order. Without engine time, to see what the queue itself costs, and CPU milliseconds a page:"""
+take messages in order."""
     )
 
 
 def in_order(pages: int, idle: float) -> float:
     """Seconds that who comes `BEHIND` seconds after so many pages waits for the last of them. `idle`: of the engine."""
     return max(0.0, pages / (MODEL.pages_per_second * (1 - idle)) - BEHIND)
+
+
+def _without_engine(rounds: dict[str, list[Round]], documents: dict[str, int]) -> str:
+    """`documents`: of these loads, by side."""
+    shortest = min(documents[name] * PAGES / r.no_time.rate for name, found in rounds.items() for r in found)
+    counts = ", ".join(f"{count} ({name})" for name, count in documents.items())
+    return f"""\
+Without engine time, to see what the queue itself costs, and CPU milliseconds a page. Each side has as many documents of
+{PAGES} pages as take it some time, {counts}; the shortest load took {shortest:.1f} s:"""
 
 
 def _cost(rounds: dict[str, list[Round]]) -> str:
@@ -214,22 +232,70 @@ again, no cancel. In the chord a page that fails for good fails its document; in
 all its pages, and a page can be read only when the slowest one of its call has been."""
 
 
-def standings(rounds: dict[str, list[Round]]) -> str:
-    """The sides in order of what was found, by medians."""
+def columns(rounds: dict[str, list[Round]], behind: float, backlog: int, killed: dict[str, Killed]) -> list[Column]:
+    """Every column of the tables but those that are another one divided by pagemill's. `behind`, `backlog`: as the
+    first table has them."""
 
-    def order(title: str, figure: Callable[[Round], float], spec: str, *, most: bool = False) -> str:
-        medians = {name: _spread(found, figure).median for name, found in rounds.items()}
-        names = sorted(medians, key=lambda name: medians[name], reverse=most)
-        return f"{title}: {', '.join(f'{name} {medians[name]:{spec}}' for name in names)}."
+    def found(title: str, figure: Callable[[Round], float], spec: str, *, most: bool = False) -> Column:
+        return Column(title, {name: _spread(r, figure) for name, r in rounds.items()}, _writer(spec), most)
 
-    return " ".join(
-        (
-            "In order, by medians.",
-            order("Engine idle", lambda r: r.modelled.idle or 0.0, "z.1%"),
-            order("Pages/s without engine time", lambda r: r.no_time.rate, ".0f", most=True),
-            order("CPU milliseconds a page without engine time", lambda r: sum(r.no_time.cpu.values()), ".2f"),
-        )
-    )
+    rate = f"{MODEL.pages_per_second:g} pages/s"
+    idle = found("engine idle", lambda r: r.modelled.idle or 0.0, "z.1%")
+    waits = {name: behind if name == "pagemill" else in_order(backlog, idle.found[name].median) for name in rounds}
+    return [
+        found(f"pages/s, engine of {rate}", lambda r: r.modelled.rate, ".1f", most=True),
+        idle,
+        found("seconds until the first document", lambda r: r.modelled.first, ".1f"),
+        found(f"seconds of {SMALL} pages behind the load", lambda r: r.modelled.small or 0.0, ".1f"),
+        Column(f"seconds of {SMALL} pages behind {backlog:,}, the designs' reckoned", _once(waits), _writer(".0f")),
+        found("pages/s without engine time", lambda r: r.no_time.rate, ".0f", most=True),
+        found("CPU ms a page without engine time", lambda r: sum(r.no_time.cpu.values()), ".2f"),
+        found(f"CPU ms a page at {rate}", lambda r: sum(r.modelled.cpu.values()), ".2f"),
+        *(found(f"of it {part}", lambda r, p=part: r.modelled.cpu[p], ".2f") for part in PARTS),  # type: ignore[misc]
+        *_kill_columns(killed),
+    ]
+
+
+def _kill_columns(killed: dict[str, Killed]) -> list[Column]:
+    if not killed:
+        return []
+
+    def found(title: str, figure: Callable[[Killed], float], *, most: bool = False) -> Column:
+        return Column(title, _once({name: figure(one) for name, one in killed.items()}), _seconds, most)
+
+    return [
+        found("documents that end after a SIGKILL", lambda one: one.ended, most=True),
+        found("pages that lack after it", lambda one: one.lacking),
+        found("pages of work lost by it", lambda one: one.wasted),
+        found("seconds until all have ended", lambda one: math.inf if one.seconds is None else one.seconds),
+    ]
+
+
+def _seconds(figure: float) -> str:
+    return "never" if figure == math.inf else f"{figure:.0f}"
+
+
+def _once(figures: Mapping[str, float]) -> dict[str, Spread]:
+    return {name: Spread((figure,)) for name, figure in figures.items()}
+
+
+def _writer(spec: str) -> Callable[[float], str]:
+    return lambda figure: format(figure, spec)
+
+
+def _conclusion(found: Sequence[Column]) -> str:
+    return f"""\
+Who stands where, column by column, by medians. A side is ahead of another only where the spreads of their rounds do not
+overlap; a column that says "once" has one figure a side and no spread.
+
+{standings(found, "pagemill")}
+
+What pagemill does beyond the designs, whatever it costs in the columns above: it opens each PDF and counts its pages,
+where the designs are told; it keeps a row for each page, so that each can be looked at, cancelled and tried again by
+itself; it flushes the page's file and all folders on its way before that row says that it is read, where the designs
+flush a folder for many pages at once; a fence on the row lets what runs twice have an effect once; and it dispatches a
+few pages at a time in fair turns, so that nobody waits for all that came before. Each takes statements, flushes or a
+wait that a queue without it saves: CPU of worker and database, pages/s without engine time, the first document."""
 
 
 def _spread(rounds: Sequence[Round], figure: Callable[[Round], float]) -> Spread:

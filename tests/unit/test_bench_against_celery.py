@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.against_celery import MODEL, Round, in_order, standings
+from tests.bench.against_celery import MODEL, PARTS, Round, columns, in_order
 from tests.bench.celery_designs import documents
 from tests.bench.celery_designs.apps import prefetch
 from tests.bench.celery_designs.engine import page_result
-from tests.bench.celery_runs import BEHIND, Run, backlog, read_meters
+from tests.bench.celery_runs import BEHIND, Killed, Run, backlog, read_meters
 from tests.bench.modelled import Reading
+from tests.bench.report import Spread
+from tests.bench.standings import SAME, Column, standings
 
 
 def reading(at: float, *, ended: int, running: int) -> Reading:
@@ -61,15 +63,58 @@ def test_who_comes_later_waits_only_for_the_rest():
     assert in_order(1, 0.0) == 0
 
 
-def test_standings_follow_the_figures():
-    def found(idle: float, rate: float, cpu: float) -> Round:
-        modelled = Run(rate=40.0, idle=idle, first=1.0, small=1.0, cpu={"worker": 9.0})
-        return Round(modelled, Run(rate=rate, idle=None, first=1.0, small=None, cpu={"worker": cpu, "broker": 1.0}))
+def found(figure: float) -> Round:
+    """A round of which every figure but the rates follows from one."""
+    cpu = dict.fromkeys(PARTS, figure)
+    modelled = Run(rate=40 / figure, idle=figure / 10, first=figure, small=figure, cpu=cpu)
+    return Round(modelled, Run(rate=100 / figure, idle=None, first=figure, small=None, cpu=cpu))
 
-    told = standings({"one": [found(0.2, 100, 1.0), found(0.4, 300, 2.0)], "other": [found(0.1, 250, 0.5)]})
-    assert "Engine idle: other 10.0%, one 30.0%." in told
-    assert "Pages/s without engine time: other 250, one 200." in told
-    assert "CPU milliseconds a page without engine time: other 1.50, one 2.50." in told
+
+def test_conclusions_name_every_column_and_where_pagemill_stands():
+    """They named three figures of twelve, and of the rest those where pagemill is last were among the missing."""
+    rounds = {"pagemill": [found(3.0), found(3.1)], "one": [found(1.0), found(1.1)], "other": [found(2.0), found(2.1)]}
+    killed = {
+        "pagemill": Killed(documents=4, ended=4, lacking=0, wasted=38.0, seconds=13.0),
+        "one": Killed(documents=4, ended=1, lacking=300, wasted=134.0, seconds=None),
+        "other": Killed(documents=4, ended=4, lacking=0, wasted=20.0, seconds=12.0),
+    }
+    all_columns = columns(rounds, behind=4.7, backlog=5000, killed=killed)
+    told = standings(all_columns, "pagemill")
+    rows = [line for line in told.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(all_columns) == 8 + len(PARTS) + 4
+    assert (
+        "| CPU ms a page at 50 pages/s | one 4.20 | third of 3, 12.20 | one 4.20, other 8.20 | nobody | nobody |"
+        in told
+    )
+    assert (
+        "| seconds until all have ended (once) | other 12 | second of 3, 13 | other 12 | nobody | one never |" in told
+    )
+    assert "| pages that lack after it (once) | pagemill 0, other 0: " + SAME in told
+    assert "last in 11 (pages/s, engine of 50 pages/s; engine idle;" in told
+    assert "first alone in 1 (seconds of 3 pages behind 5,000, the designs' reckoned)" in told
+
+
+def spreads(**sides: tuple[float, ...]) -> Column:
+    return Column("pages/s", {side: Spread(values) for side, values in sides.items()}, "{:.0f}".format, most=True)
+
+
+def test_no_order_is_claimed_where_spreads_overlap():
+    """celery-batches once made 311 to 654 pages/s, and was put behind pagemill by its median."""
+    column = spreads(pagemill=(341, 351, 387), batches=(311, 313, 654), chunk=(2384, 2594), chord=(254, 272, 300))
+    assert column.first() == ["chunk"]
+    assert column.ahead_of("pagemill") == ["chunk"]
+    assert column.like("pagemill") == ["batches"]
+    assert column.behind("pagemill") == ["chord"]
+    assert column.place("pagemill") == "second to third of 4"
+
+
+def test_several_are_first_where_nobody_is_ahead_of_them():
+    column = spreads(pagemill=(4, 6), one=(5, 8), other=(1, 2))
+    assert column.first() == ["one", "pagemill"]
+    assert f"| one 6, pagemill 5: {SAME} | first to second of 3, 5 |" in standings([column], "pagemill")
+    assert standings([column], "pagemill").endswith(
+        "Of these 1 columns pagemill is not told apart from the first in 1 (pages/s)."
+    )
 
 
 def test_pages_of_a_document_come_back_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

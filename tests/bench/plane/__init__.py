@@ -11,15 +11,17 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.plane import status
-from tests.bench.plane.backlog import PAGE_SECONDS
-from tests.bench.plane.stand import IN_FLIGHT, PARTS, Cost, Load, Stand, State
+from tests.bench.plane.backlog import OWNERS, PAGE_SECONDS, SERVED
+from tests.bench.plane.growth import growth
+from tests.bench.plane.pace import FAST, SLOW, Pace, pace_table, pace_verdicts
+from tests.bench.plane.stand import IN_FLIGHT, NOBODY, PARTS, Cost, Load, Stand, State
 from tests.bench.plane.status import Asked
 from tests.bench.report import Scale, Section, Spread, table
 
-NOBODY = "nobody"
 GOALS = {100: 2.0, 1: 6.0}
 """CPU milliseconds a page, by pages of a document."""
 IDLE = 6
@@ -41,64 +43,93 @@ COUNTS = {
 Costs = Mapping[tuple[State, Load], Sequence[Cost]]
 
 
+@dataclass(slots=True)
+class Found:
+    """What the rounds found."""
+
+    costs: dict[tuple[State, Load], list[Cost]] = field(default_factory=dict)
+    idle: dict[State, list[float]] = field(default_factory=dict)
+    paced: dict[Pace, list[Cost]] = field(default_factory=lambda: {FAST: [], SLOW: []})
+    """Beside the first state."""
+
+
 def run(scale: Scale) -> Section:
     """Each state in every round."""
     states = [State(100, NOBODY), State(10_000, NOBODY), State(10_000, "echo")]
     states += [] if scale.quick else [State(1_000_000, NOBODY), State(1_000_000, "echo")]
     loads = [Load(scale.of(30, 5), 100), Load(scale.of(600, 50), 1)]
     before = os.getloadavg()[0]
+    found = Found()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stand = Stand(root, stack)
         for state in states:
             stand.prepare(state)
-        costs: dict[tuple[State, Load], list[Cost]] = {}
-        idle: dict[State, list[float]] = {}
         for number in range(scale.rounds):
             # There and back: a machine that grows faster or slower meanwhile favours nobody.
             for state in states[:: -1 if number % 2 else 1]:
-                with stand.served(state) as serving:
-                    for load in loads:
-                        costs.setdefault((state, load), []).append(serving.run(load))
-                    if state.engine == NOBODY:
-                        idle.setdefault(state, []).append(serving.idle(scale.of(IDLE, 1)))
-        counted = {(state, load): found for state in states for load, found in stand.statements(state, loads).items()}
+                _measure(stand, state, loads, scale.of(IDLE, 2), found, paced=state == states[0])
+        counted = {(state, load): count for state in states for load, count in stand.statements(state, loads).items()}
         pages, asked = status.ask(stand, states[-1], scale.of(200, 20), scale.rounds)
-    return Section(_text(states, loads, costs, idle, counted, pages, asked, before))
+    return Section(_text(states, loads, found, counted, pages, asked, before))
+
+
+def _measure(stand: Stand, state: State, loads: Sequence[Load], idle: float, found: Found, *, paced: bool) -> None:
+    """One state, one round. `idle`: seconds. `paced`: whether an engine that takes its time comes too."""
+    with stand.served(state) as serving:
+        for load in loads:
+            found.costs.setdefault((state, load), []).append(serving.run(load))
+        if state.engine == NOBODY:
+            found.idle.setdefault(state, []).append(serving.idle(idle))
+        if paced:
+            found.paced[FAST].append(serving.run(FAST.load))
+    if paced:
+        with stand.served(state, PAGEMILL_ENGINE_CAPACITY=str(SLOW.capacity)) as serving:
+            found.paced[SLOW].append(serving.run(SLOW.load))
 
 
 def _text(
     states: Sequence[State],
     loads: Sequence[Load],
-    costs: Costs,
-    idle: Mapping[State, Sequence[float]],
+    found: Found,
     counted: Mapping[tuple[State, Load], Mapping[str, float]],
     pages: int,
     asked: Sequence[Sequence[Asked]],
     before: float,
 ) -> str:
     large, small = loads
+    idle = found.idle[states[0]]
+    judged = pace_verdicts(found.paced, idle, GOALS[large.pages])
     return f"""\
 Echo through everything (submit over HTTP, store, split, dispatch, claim, record, assemble, close): one API, one worker,
 PostgreSQL with fsync, Valkey and a directory on the same two cores. Interactive jobs of {large.documents} documents of
-{large.pages} pages, then of {small.documents} of one page, beside older batch jobs of ten documents of 100 pages that
-wait: for an engine that nobody serves, or for the same one, where their owner may have {IN_FLIGHT} pages in flight and
-each takes {PAGE_SECONDS:g} s, so that dispatch chooses among them all the time. Every round runs all rows,
+{large.pages} pages, then of {small.documents} of one page, beside older batch jobs of {OWNERS} owners (one, where
+there is one document of 100 pages) that wait: for an engine that nobody serves, or for the same one. There {SERVED} of
+the owners may have {IN_FLIGHT} page in flight each, which takes {PAGE_SECONDS:g} s and counts with the others, and the
+rest none, as who is at a limit, so that dispatch goes through all of them all the time. Every round runs all rows,
 every other one backwards; load average {before:.1f} before the first.
 
-CPU milliseconds a page:
+CPU milliseconds a page, as fast as they go:
 
-{_cpu_table(states, loads, costs)}
+{_cpu_table(states, loads, found.costs)}
 
-{verdicts(states, loads, costs)}
+While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(found.idle)}.
 
-While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(idle)}.
+At the rates of engines, beside {_waiting(states[0])}: {FAST.documents} documents of {FAST.load.pages} pages
+that take echo from half to one and a half times {FAST.load.seconds:.2f} s, and {SLOW.documents} whose pages take
+{SLOW.load.seconds:.2f} s. CPU milliseconds a page; *of it idle*: what the same time costs while nothing can be read:
+
+{pace_table(found.paced, idle)}
+
+{verdicts(states, loads, found.costs, judged)}
+
+{growth(states, loads, found.costs, found.idle, COUNTS)}
 
 For each page, of documents of {large.pages} pages / of one page, by the pages that wait (medians). Statements and
 transactions were counted in one run of their own, from PostgreSQL's log; the statements without BEGIN, COMMIT and
 ROLLBACK:
 
-{count_table(states, loads, costs, counted)}
+{count_table(states, loads, found.costs, counted)}
 
 Asking for a job of {pages:,} pages ({pages // 100:,} documents) and for one of 10 (10 documents) in turn, both waiting,
 nothing else running:
@@ -131,12 +162,14 @@ def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> 
 
 
 def _waiting(state: State) -> str:
-    return f"{state.pages:,}, {'the same engine' if state.engine != NOBODY else 'another engine'}"
+    return f"{state.pages:,}, {state.beside}"
 
 
-def verdicts(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> str:
-    """A line for each goal: what the rows of the table say of it, and the rounds behind them."""
-    return "\n".join(f"- {_verdict(load, [costs[state, load] for state in states])}" for load in loads)
+def verdicts(states: Sequence[State], loads: Sequence[Load], costs: Costs, judged: Sequence[str] = ()) -> str:
+    """A line for each goal: what the rows of the table say of it, and the rounds behind them; then what is `judged`
+    already."""
+    lines = [_verdict(load, [costs[state, load] for state in states]) for load in loads]
+    return "\n".join(f"- {line}" for line in [*lines, *judged])
 
 
 def _verdict(load: Load, rows: Sequence[Sequence[Cost]]) -> str:
@@ -146,9 +179,8 @@ def _verdict(load: Load, rows: Sequence[Sequence[Cost]]) -> str:
     medians = [row.median for row in found]
     missed = [median - goal for median in medians if median > goal]
     said = f"missed in {len(missed)} of {len(rows)} by up to {max(missed):.2f}" if missed else f"met in all {len(rows)}"
-    pages = f"{load.pages}-page documents" if load.pages > 1 else "documents of one page"
     return (
-        f"{goal:g} ms a page of {pages}: rows {min(medians):.2f} to {max(medians):.2f}, {said};"
+        f"{goal:g} ms a page of {load.what} as fast as they go: rows {min(medians):.2f} to {max(medians):.2f}, {said};"
         f" the worst round {max(max(row.values) for row in found):.2f}."
     )
 

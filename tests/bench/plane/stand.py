@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.models import FINAL
-from jobs.options import JobOptions
+from jobs.options import EchoOptions, JobOptions
 from jobs.store import reading
 from tests.api_server import ApiServer
 from tests.bench.machine import CpuMeter
@@ -20,9 +20,11 @@ from tests.installation import Installation, ledger_errors
 from tests.services import Postgres, Valkey
 
 PARTS = ("api", "broker", "database", "worker")
+NOBODY = "nobody"
+"""The engine of a backlog that no worker serves."""
 FILES_PER_JOB = 100
-IN_FLIGHT = "8"
-"""Pages that the backlog's owner may have in flight, where its engine is the measured one."""
+IN_FLIGHT = "1"
+"""Pages that those owners of the backlog who are served may have in flight, where its engine is the measured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,31 @@ class State:
     def name(self) -> str:
         return f"backlog_{self.pages}_{self.engine}"
 
+    @property
+    def beside(self) -> str:
+        """Whose engine it is, in words."""
+        return "another engine" if self.engine == NOBODY else "the same engine"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
     documents: int
     pages: int
     """Of each document."""
+    seconds: float = 0.0
+    """What a page takes of the engine, in the mean."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.pages}-page documents" if self.pages > 1 else "documents of one page"
+
+    @property
+    def options(self) -> JobOptions:
+        """Pages take from half to one and a half of the mean, short ones and long ones mixed: else all that began
+        together would end together, and be recorded together."""
+        places = ((number * 37 % self.pages + 0.5) / self.pages for number in range(self.pages))
+        seconds = {str(number): self.seconds * (0.5 + place) for number, place in enumerate(places, 1)}
+        return JobOptions(priority="interactive", echo=EchoOptions(seconds=seconds) if self.seconds else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +105,12 @@ class Stand:
         backlog.fill(self.postgres, state.name, state.pages, state.engine)
 
     @contextmanager
-    def served(self, state: State) -> Iterator[Serving]:
-        """An API and a worker on this database, warm."""
+    def served(self, state: State, **settings: str) -> Iterator[Serving]:
+        """An API and a worker on this database, warm. `settings`: PAGEMILL_… of the worker."""
         installation = self._installations[state]
         with ExitStack() as stack:
             api = self.api(state, stack)
-            worker = installation.worker()
+            worker = installation.worker(**settings)
             stack.callback(worker.remove)
             worker.start()
             pids = {
@@ -105,7 +126,8 @@ class Stand:
     def api(self, state: State, stack: ExitStack) -> ApiServer:
         installation = self._installations[state]
         store = f"file:{installation.root / 'objects'}"
-        api = ApiServer(installation.database_url, broker_url=installation.broker_url, store_url=store)
+        addresses = {"broker_url": installation.broker_url, "store_url": store}
+        api = ApiServer(installation.database_url, **addresses, auth="open")  # though the backlog's owners have keys
         stack.callback(api.remove)
         return api.start()
 
@@ -171,7 +193,7 @@ class Serving:
         return self._read() - before
 
     def _submit(self, load: Load) -> list[str]:
-        data, options = pdf(load.pages), JobOptions(priority="interactive").model_dump_json(include={"priority"})
+        data, options = pdf(load.pages), load.options.model_dump_json(include={"priority", "echo"}, exclude_none=True)
         jobs = []
         with self.api.client() as client:
             for start in range(0, load.documents, FILES_PER_JOB):

@@ -18,7 +18,6 @@ PATHS = (
     "jobs/{}/documents?limit=10",
     "jobs/{}/documents?limit=10&state=queued&state=running",
 )
-"""The small job has ten documents: lists are equally long."""
 
 
 @dataclass(frozen=True, slots=True)
