@@ -17,7 +17,7 @@ from jobs.store.database import Database
 from jobs.store.following import Seen
 
 FRESH = 2.0
-"""Seconds for which an outlook counts."""
+"""Seconds for which an outlook counts, or that there was none."""
 SHARE = 20
 """And so many times what it took to get it, so that with ever so many open jobs it costs a twentieth of the time …"""
 STALE = 15.0
@@ -35,6 +35,7 @@ class Backlog:
         self._lock = anyio.Lock()
         self._outlook: Outlook | None = None
         self._fresh_until = float("-inf")
+        self._failed = False
 
     async def placed(self, seen: Seen) -> JobPublic:
         """The job with its place; without where it has ended, or where nothing is known."""
@@ -55,22 +56,24 @@ class Backlog:
         return job.model_copy(update={"queue": QueuePlace(pages_ahead=place.ahead, eta_seconds=eta)})
 
     async def _current(self) -> Outlook | None:
+        """What is known, also where it could not be asked anew. A database that hangs fails after a minute: those who
+        wait for an answer then take that failure for theirs, and nobody waits beside who tries it again."""
         now = self._clock()
-        if now < self._fresh_until or (self._lock.locked() and now < self._fresh_until + STALE):
+        if now < self._fresh_until or (self._lock.locked() and (self._failed or now < self._fresh_until + STALE)):
             return self._outlook
         async with self._lock:
             if self._clock() < self._fresh_until:  # who held the lock has asked
                 return self._outlook
+            begun = self._clock()
             try:
-                self._outlook, took = await anyio.to_thread.run_sync(self._ask)
+                self._outlook = await anyio.to_thread.run_sync(self._ask)
+                self._failed = False
             except DatabaseUnavailable:
-                return self._outlook  # what was known; it is asked again by the next request
-            self._fresh_until = self._clock() + min(max(FRESH, SHARE * took), STALE)
+                self._failed = True
+            ended = self._clock()
+            self._fresh_until = ended + min(max(FRESH, SHARE * (ended - begun)), STALE)
             return self._outlook
 
-    def _ask(self) -> tuple[Outlook, float]:
-        """And the seconds it took."""
-        begun = self._clock()
+    def _ask(self) -> Outlook:
         with self._database.read() as session:
-            found = outlook.outlook(session, SILENT)
-        return found, self._clock() - begun
+            return outlook.outlook(session, SILENT)

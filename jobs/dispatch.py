@@ -42,6 +42,9 @@ ASSEMBLE_CHUNK = 4
 ASSEMBLE_WINDOW = 32
 FORGET_WORKERS_AFTER = 3600.0
 CLOSE_BATCH = 100
+STORE_IS_AWAY = 3
+"""Jobs in a row that the object store refused, after which it is taken to be away for the others too: each may cost a
+timeout."""
 FOLDED_ALWAYS = 1000
 """Documents of a running job up to which its totals do not get old for large ones that run beside it. Adding up that
 many takes 1 ms (100,000: 70 to 120 ms, docs/scaling.md)."""
@@ -254,20 +257,24 @@ def _empty_queues(bell: Doorbell, queues: list[str]) -> set[str]:
 
 
 def close_ended(db: Database, blobs: BlobStore, price: Price | None = None) -> int:
-    """Close every job whose documents have all ended, and write manifests that are missing."""
+    """Close jobs whose documents have all ended, and write manifests that are missing. Drawn by lot, so that those that
+    cannot be closed (an object under a lock, a folder of another user) are in no others' way."""
     with db.read() as session:
-        jobs = closing.jobs_to_close(session)[:CLOSE_BATCH]
-    closed = 0
-    for job in jobs:
+        found = closing.jobs_to_close(session)
+    closed = refused = 0
+    for job in random.sample(found, min(len(found), CLOSE_BATCH)):
         try:
-            closed += lifecycle.close(db, blobs, job, price)
+            if lifecycle.close(db, blobs, job, price):
+                closed, refused = closed + 1, 0
         except (StorageUnavailable, StorageFull) as error:
             log.warning("job %s cannot be closed now: %s", job, error, extra={"action": "close_failed", "job": job})
-            break
+            refused += 1
+            if refused == STORE_IS_AWAY:
+                break
         except DatabaseUnavailable:
             raise
         except Exception:
-            # One job of which no manifest can be made stays open, and is in nobody's way.
+            # One job of which no manifest can be made stays open, and is drawn again.
             log.exception("job %s cannot be closed", job, extra={"action": "close_failed", "job": job})
     return closed
 

@@ -44,8 +44,13 @@ class _Every:
     rest: float = 0.0
     """Seconds that it waits at least, whatever `seconds` says."""
 
+    def waits(self, now: float) -> bool:
+        """Whether it is due."""
+        return now - self.last >= max(self.seconds, self.rest)
+
     def due(self, now: float) -> bool:
-        if now - self.last < max(self.seconds, self.rest):
+        """The same, and who asks does it."""
+        if not self.waits(now):
             return False
         self.last = now
         return True
@@ -81,6 +86,8 @@ class Tick:
         self._start_listings = start_listings
         self._limits = limits
         self._webhooks = _Every(timers.scaled("webhook_every"))
+        self._others = (self._renew, self._rescue, self._fold, self._fold_large, self._list, self._webhooks)
+        """What a round does before it dispatches."""
         self._chores = Chores(db, blobs, price)
         self._reached_since: float | None = None
         self._reached_last = 0.0
@@ -131,8 +138,9 @@ class Tick:
         self._give_back()
 
     def round(self) -> int:
-        """One round; does nothing while another worker holds the lease. Returns how many pages and documents it rang.
-        Raises DatabaseUnavailable."""
+        """One round; does nothing while another worker holds the lease. Dispatches again and again while pages end and
+        there is room, until something else is due. Returns how many pages and documents it rang. Raises
+        DatabaseUnavailable."""
         now = time.monotonic()
         if self._renew.due(now) or not self._held:
             with self._db.write() as session:
@@ -150,9 +158,12 @@ class Tick:
         rang = 0
         while rung := dispatch.dispatch(self._db, self._bell, self._limits.key_pages_in_flight):
             rang += rung
-            if self._stop.is_set() or not self._woken.is_set():
+            if self._stop.is_set() or not self._woken.is_set() or self._others_wait(time.monotonic()):
                 break
         return rang
+
+    def _others_wait(self, now: float) -> bool:
+        return any(other.waits(now) for other in self._others)
 
     def _fold_totals(self, now: float) -> None:
         """Each so that it costs a twentieth of the time, and of a connection, however many documents are open: that of

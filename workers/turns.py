@@ -42,7 +42,8 @@ def turns_for(capacity: int, on_full: Callable[[bool], None]) -> Turns:
 
 
 class Turns:
-    """Places for pages, and how many messages may share them. Thread-safe; those who wait are served in turn."""
+    """Places for pages, and how many messages may share them. Thread-safe. Who waits for places is overtaken by nobody,
+    however few the others want; which of those behind it is the next is not promised: a lock keeps no order."""
 
     def __init__(self, pages: int, messages: int, on_full: Callable[[bool], None] = lambda _full: None) -> None:
         """`on_full`: told when a message begins to wait for places, and when it no longer does."""

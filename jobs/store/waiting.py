@@ -153,12 +153,15 @@ def _count(window: Window, turn: Turn, count: int, rung: int) -> None:
     window.rung += int(rung)
 
 
-_CAPS = Sql("SELECT id, {text_of:api_key.limits.pages_in_flight} FROM api_key")
+_CAPS = Sql(
+    """SELECT id, {text_of:api_key.limits.pages_in_flight} FROM api_key
+       WHERE {text_of:api_key.limits.pages_in_flight} IS NOT NULL"""
+)
 
 
 def caps(session: Session, default: int | None) -> Caps:
     """How many pages keys may have in flight, `default` where they say nothing of their own."""
-    return Caps({key: int(cap) for key, cap in _CAPS.run(session) if cap is not None}, default)
+    return Caps({key: int(cap) for key, cap in _CAPS.run(session)}, default)
 
 
 def pages_waiting(session: Session, engine: str, free: int, flying: Iterable[str]) -> list[Turn]:

@@ -225,6 +225,44 @@ def test_a_job_without_a_possible_manifest_keeps_no_other_open(db, worker, blobs
     assert dispatch.close_ended(db, blobs) == 1
 
 
+@pytest.mark.parametrize("older", ["open", "canceled"])
+def test_a_job_whose_manifest_the_store_refuses_keeps_no_other_from_its_end(db, worker, blobs, older):
+    """An object under a lock, a folder of another user: the oldest job came first and ended each round, for ever. No
+    later one that was canceled got its job.json, nor the time at which it expires."""
+    if older == "open":
+        bad, claims = assembled(db, worker)
+        finish(db, claims)
+    else:
+        bad, _ = submit(db)
+        lifecycle.cancel(db, bad)
+    other, _ = submit(db)
+    lifecycle.cancel(db, other)
+
+    def refuse(verb, key):
+        if bad in key:
+            raise StorageUnavailable("refused")
+
+    blobs.before = refuse
+    assert dispatch.close_ended(db, blobs) == 1
+    assert (told(blobs, bad), told(blobs, other)["state"]) == (None, "canceled")
+
+
+def test_jobs_that_fill_a_round_and_can_never_be_closed_keep_no_other_from_its_end(db, blobs, monkeypatch):
+    monkeypatch.setattr(dispatch, "CLOSE_BATCH", 2)
+    *bad, other = [submit(db)[0] for _ in range(3)]
+    for job in (*bad, other):
+        lifecycle.cancel(db, job)
+
+    def spoil(verb, key):
+        if other not in key:
+            raise ValueError("no JSON")
+
+    blobs.before = spoil
+    closed = [dispatch.close_ended(db, blobs) for _ in range(30)]  # misses it once in 10 ** 14 runs
+    assert sum(closed) == 1
+    assert told(blobs, other)["state"] == "canceled"
+
+
 # --- retry against close
 
 

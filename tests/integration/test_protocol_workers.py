@@ -36,7 +36,7 @@ from tests.protocol import (
 )
 from workers.hands import Hands
 from workers.incarnation import Incarnation
-from workers.tick import Tick, rescue_rules
+from workers.tick import Tick, _Every, rescue_rules
 
 RULES = RescueRules(stale=30.0, ring_expires=60.0, settled=5.0, max_crashes=3)
 
@@ -284,6 +284,29 @@ def test_totals_of_small_jobs_do_not_wait_while_those_of_large_ones_rest(db, tic
     tick._fold_large.rest = 0.0
     tick.round()
     assert [job_of(db, job).pages.succeeded for job in (large, small)] == [1, 1]
+
+
+def test_a_round_that_finds_ever_more_to_ring_ends_when_something_else_is_due(db, tick_of, monkeypatch):
+    """Once a page had ended it went on as long as each dispatch rang something: nobody renewed the lease meanwhile."""
+    tick = tick_of(register(db))
+    tick.round()
+    clockwork = [every for every in vars(tick).values() if isinstance(every, _Every)]
+    for due in clockwork:
+        for other in clockwork:
+            other.seconds, other.rest = 3600.0, 0.0
+        dispatched = []
+
+        def ring(*_, due=due, dispatched=dispatched):
+            dispatched.append(1)
+            tick.wake_soon()
+            if len(dispatched) == 3:
+                due.last = float("-inf")  # its time has come
+            return len(dispatched) < 20
+
+        monkeypatch.setattr(dispatch, "dispatch", ring)
+        assert (tick.round(), len(dispatched)) == (3, 3)
+        tick.round()
+        assert due.last > float("-inf"), "the next round does it"
 
 
 def is_dead(db, worker):

@@ -15,3 +15,10 @@ def test_what_is_quick_keeps_its_period():
     assert fold.due(100.0)
     fold.rest = 0.05
     assert [second for second in range(101, 104) if fold.due(float(second))] == [101, 102, 103]
+
+
+def test_to_ask_whether_something_is_due_does_not_do_it():
+    fold = _Every(1.0)
+    assert fold.waits(100.0)
+    assert fold.due(100.0)
+    assert [fold.waits(second) for second in (100.5, 101.0)] == [False, True]

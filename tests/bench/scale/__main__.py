@@ -1,9 +1,9 @@
 """`python -m tests.bench.scale [PART=SIZE…] [--journal FILE]`, such as `many=1000000 large=10000 listed=100000`.
 
-Further parts are tables that write no journal: `questions`, `ends` and `standing`, each with several sizes by commas.
-The figures of the others go to the journal as they come, a line each, and are told at the end; `--tell` tells those of
-a journal that is there already, also of a run that still goes on or was cut short. Nothing is written to the docs: that
-does `python -m tests.bench scale`.
+Further parts are tables that write no journal: `questions`, `owners`, `ends` and `standing`, each with several sizes by
+commas. The figures of the others go to the journal as they come, a line each, and are told at the end; `--tell` tells
+those of a journal that is there already, also of a run that still goes on or was cut short. Nothing is written to the
+docs: that does `python -m tests.bench scale`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from tests.bench.machine import describe
 from tests.bench.scale.ends import ended
 from tests.bench.scale.journal import Journal
 from tests.bench.scale.loads import large, listed, many
+from tests.bench.scale.owners import owning
 from tests.bench.scale.questions import tables
 from tests.bench.scale.standing import standing
 from tests.bench.scale.telling import told
 
 LOADS = {"many": many, "large": large, "listed": listed}
-TABLES = {"questions": tables, "ends": ended, "standing": lambda sizes: standing((sizes[0], sizes[-1]), 3)}
+TABLES = {
+    "questions": tables,
+    "owners": owning,
+    "ends": ended,
+    "standing": lambda sizes: standing((sizes[0], sizes[-1]), 3),
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,8 @@
 """Rows by the hundred thousand, put into the tables by plain SQL: what a queue of that size looks like to a statement.
 
 Shapes: `history` (everything has ended but 10 jobs of 1,000 pages), `backlog` (everything waits), `both`, `one job` (of
-documents of one page, half of them read), `long job`. Ids sort by age, as real ones do. All documents have one file:
-`SOURCE`, of 100 pages.
+documents of one page, half of them read), `long job`, `owners` (who wait; told by their number, not that of pages). Ids
+sort by age, as real ones do. All documents have one file: `SOURCE`, of 100 pages.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ JOB = f"job_{1:012x}{0:020x}"
 PAGES, DOCUMENTS = 100, 100
 """Of a document, of a job."""
 LIVE_JOBS, LIVE_DOCUMENTS = 10, 10
+OWNED, PAGES_OWNED = 10_000, 16
+"""Documents of all owners that wait to be read; pages of each."""
 
 _JOBS = """INSERT INTO job (id, state, sealed, engine, priority, options, metadata, cancel_requested, manifest,
              documents_total, documents_succeeded, documents_partial, documents_failed, documents_canceled, pages_total,
@@ -51,6 +53,9 @@ _PAGES = """INSERT INTO page (document_id, number, state, attempt, errors, crash
             FROM generate_series(CAST(:first AS int), :first + CAST(:jobs AS int) - 1) AS j,
               generate_series(CAST(:from AS int), :from + CAST(:documents AS int) - 1) AS d,
               generate_series(1, CAST(:pages AS int)) AS n"""
+
+_KEYS = """INSERT INTO api_key (id, name, digest, hint, scopes)
+           SELECT owner, 'a', owner, 'a', '["submit"]' FROM job"""
 
 
 def history(connection: Connection, pages: int) -> None:
@@ -85,12 +90,26 @@ def long_job(connection: Connection, pages: int) -> None:
     _fill(connection, first=1, jobs=1, documents=pages // PAGES, pages=PAGES, ended=False)
 
 
+def owners(connection: Connection, owners: int) -> None:
+    """So many owners of one job each. Up to `OWNED` they have as many documents together however many they are; half of
+    them wait to be split."""
+    documents = max(1, OWNED // owners)
+    _jobs(connection, first=1, jobs=owners, documents=2 * documents, pages=PAGES_OWNED, ended=False)
+    _documents(connection, first=1, jobs=owners, documents=documents, pages=PAGES_OWNED, ended=False)
+    _documents(connection, first=1, jobs=owners, documents=documents, pages=0, ended=False, start=documents)
+    connection.execute(text("UPDATE document SET state = 'queued', sealed = false WHERE total = 0"))
+    for table, job in (("job", "id"), ("document", "job_id")):
+        connection.execute(text(f"UPDATE {table} SET owner = 'key' || substr({job}, 4)"))
+    connection.execute(text(_KEYS))
+
+
 SHAPES: Mapping[str, Callable[[Connection, int], None]] = {
     "history": history,
     "backlog": backlog,
     "one job": one_job,
     "both": both,
     "long job": long_job,
+    "owners": owners,
 }
 
 

@@ -175,10 +175,10 @@ def _asked(shape: str, pages: int) -> dict[str, float]:
         load(db, shape, pages)
         with db.read() as session:
             asked = questions(Subject(session))
-        return {f"{often}: {name}": _timed(db, ask) for often, each in asked.items() for name, ask in each.items()}
+        return {f"{often}: {name}": timed(db, ask) for often, each in asked.items() for name, ask in each.items()}
 
 
-def _timed(db: Database, ask: Question) -> float:
+def timed(db: Database, ask: Question) -> float:
     """Milliseconds, the median of some."""
     taken = []
     for _ in range(ROUNDS + 1):
