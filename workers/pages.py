@@ -61,7 +61,8 @@ class WorkerPage:
         self, page: ClaimedPage, pool: LazyPool | None, sources: Sources, vault: Vault | None, default_dpi: int,
         threads: Executor, deadline: Deadline, stay: Stay, *, read_there: bool,
     ) -> None:  # fmt: skip
-        """`read_there`: the page is inside the engine while a call runs."""
+        """`threads`: to open the page on; never those that results are put on. `read_there`: the page is inside the
+        engine while a call runs."""
         self._page = page
         self._pool = pool
         self._sources = sources
