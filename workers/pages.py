@@ -6,12 +6,13 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from jobs import tracing
 from jobs.blobs import BlobStore, NewObject, figure_key, page_key
@@ -28,6 +29,8 @@ from workers.presence import Stay
 from workers.render.lazy import LazyPool
 from workers.render.pool import PoolPage
 from workers.sources import Sources
+
+T = TypeVar("T")
 
 RETRY_EVERY = 0.5
 OTHERS_WAIT = 5.0
@@ -58,7 +61,8 @@ class WorkerPage:
         self, page: ClaimedPage, pool: LazyPool | None, sources: Sources, vault: Vault | None, default_dpi: int,
         threads: Executor, deadline: Deadline, stay: Stay, *, read_there: bool,
     ) -> None:  # fmt: skip
-        """`read_there`: the page is inside the engine while a call runs."""
+        """`threads`: to open the page on; never those that results are put on. `read_there`: the page is inside the
+        engine while a call runs."""
         self._page = page
         self._pool = pool
         self._sources = sources
@@ -103,33 +107,52 @@ class WorkerPage:
             await self._rendered.release()
 
     async def _open(self) -> PoolPage:
-        """On a thread: the file may have to be fetched and the processes to be started."""
-        # With our context: what is logged there is about this page.
-        take = partial(copy_context().run, self._take)
-        opening = asyncio.get_running_loop().run_in_executor(self._threads, take)
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread goes on without us, and what it takes must be given back.
-            opening.add_done_callback(self._give_back)
-            raise
-
-    def _take(self) -> PoolPage:
+        """Off the loop: the store may be slow to say where the file is, and the processes may have to be started. While
+        a file is on its way no thread is kept: a message may have all its pages in one document."""
         if self._pool is None:
             raise EngineUnavailable("this worker has no render processes")
+        with tracing.span("fetch", self._page.document.job_id):
+            found = await self._on_thread(partial(self._find, self._pool))
+            if isinstance(found, PoolPage):
+                return found
+            path = await self._arrival(found)
+            return await self._on_thread(partial(self._opened, self._pool, path))
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        # With our context: what is logged there is about this page.
+        done = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            # The thread goes on without us, and what it takes must be given back.
+            done.add_done_callback(self._let_go)
+            raise
+
+    async def _arrival(self, fetching: Future[Path]) -> Path:
+        try:
+            return await asyncio.wrap_future(fetching)
+        except asyncio.CancelledError:
+            self._sources.give_back(self._page.document.source_key, fetching)
+            raise
+
+    def _find(self, pool: LazyPool) -> PoolPage | Future[Path]:
+        """The page, or the file that it waits for."""
+        found = self._sources.ask(self._page.document.source_key)
+        return self._opened(pool, found) if isinstance(found, Path) else found
+
+    def _opened(self, pool: LazyPool, path: Path) -> PoolPage:
         document = self._page.document
-        with tracing.span("fetch", document.job_id):
-            path = self._sources.take(document.source_key)
         try:
             password = password_of(document, self._vault)
-            return self._pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
+            return pool.page(path, document.media_type, self.number, self._options, self._dpi, password)
         except BaseException:
             self._sources.give_back(document.source_key)
             raise
 
-    def _give_back(self, opened: asyncio.Future[PoolPage]) -> None:
-        if opened.exception() is None:
-            self._sources.give_back(self._page.document.source_key)
+    def _let_go(self, done: asyncio.Future[Any]) -> None:
+        if done.exception() is None:
+            found = done.result()
+            self._sources.give_back(self._page.document.source_key, found if isinstance(found, Future) else None)
 
     async def release(self) -> None:
         if self._rendered is not None:

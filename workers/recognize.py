@@ -83,6 +83,9 @@ class Reading:
     hands: Hands
     loop: EngineLoop
     threads: Executor
+    """Where results are put. Nothing else may wait there: a finished page is kept by no other way."""
+    opening: Executor
+    """Where pages are opened."""
     limits: LimitSettings
     backoff: Backoff
     max_crashes: int
@@ -277,7 +280,7 @@ class Recognizer:
         engine = parts.engine
         deadline = Deadline(parts.limits.page_timeout)
         handle = WorkerPage(
-            page, parts.pool, parts.sources, parts.vault, engine.default_dpi, parts.threads, deadline, stay,
+            page, parts.pool, parts.sources, parts.vault, engine.default_dpi, parts.opening, deadline, stay,
             read_there=engine.reads_in_page_half,
         )  # fmt: skip
         stay.go(Place.ENGINE)

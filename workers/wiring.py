@@ -61,6 +61,9 @@ from workers.webhooks import Courier
 PATIENCE = 120.0
 """Seconds for which finished pages are kept while the store or the database is away (rule 12)."""
 STORE_THREADS = 16
+OPEN_THREADS = 4
+"""Opening a page takes microseconds where its file is here; what takes longer, starting the processes or a disk that
+hangs, holds up every page alike."""
 PUBLISH_THREADS = 8
 INSPECTORS = 2
 """Processes that open documents: one that takes its whole deadline leaves the other."""
@@ -219,7 +222,7 @@ class Wiring:
     ) -> Recognizer:
         opened = self._opened
         settings = opened.settings
-        threads = self._threads("store")
+        storing, opening = self._threads("store"), self._threads("open", OPEN_THREADS)
         line = AssemblyLine(assembler, opened.hands)
         self._stack.callback(line.stop)
         line.start()
@@ -231,8 +234,8 @@ class Wiring:
         recorder.start()
         self._watch(engine)
         parts = Reading(
-            opened.db, engine, pool, self._sources, self._vault, writer, recorder, opened.hands, opened.loop, threads,
-            settings.limits, self._backoff, settings.worker.max_crashes,
+            opened.db, engine, pool, self._sources, self._vault, writer, recorder, opened.hands, opened.loop, storing,
+            opening, settings.limits, self._backoff, settings.worker.max_crashes,
             WAIT_FOR_TURN / settings.timers.time_factor, opened.worker_id, opened.on_engine_death, opened.meter,
         )  # fmt: skip
         return Recognizer(parts)

@@ -69,7 +69,9 @@ class Worker:
         self.engine = engine
         self.loop = EngineLoop()
         self.threads = ThreadPoolExecutor(4)
-        self.sources = Sources(blobs, tmp_path / "copies", 0)
+        self.opening = ThreadPoolExecutor(2)
+        self.copies = tmp_path / "copies"
+        self.sources = Sources(blobs, self.copies, 0)
         self.recorder = Recorder(
             db, lambda: self.id, patience=0.0, on_assemblies=lambda _: None, on_recorded=lambda _: None
         )
@@ -78,8 +80,8 @@ class Worker:
             Reading(
                 db=db, engine=engine, pool=pool, sources=self.sources, vault=None, writer=writer,
                 recorder=self.recorder, hands=self.hands, loop=self.loop, threads=self.threads,
-                limits=LimitSettings(page_timeout=60), backoff=Backoff(0.0, 0.0, 3), max_crashes=3, wait_for_turn=60.0,
-                worker_id=lambda: self.id, on_engine_death=self._on_death,
+                opening=self.opening, limits=LimitSettings(page_timeout=60), backoff=Backoff(0.0, 0.0, 3),
+                max_crashes=3, wait_for_turn=60.0, worker_id=lambda: self.id, on_engine_death=self._on_death,
             )
         )  # fmt: skip
 
@@ -98,6 +100,7 @@ class Worker:
         self.loop.stop()
         self.recorder.stop()
         self.threads.shutdown()
+        self.opening.shutdown()
         self.sources.close()
         assert self.hands.holds() == set()
 

@@ -6,7 +6,8 @@ import pytest
 
 from jobs.blobs import BlobMissing, open_store
 from jobs.settings import BlobSettings
-from workers.sources import Sources
+from tests.processes import wait_until
+from workers.sources import DOWNLOADS, Sources
 
 KILOBYTE = bytes(1000)
 
@@ -77,6 +78,74 @@ def test_many_at_once_share_one_fetch(far, copies):
     for thread in threads:
         thread.join()
     assert (read, far.fetched) == ([b"alpha"] * 8, ["a"])
+
+
+def test_who_asks_shares_one_fetch_and_keeps_no_thread(far, copies):
+    for key in "ab":
+        far.put(key, KILOBYTE)
+    sources = Sources(far, copies, 0)
+    with sources.hold("b") as here:
+        far.gate.clear()
+        asked = [sources.ask("a") for _ in range(3 * DOWNLOADS)]
+        assert not any(waiting.done() for waiting in asked)
+        assert sources.ask("b") == here, "what is here is told at once"
+        sources.give_back("b")
+        far.gate.set()
+        paths = {waiting.result(30) for waiting in asked}
+        assert [path.read_bytes() for path in paths] == [KILOBYTE]
+        assert far.fetched == ["b", "a"]
+    for _ in asked:
+        assert len(list(copies.iterdir())) == 1
+        sources.give_back("a")
+    assert list(copies.iterdir()) == []
+    sources.close()
+
+
+def test_a_fetch_that_fails_fails_for_all_who_wait_and_is_tried_again_by_the_next(far, copies):
+    far.gate.clear()
+    sources = Sources(far, copies, 0)
+    asked = [sources.ask("a") for _ in range(5)]
+    far.gate.set()
+    assert [type(waiting.exception(30)) for waiting in asked] == [BlobMissing] * 5
+    far.put("a", b"alpha")
+    with sources.hold("a") as path:
+        sources.give_back("a", asked[0])  # canceled as it failed: it holds nothing, least of all what came since
+        assert path.read_bytes() == b"alpha"
+    assert (far.fetched, list(copies.iterdir())) == (["a", "a"], [])
+    sources.close()
+
+
+def test_who_lets_go_while_it_comes_cancels_it_for_nobody_else(far, copies):
+    far.put("a", b"alpha")
+    far.gate.clear()
+    sources = Sources(far, copies, 0)
+    one, other = sources.ask("a"), sources.ask("a")
+    assert not one.cancel()
+    sources.give_back("a", one)
+    far.gate.set()
+    assert other.result(30).read_bytes() == b"alpha"
+    sources.give_back("a")
+    assert list(copies.iterdir()) == []
+    sources.close()
+
+
+def test_what_nobody_waits_for_any_more_is_not_kept_or_not_even_fetched(far, copies):
+    keys = [f"k{number}" for number in range(DOWNLOADS + 3)]
+    for key in keys:
+        far.put(key, KILOBYTE)
+    far.gate.clear()
+    sources = Sources(far, copies, 0)
+    asked = [(key, sources.ask(key)) for key in keys]
+    wait_until(lambda: len(far.fetched) == DOWNLOADS, "those that have a thread")
+    for key, fetching in asked:
+        sources.give_back(key, fetching)
+    again = sources.ask(keys[-1])
+    far.gate.set()
+    assert again.result(30).read_bytes() == KILOBYTE
+    sources.give_back(keys[-1])
+    sources._threads.shutdown()
+    assert sorted(far.fetched) == sorted([*keys[:DOWNLOADS], keys[-1]])
+    assert list(copies.iterdir()) == []
 
 
 def test_what_nobody_reads_makes_room_and_the_longest_unused_goes_first(far, copies):
