@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 PART = 8 * 1024 * 1024
 """Bytes of one part of a multipart upload. S3 allows 10,000 parts of at least 5 MiB: objects up to 78 GiB."""
 
-CONNECTIONS = 32
-"""Kept open per store. More threads than that at once open further ones and close them again."""
+CONNECTIONS = 48
+"""Kept open per store: a worker has so many threads that store pages, download sources and put documents together. More
+at once open further ones and close them again."""
 
 ATTEMPTS = 3
 DELETE_BATCH = 1000  # the limit of DeleteObjects
