@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import date
 
 from jobs.blobs import manifest_key, page_key, result_key, upload_key
+from jobs.deletion import delete
 from jobs.ids import new_document_id, new_job_id
-from jobs.lifecycle import delete
 from jobs.store import ending, ringing
 from jobs.store.claiming import DocumentRef, PageRef
 from tests import protocol

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
 
 import orjson
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 GROUP = 32
 """Documents ended in one transaction at most."""
+_TOGETHER = 0.5
+"""Seconds that documents whose files are written wait for the others of their group, to end in one transaction."""
 _WHOLE = 64
 """Pages up to which a document's files are made in memory and put in one call each."""
 
@@ -70,18 +72,24 @@ class Assembler:
         return len(claims)
 
     def assemble(self, claims: list[ClaimedDocument]) -> None:
-        """Write the files of claimed documents, end them together, close their jobs. Raises DatabaseUnavailable."""
+        """Write the files of claimed documents, end together those that are ready, close their jobs: one whose files
+        the store does not take holds up no other. Raises DatabaseUnavailable."""
         with self.hands.holding(claims):
             with self.db.read() as session:
                 found = {a.id: a for a in assembling.assemblies(session, [c.document.id for c in claims])}
             ours = [(claim, found[claim.document.id]) for claim in claims if claim.document.id in found]
-            finishes = [finish for finish in self.threads.map(self._assemble, ours) if finish is not None]
-            if not finishes:
-                return
-            with self.db.write() as session:
-                if len(closing.finish_documents(session, finishes)) < len(finishes):
-                    for finish in finishes:
-                        claiming.let_go(session, finish.claim)
+            left = {self.threads.submit(self._assemble, claim, document) for claim, document in ours}
+            while left:
+                done, left = wait(left, _TOGETHER)
+                self._end([finish for finish in (each.result() for each in done) if finish is not None])
+
+    def _end(self, finishes: list[Finish]) -> None:
+        if not finishes:
+            return
+        with self.db.write() as session:
+            if len(closing.finish_documents(session, finishes)) < len(finishes):
+                for finish in finishes:
+                    claiming.let_go(session, finish.claim)
         self.close({finish.claim.document.job_id for finish in finishes})
 
     def close(self, jobs: set[str]) -> None:
@@ -93,9 +101,9 @@ class Assembler:
                 extra = {"action": "close_failed", "job": job, "code": error.code}
                 log.warning("job %s cannot be closed now: %s", job, error, extra=extra)
 
-    def _assemble(self, work: tuple[ClaimedDocument, Assembly]) -> Finish | None:
-        with stage("assemble", work[0]):
-            return self._finish(*work)
+    def _assemble(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
+        with stage("assemble", claim):
+            return self._finish(claim, document)
 
     def _finish(self, claim: ClaimedDocument, document: Assembly) -> Finish | None:
         begun = time.perf_counter()

@@ -49,6 +49,8 @@ class Incarnation:
         self._pace = pace
         self._on_beat = on_beat
         self._suspects: set[Hold] = set()
+        self._taken: set[Hold] = set()
+        """Pages that were taken from us and that we have in our hands still."""
         self._leaves = False
         """A drain asked of an earlier row of this process."""
         self._stop = threading.Event()
@@ -108,7 +110,9 @@ class Incarnation:
         if canceled:
             self._on_canceled(canceled)
         if taken := ours - held:
+            self._taken |= {hold for hold in taken & self._hands.holds() if hold[1]}  # the others ended by themselves
             self._on_taken(taken)
+        self._let_go(worker)
         self._hand_back(worker, held)
         if leaves:
             self._on_drain()
@@ -119,7 +123,7 @@ class Incarnation:
         with self._db.read() as session:
             self._leaves = self._leaves or workers.drain_requested(session, self.id)
         self._registration = replace(self._registration, id=new_worker_id(), slot=self._free_slot())
-        self._suspects = set()
+        self._suspects, self._taken = set(), set()
         self.register()
 
     def _free_slot(self) -> str:
@@ -136,6 +140,14 @@ class Incarnation:
             mine.host, mine.slot, slot, extra={"action": "slot_lost"},
         )  # fmt: skip
         return slot
+
+    def _let_go(self, worker: str) -> None:
+        """Of pages that were taken from us and that have left our hands since: what a deadline ended is ours in the
+        database until we do, and a page that is aborted is not recorded."""
+        if gone := self._taken - self._hands.holds():
+            with self._db.write() as session:
+                workers.release_held(session, worker, sorted(gone))
+            self._taken -= gone
 
     def _hand_back(self, worker: str, held: set[Hold]) -> None:
         """A claim that is in the database and not in our hands, twice in a row, was lost on its way to us."""

@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 RETRY_EVERY = 0.5
 OTHERS_WAIT = 5.0
-"""Seconds that a page is tried again when others of its bundle could be put: the store as a whole is not away."""
+"""Seconds that a page is tried again when others of its bundle could be put: the store as a whole is not away. Also
+those of a document's files, behind which others wait, and which lose nothing: their pages are stored."""
 RESULT_OVERHEAD, RESULT_GROWTH = 4096, 10
 
 
@@ -249,9 +250,8 @@ class ResultWriter:
         return None
 
     def put_all(self, objects: Sequence[NewObject]) -> None:
-        """Again and again while the store is away. Raises StorageUnavailable or StorageFull when patience or the
-        process ends."""
-        ends = time.monotonic() + self._patience
+        """Again and again for a short while. Raises StorageUnavailable or StorageFull when that or the process ends."""
+        ends = time.monotonic() + min(self._patience, OTHERS_WAIT)
         left = list(objects)
         while True:
             try:

@@ -28,7 +28,8 @@ _TOO_LONG = Sql(
         ORDER BY started_at LIMIT :batch"""
 )
 _END_PAGES = Sql(
-    """UPDATE page SET state = 'failed', worker = NULL, rung_at = NULL, finished_at = {now}, error = {json:late.error}
+    """UPDATE page SET state = 'failed', rung_at = NULL, finished_at = {now}, error = {json:late.error},
+              worker = CASE WHEN page.state = 'running' THEN page.worker ELSE NULL END
        FROM {list:late(id text, error text)}
        WHERE page.document_id = late.id AND page.state IN ('pending', 'running')"""
 )
@@ -54,7 +55,8 @@ def end_late(session: Session, document_timeout: float | None) -> int:
     that wait or run fail with deadline_exceeded; a document with pages is then put together of the others, one that was
     not split yet fails itself. Returns how many.
 
-    Workers learn of it with their next heartbeat: what they hold and the database does not know is aborted.
+    Workers learn of it with their next heartbeat: what they hold and the database does not know is aborted. A page that
+    ran keeps its worker until that lets go (recording.let_go), so that a deleted job is not purged under its hands.
     """
     found = {late.document for late in _late(session, document_timeout)}
     locked = set(lock_documents(session, sorted(found)))

@@ -11,6 +11,10 @@ from jobs.store.sql import Sql, within
 
 DROPPED_DOCUMENTS, DROPPED_PAGES = 1000, 20_000
 """Deleted in one transaction, at most: about a second's work. A document of more pages is one."""
+LOST = 600.0
+"""Seconds after which nobody has a page any more that its deadline ended in somebody's hands. Its worker hears of that
+with a heartbeat, and tries to put a result for two minutes at most; but of a claim whose answer was lost on its way it
+knows nothing, and never lets go."""
 
 _OPEN_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job AND state IN ('queued', 'running') ORDER BY id")
 _CANCEL_PAGES = Sql(
@@ -152,7 +156,12 @@ _HELD = Sql(
        UNION ALL
        SELECT 1 FROM document d JOIN page p ON p.document_id = d.id
          JOIN worker w ON w.id = p.worker AND w.state IN ('alive', 'draining')
-       WHERE d.job_id = :job AND p.state = 'canceled' LIMIT 1"""
+       WHERE d.job_id = :job AND p.state = 'canceled'
+       UNION ALL
+       SELECT 1 FROM document d JOIN page p ON p.document_id = d.id
+         JOIN worker w ON w.id = p.worker AND w.state IN ('alive', 'draining')
+       WHERE d.job_id = :job AND p.state = 'failed' AND p.finished_at > {later:-:lost}
+         AND {text_of:p.error.code} = 'deadline_exceeded' LIMIT 1"""
 )
 _NEXT_DOCUMENTS = Sql("SELECT id, total FROM document WHERE job_id = :job ORDER BY position LIMIT :limit")
 _DROP_DOCUMENTS = Sql("DELETE FROM document WHERE id IN (SELECT id FROM {list:ids(id text)})")
@@ -183,8 +192,8 @@ def source_keys(session: Session, job: str) -> list[str]:
 
 
 def is_held(session: Session, job: str) -> bool:
-    """Whether a living worker still has a page or document of this canceled job in its hands and may yet write."""
-    return _HELD.run(session, job=job).first() is not None
+    """Whether a living worker still has a page or document of this deleted job in its hands and may yet write."""
+    return _HELD.run(session, job=job, lost=LOST).first() is not None
 
 
 def drop_rows(session: Session, job: str) -> bool:

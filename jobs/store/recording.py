@@ -69,7 +69,7 @@ _RECORD = Sql(
 _LET_GO = Sql(
     """UPDATE page SET worker = NULL FROM {list:o(d text, n int, w text, a int)}
        WHERE page.document_id = o.d AND page.number = o.n AND page.worker = o.w AND page.attempt = o.a
-         AND page.state = 'canceled'"""
+         AND (page.state = 'canceled' OR page.state = 'failed' AND {text_of:page.error.code} = 'deadline_exceeded')"""
 )
 COUNT_ENDED = Sql(
     """UPDATE document SET running = document.running - c.pending - c.succeeded - c.failed,
@@ -91,7 +91,7 @@ def record(session: Session, outcomes: Sequence[Outcome], *, assemble_as: str | 
     lock_documents(session, (o.page.document.id for o in outcomes))
     rows = _RECORD.run(session, o=[_bound(o) for o in outcomes]).all()
     if len(rows) < len(outcomes):
-        _LET_GO.run(session, o=[_fence(o.page) for o in outcomes])
+        let_go(session, [_fence(o.page) for o in outcomes])
     claims = {(o.page.document.id, o.page.number, o.page.attempt): o for o in outcomes}
     kept = [claims[row[0], row[2], row[3]] for row in rows]
     spent = [(o.page.document.id, o.spent) for o in kept]
@@ -100,6 +100,12 @@ def record(session: Session, outcomes: Sequence[Outcome], *, assemble_as: str | 
     claimed = claim_assemblies(session, assemble_as, small) if assemble_as and small else []
     taken = {claim.document.id for claim in claimed}
     return Recorded(kept, claimed, len(outcomes) - len(kept), [ref for ref, _ in ended if ref.document not in taken])
+
+
+def let_go(session: Session, fences: Sequence[dict[str, Any]]) -> None:
+    """Their worker writes nothing more of pages that ended in its hands, canceled or past their deadline, so that their
+    job can be purged. A fence: `d`ocument, `n`umber, `w`orker, `a`ttempt; the documents are locked."""
+    _LET_GO.run(session, o=fences)
 
 
 def count_ended(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from jobs.store.locks import lock_documents
-from jobs.store.recording import count_ended
+from jobs.store.recording import count_ended, let_go
 from jobs.store.sql import Sql, is_sqlite
 
 _REPLACE = Sql(
@@ -167,11 +167,6 @@ _RELEASE_PAGES = Sql(
        WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a AND page.worker = :worker
          AND page.state = 'running' RETURNING document_id, page.state"""
 )
-_LET_GO_PAGES = Sql(
-    """UPDATE page SET worker = NULL FROM {list:refs(d text, n int, a int)}
-       WHERE page.document_id = refs.d AND page.number = refs.n AND page.attempt = refs.a AND page.worker = :worker
-         AND page.state = 'canceled'"""
-)
 _RELEASE_DOCUMENTS = Sql(
     """UPDATE document SET worker = NULL, rung_at = NULL FROM {list:refs(d text, a int)}
        WHERE document.id = refs.d AND document.attempt = refs.a AND document.worker = :worker"""
@@ -181,20 +176,21 @@ _RELEASE_DOCUMENTS = Sql(
 def held_by(session: Session, worker: str) -> set[tuple[str, int, int]]:
     """What the database says this worker holds: (document, page number or 0 for the document itself, attempt).
 
-    What was canceled in its hands is among it: until it lets go, a deleted job cannot be purged.
+    What was canceled in its hands is among it: until it lets go, a deleted job cannot be purged. What a deadline ended
+    there is not: nothing finds those rows by their worker, and it knows them by missing them here.
     """
     rows = [*_HELD_PAGES.run(session, worker=worker), *_HELD_DOCUMENTS.run(session, worker=worker)]
     return {(row[0], row[1], row[2]) for row in rows}
 
 
 def release_held(session: Session, worker: str, holds: Sequence[tuple[str, int, int]]) -> None:
-    """Hand back claims that nobody works on, uncounted; let go of those that were canceled."""
+    """Hand back claims that nobody works on, uncounted; let go of those that were canceled or whose time was over."""
     lock_documents(session, (document for document, _, _ in holds))
     pages = [{"d": d, "n": n, "a": a} for d, n, a in holds if n]
     documents = [{"d": d, "a": a} for d, n, a in holds if not n]
     if pages:
         released = _RELEASE_PAGES.run(session, worker=worker, refs=pages)
         count_ended(session, [(row[0], row[1]) for row in released])
-        _LET_GO_PAGES.run(session, worker=worker, refs=pages)
+        let_go(session, [page | {"w": worker} for page in pages])
     if documents:
         _RELEASE_DOCUMENTS.run(session, worker=worker, refs=documents)

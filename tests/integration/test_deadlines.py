@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import dispatch, lifecycle
-from jobs.blobs import manifest_key
+from jobs import deletion, dispatch, lifecycle
+from jobs.blobs import manifest_key, page_key
 from jobs.ids import new_job_id, new_worker_id
 from jobs.lifecycle import Terms
 from jobs.models import State
 from jobs.options import JobOptions
-from jobs.store import reading, submitting
+from jobs.store import ending, reading, submitting
 from jobs.store.workers import Registration
 from tests.ledger import assert_exact
 from tests.protocol import (
+    back,
+    bad,
     beside,
     change,
     claim,
@@ -170,13 +172,19 @@ def test_a_claim_that_waits_for_the_end_claims_nothing(db, worker):
     assert_exact(db)
 
 
-def test_a_heartbeat_says_which_pages_are_no_longer_ours(db):
-    hands, taken = Hands(), []
+def incarnation(db, hands, taken):
+    """A registered worker without a thread, that notes in `taken` what it hears."""
     process = Incarnation(
         db, Registration(new_worker_id(), "host", "slot", 1, "echo", 8), hands, every=3600.0,
         on_canceled=taken.append, on_taken=taken.append, on_replaced=lambda: None, on_drain=lambda: None,
     )  # fmt: skip
     process.register()
+    return process
+
+
+def test_a_heartbeat_says_which_pages_are_no_longer_ours(db):
+    hands, taken = Hands(), []
+    process = incarnation(db, hands, taken)
     job, [late] = submit(db, options=AT_LENGTH)
     _, [other] = submit(db)
     split(db, process.id, [late, other])
@@ -191,3 +199,72 @@ def test_a_heartbeat_says_which_pages_are_no_longer_ours(db):
 
     assert taken == [{(late, page.number, page.attempt) for page in claimed}]
     assert states(db, other) == ["running"] * 3
+
+
+# --- rule 10: a worker reads on, until it hears that the time of its pages is over
+
+
+def is_held(db, job):
+    with db.read() as session:
+        return ending.is_held(session, job)
+
+
+def deleted_late(db, blobs, worker, pages=2):
+    """A job whose deadline passed while its pages were read, closed and deleted: its id and the pages' claims."""
+    job, [document] = submit(db, options=AT_LENGTH)
+    split(db, worker, [document], pages + 1)
+    claimed = claim(db, worker, document, range(1, pages + 1))
+    record(db, back(claim(db, worker, document, [pages + 1])))  # handed back: nobody holds that one
+    let_pass(db, job)
+    end_late(db)
+    finish(db, claim_assemblies(db, worker, [document]), State.FAILED)
+    assert lifecycle.close(db, blobs, job)
+    deletion.delete(db, blobs, job)
+    return job, claimed
+
+
+def test_what_is_still_written_of_a_page_whose_time_was_over_is_purged_again(db, blobs, worker):
+    # The job was purged at once, and what its worker put a moment later lay there for ever.
+    job, claimed = deleted_late(db, blobs, worker)
+    assert is_held(db, job)
+
+    for page in claimed:
+        assert not deletion.purge(db, blobs, job)
+        blobs.put(page_key(job, page.document.id, page.number, page.attempt), b"late")
+        assert record(db, good([page])).late == 1
+
+    assert not is_held(db, job)
+    assert deletion.purge(db, blobs, job)
+    assert list(blobs.list("")) == []
+
+
+def test_a_worker_lets_go_of_what_it_aborted_with_the_next_heartbeat(db, blobs):
+    hands, taken = Hands(), []
+    process = incarnation(db, hands, taken)
+    job, claimed = deleted_late(db, blobs, process.id)
+    hands.take(claimed)
+    process.beat()
+    assert len(taken) == 1
+    process.beat()
+    assert is_held(db, job), "they are in its hands still"
+
+    hands.put_down(claimed)
+    process.beat()
+
+    assert not is_held(db, job)
+    assert deletion.purge(db, blobs, job)
+
+
+def test_a_claim_that_was_lost_on_its_way_holds_no_job_for_ever(db, blobs, worker):
+    job, _ = deleted_late(db, blobs, worker)
+    assert is_held(db, job)
+    change(db, "UPDATE page SET finished_at = '2020-01-01 00:00:00.000' WHERE state = 'failed'")
+    assert not is_held(db, job)
+
+
+def test_a_page_that_failed_by_itself_is_nobodys(db, blobs, worker):
+    job, [document] = submit(db)
+    split(db, worker, [document])
+    record(db, bad(claim(db, worker, document)))
+    deletion.delete(db, blobs, job)
+    assert rows(db, "SELECT 1 FROM document") == [], "purged at once"

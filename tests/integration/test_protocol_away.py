@@ -6,14 +6,16 @@ Rule 11, idempotency keys, belongs to a later issue: there is nothing to test ye
 from __future__ import annotations
 
 import logging
-from threading import Semaphore
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 
 import pytest
 
 from jobs import deletion, dispatch, lifecycle
-from jobs.blobs import manifest_key
-from jobs.errors import DatabaseUnavailable, StorageUnavailable
+from jobs.blobs import job_prefix, manifest_key, page_key
+from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.ids import new_worker_id
+from jobs.results import EngineInfo, PageResult
 from jobs.settings import DatabaseSettings
 from jobs.store import ending
 from jobs.store.database import open_database
@@ -22,12 +24,14 @@ from tests.ledger import assert_exact
 from tests.protocol import (
     Noticing,
     claim,
+    claim_assemblies,
     finish,
     good,
     job_of,
     one,
     page_refs,
     read,
+    record,
     register,
     split,
     states,
@@ -35,10 +39,13 @@ from tests.protocol import (
     through,
 )
 from tests.services import Postgres
+from workers.assemble import Assembler
 from workers.deliver import Purger
 from workers.hands import Hands
 from workers.incarnation import Incarnation
+from workers.pages import RecentResults, ResultWriter
 from workers.recorder import Recorder
+from workers.retries import Backoff
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +267,43 @@ def test_a_cancel_needs_no_store_and_a_read_document_no_second_reading(db, away)
     other, _ = submit(db)
     assert lifecycle.cancel(db, other).state == "canceled"
     assert job_of(db, job).state == "running"
+
+
+# --- a store that refuses one document alone
+
+
+def read_and_stored(db, blobs, worker):
+    """A job whose document of one page waits to be put together: job and claim."""
+    job, [document] = submit(db)
+    split(db, worker, [document], pages=1)
+    [page] = claim(db, worker, document)
+    result = PageResult(number=1, engine=EngineInfo(name="echo", version="1", model="none"))
+    blobs.put(page_key(job, document, 1, page.attempt), result.model_dump_json().encode())
+    return job, record(db, good([page]), assemble_as=worker).assemblies[0]
+
+
+def test_a_document_that_does_not_fit_holds_up_no_other(db, tmp_path):
+    # A disk that was nearly full: the others of the group waited for two minutes, and all that came after them.
+    store, worker = Noticing(tmp_path / "objects"), register(db)
+    large, large_claim = read_and_stored(db, store, worker)
+    small, small_claim = read_and_stored(db, store, worker)
+    closed, in_time = Event(), []
+
+    def refuse(_verb, key):
+        if key.startswith(job_prefix(large)) and key.endswith(".json"):
+            in_time.append(closed.wait(20))
+            raise StorageFull("ENOSPC")
+
+    store.before = refuse
+    store.after = lambda _verb, key: closed.set() if key == manifest_key(small) else None
+    recent = RecentResults()
+    with ThreadPoolExecutor(2) as threads:
+        Assembler(
+            db, store, ResultWriter(store, recent, 0.0, Event()), recent, Backoff(0.0, 0.0, 3), Hands(), threads,
+            lambda: worker,
+        ).assemble([large_claim, small_claim])  # fmt: skip
+
+    assert in_time == [True]
+    assert job_of(db, small).state == "succeeded"
+    assert job_of(db, large).state == "running"
+    assert len(claim_assemblies(db, worker, [large_claim.document.id])) == 1, "put off, uncounted"
