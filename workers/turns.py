@@ -52,6 +52,8 @@ class Turns:
         self._changed = threading.Condition()
         self._held = 0
         self._begun = 0
+        self._wanted: int | None = None
+        """Places for which the one who is next waits."""
 
     @property
     def begun(self) -> int:
@@ -76,9 +78,11 @@ class Turns:
 
     def _wait(self, pages: int, seconds: float) -> bool:
         self._on_full(True)
+        self._wanted = pages
         try:
             return self._changed.wait_for(lambda: self._fits(pages), max(0.0, seconds))
         finally:
+            self._wanted = None
             self._on_full(False)
 
     def _fits(self, pages: int) -> bool:
@@ -89,7 +93,9 @@ class Turns:
         with self._changed:
             self._begun -= ended
             self._held -= pages
-            self._changed.notify()
+            # Not for each page that ends: a thread that wakes, sees that it is too few and waits again is work.
+            if self._wanted is not None and self._fits(self._wanted):
+                self._changed.notify()
 
 
 class Turn:

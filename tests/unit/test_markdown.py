@@ -1,6 +1,8 @@
 """Markdown that shows what was read, judged by a real CommonMark parser (with GitHub's tables and strike-through)."""
 
+import itertools
 import re
+import string
 from html import unescape
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from jobs import markdown
 from jobs.errors import PageTimeout
 from jobs.markdown import (
     clean_table,
@@ -285,3 +288,11 @@ def test_a_document_streams():
     assert next(pieces) == "page 1\n"
     assert next(pieces) == "\npage 2\n"
     assert asked == [1, 2]
+
+
+def test_what_is_looked_for_first_is_in_all_that_is_escaped():
+    """Lines without such a sign are not looked at any further."""
+    signs = f"a1 {string.punctuation}"
+    for line in map("".join, itertools.product(signs, repeat=3)):
+        if markdown._INLINE.search(line) or markdown._FORMULA.search(line):
+            assert markdown._SPECIAL.search(line), line

@@ -92,3 +92,18 @@ def test_waiting_for_places_is_told():
     assert told == []
     assert turns.begin(1, NOW) is None
     assert told == [True, False]
+
+
+def test_who_waits_is_woken_only_when_there_are_enough_places(turns, monkeypatch):
+    full, told, woken = turns.begin(8, NOW), threading.Event(), []
+    turns._on_full = lambda full: told.set() if full else None
+    notify = turns._changed.notify
+    monkeypatch.setattr(turns._changed, "notify", lambda: (woken.append(turns._held), notify()))
+    waits = threading.Thread(target=turns.begin, args=(4, SOON))
+    waits.start()
+    assert told.wait(SOON)
+    for _ in range(8):
+        full.give_back()
+    waits.join(SOON)
+    assert woken
+    assert max(woken) == 4, "woken too early"
