@@ -19,11 +19,10 @@ import psutil
 from jobs.models import FINAL
 from jobs.options import PageOptions, TextSource
 from jobs.settings import EngineSettings, LimitSettings
+from tests.bench.needs import documents
 from tests.bench.plain_loop import read_all
-from tests.bench.report import NotMeasured
 from tests.installation import Installation
 from tests.services import Valkey
-from tests.testdata import TESTDATA
 
 ROUNDS = 2
 PAGES = 60
@@ -64,9 +63,8 @@ def sparse() -> list[tuple[Path, int]]:
 
 def _pages(names: dict[str, int]) -> list[tuple[Path, int]]:
     """The first pages of each file."""
-    if TESTDATA is None:
-        raise NotMeasured("its pages are those of ../shared/testdata, which is not here")
-    return [(TESTDATA / name, number) for name, count in names.items() for number in range(1, count + 1)]
+    folder = documents()
+    return [(folder / name, number) for name, count in names.items() for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)
