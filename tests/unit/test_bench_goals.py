@@ -1,7 +1,11 @@
-"""The verdicts of B1 and B2 follow from the figures."""
+"""Verdicts, and the rounds that they judge, follow from the figures."""
 
+import pytest
+
+from tests.bench.cpu_engine import Compared
 from tests.bench.goals import judged
-from tests.bench.report import Spread
+from tests.bench.report import Scale, Spread
+from tests.bench.service import share
 
 
 def test_a_goal_is_judged_by_the_median_and_the_worst_round_is_told():
@@ -22,4 +26,27 @@ def test_what_is_to_be_small_is_worst_where_it_is_most():
     assert judged(0.02, found, ".1%", at_most=True) == (
         "Goal at most 2%: 1 worker 0.2%, met; 2 2.0%, met (but not in the worst round: 2.1%);"
         " 4 2.5%, missed by 0.45% (worst round: 2.5%)."
+    )
+
+
+def test_a_round_of_rapidocr_is_two_turns_of_each_side(monkeypatch: pytest.MonkeyPatch):
+    turns = [(10.0, 9.0), (12.0, 13.0), (10.0, 10.0), (10.0, 8.0)]
+    pairs = [
+        Compared(5, queue, plain, plain_cpu=4.0, rendering=5.0, worker=0.5) for queue, plain in turns
+    ]  # seconds of both sides
+    asked = []
+
+    def compare(pages: list[object], text: str, count: int) -> list[Compared]:
+        asked.append((text, count))
+        return pairs
+
+    monkeypatch.setattr(share, "sparse", lambda: [None] * 5)
+    monkeypatch.setattr(share, "compare", compare)
+    row, told = share._rapidocr(Scale(2))
+    assert asked == [("ocr", 4)]
+    assert row.pages == 10
+    assert row.ratio.values == (1.0, 0.9)
+    assert told == (
+        "RapidOCR by pairs: 0.900, 1.083, 1.000, 0.800. CPU seconds a page: 1.00 in the service's render processes and"
+        " 0.10 in its worker, 0.80 in the loop."
     )
