@@ -13,7 +13,7 @@ def documents() -> Path:
     """The folder of test documents. Raises NotMeasured where it is absent."""
     if TESTDATA is None:
         raise NotMeasured(
-            "it reads the test documents, which are no part of this repository: they belong into shared/testdata"
+            "it reads the test documents, which are no part of this repository: they belong in shared/testdata"
             " beside this checkout"
         )
     return TESTDATA
