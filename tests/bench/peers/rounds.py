@@ -91,8 +91,8 @@ def _contenders(wanted: list[str]) -> dict[str, Contender]:
         except NotMeasured as why:
             lacking.append(f"{name}: {why}")
     if lacking:
-        others_too = "B6_ONLY chooses who takes part, for a run that is not written to the docs"
-        raise NotMeasured("; ".join([*lacking, others_too]))
+        without = "B6_ONLY chooses who takes part, for a run that is not written to the docs"
+        raise NotMeasured("; ".join([*lacking, without]))
     return contenders
 
 
