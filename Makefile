@@ -14,7 +14,7 @@ FAULTS ?= 110
 PAGES  ?= 11000
 DATABASE ?= both
 
-# A second environment for the tests of vLLM on the CPU: its pins are not those of the CPU engine. 3.8 GB (triton 1.0,
+# A second environment for the tests and benchmarks of vLLM on the CPU: its pins are not those of the CPU engine. 3.8 GB (triton 1.0,
 # torch 0.8, vLLM 0.5); 2 minutes, 13 on a machine that others kept busy.
 VLLM_VENV  = .venv-vllm
 VLLM_BIN   = $(VLLM_VENV)/bin
@@ -71,7 +71,8 @@ $(VLLM_STAMP): pyproject.toml tests/vllm/constraints.txt tests/vllm/requirements
 test-vllm: $(VLLM_STAMP) ## PaddleOCR-VL on a real vLLM engine, on the CPU (makes .venv-vllm, 3.8 GB)
 	$(VLLM_BIN)/python -m tests.tiers vllm
 
-bench: install ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
+# B1 measures vLLM too; nothing else here needs its environment.
+bench: install $(if $(filter B1,$(or $(ONLY),B1)),$(VLLM_STAMP)) ## Measure, and print what docs/benchmarks.md reports (ONLY=name for one)
 	$(BIN)/python -m tests.bench $(ONLY)
 
 bench-vllm: $(VLLM_STAMP) ## The same for PaddleOCR-VL on a resident vLLM, on the CPU (ONLY=line, long or frontend)

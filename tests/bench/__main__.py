@@ -1,6 +1,8 @@
 """`python -m tests.bench [--quick] [--rounds N] [NAME…]`: the figures of docs/benchmarks.md, load.md and capacity.md.
 
-Without names, all. B1 to B6 write their section of docs/benchmarks.md and their plots, unless they are `--quick`.
+Without names, all. B1 to B6 write their section of docs/benchmarks.md and their plots, unless they are `--quick` or
+were told to leave something out. What lacks something says so before it measures anything, and once more at the end,
+and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -82,23 +84,26 @@ def main(arguments: list[str]) -> int:
         return 2
     print(describe())
     scale = Scale(1 if asked.quick else asked.rounds, asked.quick)
-    measured = [_told(name, scale) for name in asked.names or NAMES]
-    return 0 if all(measured) else 1
+    complaints = [complaint for name in asked.names or NAMES if (complaint := _told(name, scale))]
+    if complaints:
+        print("\n" + "\n".join(complaints), flush=True)
+    return 1 if complaints else 0
 
 
-def _told(name: str, scale: Scale) -> bool:
-    """Whether it was measured. Where it was not, its section keeps what it had, and the others come all the same."""
+def _told(name: str, scale: Scale) -> str | None:
+    """Why it was not measured, if so: its section keeps what it had, and the others come all the same."""
     print(f"\n## {name}", flush=True)
     try:
         print(_run(name, scale), flush=True)
     except NotMeasured as why:
-        print(f"{name} was not measured: {why}", flush=True)
+        complaint = f"{name} was not measured: {why}"
     except Exception:  # noqa: BLE001 - hours of other benchmarks may follow
         traceback.print_exc()
-        print(f"{name} was not measured: it failed", flush=True)
+        complaint = f"{name} was not measured: it failed"
     else:
-        return True
-    return False
+        return None
+    print(complaint, flush=True)
+    return complaint
 
 
 def _run(name: str, scale: Scale) -> str:
@@ -106,6 +111,8 @@ def _run(name: str, scale: Scale) -> str:
         return PRINTED[name]()
     machine = describe()
     section = SECTIONS[name](scale)
+    if section.left_out:
+        return f"{section.text}\n\n{name} is not written to the docs: this run left out {section.left_out}."
     if not scale.quick:
         write(name, machine, section)
     return section.text

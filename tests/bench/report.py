@@ -41,6 +41,8 @@ class Section:
     """Markdown without a heading: what was run, tables, what limits it. A plot is shown as `![…](bench/<name>.svg)`."""
     plots: Mapping[str, str] = field(default_factory=dict)
     """SVG by file name."""
+    left_out: str = ""
+    """What the run left out because it was told to: such a section is shown, and the page keeps what it had."""
 
     def __str__(self) -> str:
         return self.text

@@ -22,12 +22,12 @@ import psutil
 from jobs.models import FINAL
 from tests.api_server import ApiServer
 from tests.bench.beside import Beside
+from tests.bench.needs import documents
 from tests.bench.plot import Panel, svg
 from tests.documents import pdf
 from tests.installation import Installation, WorkerService
 from tests.processes import Service
 from tests.services import Postgres, Valkey
-from tests.testdata import TESTDATA
 
 EVERY = 2.0
 MIB = 2**20
@@ -95,8 +95,7 @@ def echo() -> str:
 
 def rapidocr() -> str:
     """300 first pages, all of them read from their pixels."""
-    assert TESTDATA is not None, "the pages are read from ../shared/testdata"
-    files = islice(cycle(sorted((TESTDATA / "public").rglob("*.pdf"))), OCR_PAGES)
+    files = islice(cycle(sorted((documents() / "public").rglob("*.pdf"))), OCR_PAGES)
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         valkey = stack.enter_context(Valkey())

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
 import time
 
 import pytest
 
-from tests.bench import __main__, report
+from tests.bench import __main__, environments, needs, report
 from tests.bench.__main__ import _parser, main
+from tests.bench.machine import services
 from tests.bench.modelled import Model, ModelledEngine, idle_share
-from tests.bench.report import NotMeasured, Section, Spread
+from tests.bench.peers import rounds as peers
+from tests.bench.rendering import run as rendering
+from tests.bench.report import NotMeasured, Scale, Section, Spread
+from tests.bench.service import share
 
 
 def test_three_rounds_unless_another_number_is_asked_for():
@@ -109,6 +115,56 @@ def test_what_cannot_be_measured_says_so_and_the_others_come_all_the_same(monkey
     assert "B1 was not measured: no pages here" in told.out
     assert "three" in told.out
     assert "ZeroDivisionError" in told.err
+
+
+def test_what_was_left_out_on_purpose_is_shown_and_not_written(monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(__main__, "SECTIONS", {"B6": lambda scale: Section("six", left_out="docling")})
+    monkeypatch.setattr(__main__, "write", lambda name, machine, section: written.append(name))
+    assert main(["B6"]) == 0
+    assert not written
+    assert "six\n\nB6 is not written to the docs: this run left out docling." in capsys.readouterr().out
+
+
+def test_what_was_not_measured_is_said_again_at_the_end(monkeypatch, capsys):
+    def lacking(scale):
+        raise NotMeasured("install poppler-utils")
+
+    monkeypatch.setattr(__main__, "SECTIONS", {"B5": lacking, "B6": lambda scale: Section("six", left_out="docling")})
+    assert main(["B5", "B6"]) == 1
+    assert capsys.readouterr().out.endswith("docling.\n\nB5 was not measured: install poppler-utils\n")
+
+
+def test_nothing_is_measured_where_documents_are_missing(monkeypatch):
+    monkeypatch.setattr(needs, "TESTDATA", None)
+    for run in (share.run, rendering.run, peers.run):
+        with pytest.raises(NotMeasured, match="shared/testdata"):
+            run(Scale())
+
+
+def test_nothing_is_measured_where_vllm_is_missing(monkeypatch, tmp_path):
+    def measured(*_):
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr(needs, "TESTDATA", tmp_path)
+    monkeypatch.setattr(share, "VLLM", tmp_path / ".venv-vllm")
+    monkeypatch.setattr(share, "_rapidocr", measured)
+    with pytest.raises(NotMeasured, match=r"make \.venv-vllm/\.installed"):
+        share.run(Scale())
+
+
+def test_an_environment_that_cannot_be_made_says_why(monkeypatch, tmp_path):
+    def refused(command, **_):
+        raise subprocess.CalledProcessError(1, command, stderr="ERROR: No matching distribution\n[notice] a new pip")
+
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments.subprocess, "run", refused)
+    with pytest.raises(NotMeasured, match=r"^\.venv-bench-openai could not be made: ERROR: No matching distribution$"):
+        environments.environment("openai")
+
+
+def test_the_services_tell_their_versions():
+    assert re.fullmatch(r"PostgreSQL 18\.\d+, Valkey \d+\.\d+\.\d+", ", ".join(services()))
 
 
 def test_a_spread_tells_the_median_and_both_ends():

@@ -16,17 +16,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.bench import needs
+from tests.bench.environments import why
 from tests.bench.modelled import PAGE_TOKENS, Model, Reading
-from tests.bench.peers import pages, replies
+from tests.bench.peers import others, pages, replies, rounds
 from tests.bench.peers.contender import NANNY, Command, Round, Took, check_all_read
 from tests.bench.peers.drawing import MOST_PIXELS, scale
-from tests.bench.peers.figures import Figures, ratios, section, speed
+from tests.bench.peers.figures import Figures, once_started, ratios, section, speed
 from tests.bench.peers.others import pinned
 from tests.bench.peers.pages import Pages, _chosen
-from tests.bench.peers.rounds import why
+from tests.bench.peers.rounds import EVERY_ROUND, PEERS, turn
 from tests.bench.peers.server import Meters
 from tests.bench.peers.verdicts import FLOOR, verdict, verdicts
-from tests.bench.report import NotMeasured
+from tests.bench.report import NotMeasured, Scale
 from workers.render.documents import fit
 
 
@@ -161,8 +163,8 @@ def test_the_bare_client_draws_as_large_as_pagemill(size: tuple[float, float]) -
 
 
 def test_without_the_documents_only_a_quick_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pages, "TESTDATA", None)
-    with pytest.raises(NotMeasured, match="testdata"):
+    monkeypatch.setattr(needs, "TESTDATA", None)
+    with pytest.raises(NotMeasured, match="shared/testdata"):
         pages.lay_out(tmp_path, 50, quick=False)
     assert pages.lay_out(tmp_path, 50, quick=True).documents == len(list(tmp_path.iterdir())) == 2
 
@@ -190,9 +192,9 @@ def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
     assert time.monotonic() - began < 60
 
 
-def a_round(pages_per_second: float, cpu: float = 0.03, first: float = 1.0, most: int = 96) -> Round:
-    took = Took(0.0, 10.0, cpu * 480, 1.0, 480)
-    return Round(pages_per_second, cpu, 0.002, 0.3, 0.1, first, ((0.0, 0), (1.0, 64)), most, took)
+def a_round(pages_per_second: float, cpu: float = 0.03, first: float = 1.0, asked: float = 0.5) -> Round:
+    took = Took(0.0, 480 / pages_per_second, cpu * 480, 1.0, 480)
+    return Round(pages_per_second, cpu, 0.002, 0.3, 0.1, first, asked, ((0.0, 0), (1.0, 64)), 96, took)
 
 
 def a_contender(name: str) -> Command:
@@ -205,6 +207,73 @@ def test_a_ratio_is_one_of_the_same_round() -> None:
     assert found is not None
     assert found.values == (0.75,)
     assert ratios(ours, {}, speed) is None
+
+
+def test_the_start_is_taken_off_the_bare_client_alone() -> None:
+    ours, bare = {0: a_round(40, asked=3.0)}, {0: a_round(48, asked=2.0)}  # 12 and 10 s
+    found = ratios(ours, bare, speed, once_started)
+    assert found is not None
+    assert found.values == pytest.approx((8 / 12,))
+
+
+def test_every_other_round_goes_backwards_and_peers_take_part_in_the_first_ones() -> None:
+    names, ours = [*EVERY_ROUND, *PEERS], [*EVERY_ROUND]
+    assert [turn(names, number, 1) for number in range(3)] == [names, ours[::-1], ours]
+    assert turn(names, 1, 2) == names[::-1]
+    assert turn(names, 0, 0) == ours
+
+
+def lacking() -> Command:
+    raise NotMeasured(".venv-bench-mineru could not be made: ERROR: no route")
+
+
+def nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("it was measured")
+
+    for name in ("B6_ONLY", "B6_RATES", "B6_PEER_ROUNDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(rounds, "lay_out", lambda *_args, **_named: Pages(Path(), 480, 57, ""))
+    monkeypatch.setattr(rounds, "environment", Path)
+    monkeypatch.setattr(others, "environment", Path)
+    monkeypatch.setattr(rounds, "measure", measured)
+
+
+def test_nothing_is_measured_without_a_peer_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_is_measured(monkeypatch)
+    monkeypatch.setitem(rounds.EVERYBODY, "mineru", lacking)
+    monkeypatch.setattr(needs.shutil, "which", lambda name: None if name == "pdfinfo" else name)
+    with pytest.raises(NotMeasured, match=r"olmocr: pdfinfo not found: install poppler.*mineru: .*no route.*B6_ONLY"):
+        rounds.run(Scale())
+
+
+def test_a_peer_that_fails_leaves_the_docs_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing_is_measured(monkeypatch)
+    monkeypatch.setenv("B6_ONLY", "bare,docling")
+    monkeypatch.setenv("B6_RATES", "50")
+
+    def measured(contender: Command, *_: object) -> Round:
+        if contender.name == "docling":
+            raise RuntimeError("docling ended with 1:\nMemoryError")
+        return a_round(40.0)
+
+    monkeypatch.setattr(rounds, "measure", measured)
+    with pytest.raises(NotMeasured, match="docling at 50 pages/s, round 1: MemoryError"):
+        rounds.run(Scale(1))
+    assert "| bare client | 1 | 40.0 | 1.00 |" in capsys.readouterr().out
+
+
+def test_a_run_that_leaves_something_out_on_purpose_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_is_measured(monkeypatch)
+    monkeypatch.setattr(rounds, "measure", lambda *_: a_round(40.0))
+    monkeypatch.setattr(needs.shutil, "which", lambda name: name)
+    monkeypatch.setenv("B6_PEER_ROUNDS", "2")
+    assert rounds.run(Scale(2)).left_out == ""
+    monkeypatch.setenv("B6_RATES", "20")
+    monkeypatch.setenv("B6_ONLY", "bare,service,run")
+    assert rounds.run(Scale(1)).left_out == "olmocr, docling, mineru, 50 pages/s"
 
 
 def test_goals_are_judged_by_the_medians_of_the_rounds() -> None:
@@ -242,11 +311,12 @@ def test_the_section_shows_everybody_and_who_was_not_measured() -> None:
     found.add(a_contender("olmOCR"), Model(50), 1, a_round(5.0, cpu=0.09))
     found.not_measured("mineru", "Traceback\nConnectionError: no models here.")
     shown = section(found, Pages(Path(), 480, 57, "57 PDFs"))
-    assert "| pagemill run | 2 | 30.0 (20.0 to 40.0) | 0.50 (0.50 to 0.50) |" in shown.text
+    assert "| pagemill run | 2 | 30.0 (20.0 to 40.0) | 0.50 (0.50 to 0.50) | 0.47 (0.46 to 0.48) |" in shown.text
     assert (
         "pagemill run against olmOCR, in the one round of both: 8.0 times the pages/s; olmOCR takes 3.0" in shown.text
     )
     assert "Set for this run: `B6_ONLY=bare,run,olmocr,mineru`. Not asked for: service, docling." in shown.text
+    assert shown.left_out == "service, docling"
     assert "- olmOCR: what olmOCR was given." in shown.text
     assert "mineru: not measured: ConnectionError: no models here." in shown.text
     assert "- pagemill run: goal 35 pages/s: 30.0, missed by 5 pages/s;" in shown.text

@@ -116,6 +116,8 @@ class Round:
     """The same between the first and the last request's arrival."""
     first: float
     """Seconds to the first text."""
+    asked: float
+    """Seconds to the first request at the server: what starting, and drawing the first page, took."""
     flight: tuple[tuple[float, int], ...]
     """Requests in the engine, by seconds since the start."""
     most: int
@@ -142,6 +144,7 @@ def measure(contender: Contender, model: Model, pages: Pages) -> Round:
         idle=meters.idle(model, seconds),
         idle_with_backlog=meters.idle_between(model),
         first=took.first - took.began,
+        asked=meters.first.at - took.began,
         flight=tuple(flight),
         most=meters.most,
         took=took,

@@ -19,11 +19,13 @@ HEAD = (
     "rounds",
     "pages/s",
     "÷ bare client",
+    "÷ it, once started",
     "engine idle",
     "idle with backlog",
     "most at once",
     "CPU-s a page",
     "of the server",
+    "first request, s",
     "first text, s",
 )
 
@@ -35,11 +37,17 @@ every document has its text.
 
 The clock runs from the start of a command to its end: their start counts, the bare client's too. The service is up and
 warm; its clock runs from the submit by HTTP until every document's Markdown was fetched, and the page that warmed it is
-forgotten by the server. CPU is that of all that a command starts; of the service that of API, worker, render processes,
-PostgreSQL, Valkey and the benchmark's own client, which uploads, polls and fetches. `engine idle` is the part of its
-work that the engine was not asked for, from begin to end; `with backlog` from the first request to the last; `most at
-once` is how many requests were at the server. `first text` is a page's where pages can be read one by one (bare client,
-service), else a document's. `÷` is the median of ratios of the same rounds.
+forgotten by the server. `first request` is the time from there to the first one at the server: of a command its
+interpreter, its imports, its processes and the drawing of a page; of the service the upload, the split and the drawing.
+`÷ it, once started` takes that time off the bare client alone, as if it had been up and had drawn a page before its
+clock began; everybody else's stays as it is.
+
+CPU is that of all that a command starts; of the service that of API, worker, render processes, PostgreSQL, Valkey and
+the benchmark's own client, which uploads, polls and fetches. `engine idle` is the part of its work that the engine was
+not asked for, from begin to end; `with backlog` from the first request to the last; `most at once` is how many requests
+were at the server. `first text` is a page's where pages can be read one by one (bare client, service), else a
+document's. `÷` is the median of ratios of the same rounds, of which every other one goes backwards; the peers take part
+in the first ones only, by default in one (`B6_PEER_ROUNDS`).
 """.strip()
 
 
@@ -51,6 +59,8 @@ class Figures:
     """What was set for this run."""
     not_asked: Sequence[str] = ()
     """Contenders that this run was told to leave out."""
+    rates_not_asked: Sequence[float] = ()
+    """Modelled pages/s that it was told to leave out."""
     rounds: dict[float, dict[str, dict[int, Round]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
@@ -79,7 +89,7 @@ def section(found: Figures, pages: Pages) -> Section:
         parts += [_against_peers(by_name), _parts(by_name)]
         parts.append(f"![Requests in the engine over time, at {rate:g} pages/s](bench/{name})")
     parts += [f"{name}: not measured: {reason.rstrip('.')}." for name, reason in found.failed.items()]
-    return Section("\n\n".join(part for part in parts if part), plots)
+    return Section("\n\n".join(part for part in parts if part), plots, ", ".join(_left_out(found)))
 
 
 def _load(pages: Pages) -> str:
@@ -88,8 +98,13 @@ def _load(pages: Pages) -> str:
 
 def _asked(found: Figures) -> str:
     told = ", ".join(f"`{name}={value}`" for name, value in found.variables.items())
-    left = f"Not asked for: {', '.join(found.not_asked)}." if found.not_asked else ""
-    return " ".join(part for part in (f"Set for this run: {told}." if told else "", left) if part)
+    left = ", ".join(_left_out(found))
+    parts = [f"Set for this run: {told}." if told else "", f"Not asked for: {left}." if left else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _left_out(found: Figures) -> list[str]:
+    return [*found.not_asked, *(f"{rate:g} pages/s" for rate in found.rates_not_asked)]
 
 
 def _table(by_name: Mapping[str, Mapping[int, Round]]) -> str:
@@ -101,15 +116,17 @@ def _cells(rounds: Mapping[int, Round], floor: Mapping[int, Round]) -> list[str]
     def spread(value: Callable[[Round], float], spec: str) -> str:
         return format(Spread(tuple(value(measured) for measured in rounds.values())), spec)
 
-    compared = ratios(rounds, floor, speed)
+    compared, started = ratios(rounds, floor, speed), ratios(rounds, floor, speed, once_started)
     return [
         spread(lambda measured: measured.pages_per_second, ".1f"),
         format(compared, ".2f") if compared else "",
+        format(started, ".2f") if started else "",
         spread(lambda measured: measured.idle, ".0%"),
         spread(lambda measured: measured.idle_with_backlog, ".0%"),
         str(max(measured.most for measured in rounds.values())),
         spread(lambda measured: measured.cpu, ".3f"),
         spread(lambda measured: measured.server_cpu, ".4f"),
+        spread(lambda measured: measured.asked, ".2f"),
         spread(lambda measured: measured.first, ".1f"),
     ]
 
@@ -118,14 +135,26 @@ def speed(measured: Round) -> float:
     return measured.pages_per_second
 
 
+def once_started(measured: Round) -> float:
+    """Pages/s from its first request on."""
+    seconds = measured.took.ended - measured.took.began
+    return measured.pages_per_second * seconds / (seconds - measured.asked)
+
+
 def cpu(measured: Round) -> float:
     return measured.cpu
 
 
-def ratios(rounds: Mapping[int, Round], others: Mapping[int, Round], value: Callable[[Round], float]) -> Spread | None:
-    """The value of each round ÷ that of the other side in the same round; None where they have no round in common."""
-    both = sorted(rounds.keys() & others.keys())
-    return Spread(tuple(value(rounds[number]) / value(others[number]) for number in both)) if both else None
+def ratios(
+    rounds: Mapping[int, Round],
+    others: Mapping[int, Round],
+    value: Callable[[Round], float],
+    theirs: Callable[[Round], float] | None = None,
+) -> Spread | None:
+    """The value of each round ÷ that of the other side (or `theirs` of it) in the same round; None where they have no
+    round in common."""
+    both, other = sorted(rounds.keys() & others.keys()), theirs or value
+    return Spread(tuple(value(rounds[number]) / other(others[number]) for number in both)) if both else None
 
 
 def _against_peers(by_name: Mapping[str, Mapping[int, Round]]) -> str:

@@ -7,9 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.report import NotMeasured
+from tests.bench import needs
 from tests.documents import pdf
-from tests.testdata import TESTDATA
 
 MOST_POINTS = 1300
 """Of a side: beyond it lies a page of 14,295 points that no two programs scale alike."""
@@ -31,13 +30,12 @@ def lay_out(folder: Path, count: int, *, quick: bool) -> Pages:
 
     Raises NotMeasured where there are none and it is not.
     """
-    if TESTDATA is None:
-        if not quick:
-            raise NotMeasured("the real documents that it reads are not here: no shared/testdata above this checkout")
+    if quick and needs.TESTDATA is None:
         return _made(folder, count)
-    documents = _chosen([json.loads(line) for line in (TESTDATA / "index.jsonl").read_text().splitlines()], count)
+    origin = needs.documents()
+    documents = _chosen([json.loads(line) for line in (origin / "index.jsonl").read_text().splitlines()], count)
     for name in documents:
-        shutil.copyfile(TESTDATA / name, folder / name.replace("/", "-").replace(" ", "-"))
+        shutil.copyfile(origin / name, folder / name.replace("/", "-").replace(" ", "-"))
     found = f"{len(documents)} born-digital PDFs of shared/testdata/public"
     return Pages(folder, count, len(documents), found)
 

@@ -1,15 +1,15 @@
 """B6: pagemill and its peers read the same PDFs with the same modelled server.
 
 B6_ONLY chooses who takes part (`bare,service,run,olmocr,docling,mineru`), B6_RATES the modelled pages/s (`20,50`),
-B6_PEER_ROUNDS in how many rounds the peers do, which take a minute or two each (1).
+B6_PEER_ROUNDS in how many rounds the peers do, which take a minute or two each (1). A run that leaves somebody or a
+rate out is shown and not written to the docs.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,23 +36,35 @@ VARIABLES = ("B6_ONLY", "B6_RATES", "B6_PEER_ROUNDS")
 def run(scale: Scale) -> Section:
     """Everybody at every rate in turns, round after round; the peers in the first rounds alone.
 
-    Raises NotMeasured where the documents or the modelled server's environment cannot be had.
+    Raises NotMeasured where the documents, or an environment of anybody who is wanted, cannot be had: before anything
+    is measured. And at the end, with what was found shown, where a peer failed.
     """
-    wanted = _wanted(quick=scale.quick)
     peer_rounds = int(os.environ.get("B6_PEER_ROUNDS") or 1)
+    wanted = turn(_wanted(quick=scale.quick), 0, peer_rounds)
     rates = [float(rate) for rate in os.environ.get("B6_RATES", "").split(",") if rate] or RATES[scale.quick :]
     found = Figures(
         variables={name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
         not_asked=[name for name in EVERYBODY if name not in wanted],
+        rates_not_asked=[rate for rate in RATES if rate not in rates],
     )
     with _pages(scale) as pages:
-        contenders = _contenders(found, wanted)
+        contenders = _contenders(wanted)
         for rate in rates:
             for number in range(scale.rounds):
-                for name, contender in contenders.items():
-                    if name in EVERY_ROUND or number < peer_rounds:
-                        _measure(found, contender, Model(rate), number, pages, may_fail=name in PEERS)
-        return section(found, pages)
+                for name in turn([*contenders], number, peer_rounds):
+                    _measure(found, contenders[name], Model(rate), number, pages, may_fail=name in PEERS)
+    shown = section(found, pages)
+    if found.failed:
+        print(shown, flush=True)
+        raise NotMeasured("; ".join(f"{at}: {reason}" for at, reason in found.failed.items()))
+    return shown
+
+
+def turn(names: Sequence[str], number: int, peer_rounds: int) -> list[str]:
+    """Who takes part in this round, in its order: every other one backwards, so that a machine that grows faster or
+    slower meanwhile favours nobody."""
+    some = [name for name in names if name in EVERY_ROUND or number < peer_rounds]
+    return some[:: -1 if number % 2 else 1]
 
 
 def _wanted(*, quick: bool) -> list[str]:
@@ -69,27 +81,19 @@ def _pages(scale: Scale) -> Iterator[Pages]:
         yield lay_out(Path(folder), scale.of(COUNT, FEW), quick=scale.quick)
 
 
-def _contenders(found: Figures, wanted: list[str]) -> dict[str, Contender]:
-    """Those whose environments can be had here, each made once; a peer that cannot is reported."""
-    try:
-        environment("openai")
-    except subprocess.CalledProcessError as error:
-        raise NotMeasured(f"the modelled server's environment: {why(error)}") from error
-    contenders = {}
+def _contenders(wanted: list[str]) -> dict[str, Contender]:
+    """Each made once, with its environment. Raises NotMeasured that names all who cannot be."""
+    environment("openai")  # the modelled server's
+    contenders, lacking = {}, []
     for name in wanted:
         try:
             contenders[name] = EVERYBODY[name]()
-        except subprocess.CalledProcessError as error:
-            found.not_measured(name, why(error))
-            print(f"{name}: not measured: {found.failed[name]}", flush=True)
+        except NotMeasured as why:
+            lacking.append(f"{name}: {why}")
+    if lacking:
+        without = "B6_ONLY chooses who takes part, for a run that is not written to the docs"
+        raise NotMeasured("; ".join([*lacking, without]))
     return contenders
-
-
-def why(error: subprocess.CalledProcessError) -> str:
-    """The last line of its errors, without the command: that has paths of this machine in it."""
-    lines = (error.stderr or "").strip().splitlines()
-    errors = [line for line in lines if line.startswith("ERROR")] or lines
-    return errors[-1] if errors else f"a command ended with {error.returncode}"
 
 
 def _measure(found: Figures, contender: Contender, model: Model, number: int, pages: Pages, *, may_fail: bool) -> None:

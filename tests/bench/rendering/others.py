@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -29,10 +28,7 @@ class Drawn:
     """CPU seconds."""
 
 
-def pdftoppm_version() -> str | None:
-    """None where it is not installed (poppler-utils)."""
-    if shutil.which("pdftoppm") is None:
-        return None
+def pdftoppm_version() -> str:
     told = subprocess.run(["pdftoppm", "-v"], check=True, capture_output=True, text=True).stderr
     found = re.search(r"version (\S+)", told)
     return found[1] if found else "unknown"

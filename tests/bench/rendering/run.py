@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.bench.environments import REQUIREMENTS
+from tests.bench import needs
+from tests.bench.environments import REQUIREMENTS, environment
 from tests.bench.rendering import others
 from tests.bench.rendering.halves import PDFIUM
 from tests.bench.rendering.others import Drawn
 from tests.bench.rendering.ours import ONLY_PIXELS, RESIDENT, TEXT, WHOLE_PAGE, Pool, Read, Work
-from tests.bench.rendering.samples import BORN_DIGITAL, SCANS, Sample, missing, page_count
-from tests.bench.report import NotMeasured, Scale, Section, Spread, table
+from tests.bench.rendering.samples import BORN_DIGITAL, SCANS, Sample, page_count
+from tests.bench.report import Scale, Section, Spread, table
 
 DPIS = (144, 200)
 STEPS_DPI = 144
@@ -43,9 +44,9 @@ def run(scale: Scale) -> Section:
 
     Raises NotMeasured where there is nothing to read or to compare with.
     """
-    reason = missing() or (None if others.pdftoppm_version() else "pdftoppm is not installed (poppler-utils)")
-    if reason:
-        raise NotMeasured(reason)
+    needs.documents()
+    needs.programs("poppler-utils", "pdftoppm")
+    environment("pymupdf")
     dpis = DPIS[: scale.of(len(DPIS), 1)]
     against = _against(scale, dpis)
     engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT, TEXT)}

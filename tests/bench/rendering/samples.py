@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testdata import TESTDATA
+from tests.bench.needs import documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,7 @@ class Sample:
 
     @property
     def path(self) -> Path:
-        assert TESTDATA is not None
-        return TESTDATA / "public" / self.name
+        return documents() / "public" / self.name
 
 
 BORN_DIGITAL = (
@@ -50,11 +49,6 @@ SCANS = (
     Sample("pikepdf+pikepdf/sandwich.pdf", 1),
 )
 """Fax, JBIG2, JPEG, palettes; black and white, grey and colour; 150 to 600 dpi."""
-
-
-def missing() -> str | None:
-    """Why there is nothing to measure."""
-    return "no shared/testdata above this checkout" if TESTDATA is None else None
 
 
 def page_count(samples: tuple[Sample, ...]) -> int:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import fmean
 
+from tests.bench.goals import judged
 from tests.bench.modelled import Model
 from tests.bench.plot import Panel, Series, bars, svg
 from tests.bench.report import Scale, Section, Spread, table
@@ -114,6 +115,10 @@ def _text(cells: Cells) -> str:
         "nothing ran", "running", "inside", "own account", "seconds", "before",
     ]  # fmt: skip
     found = table(head, [_row(rate, workers, rounds) for (rate, workers), rounds in cells.items()])
+    shares = {
+        f"{workers} x {rate:g} pages/s": Spread(tuple(one.share for one in rounds))
+        for (rate, workers), rounds in cells.items()
+    }
     return f"""\
 Modelled engines of 10 and 50 pages/s (`tests/bench/modelled.py`: {model.sequences} sequences; a step of a full batch
 takes {model.slow:g} times as long as one of a single request), one for each worker; pages that need no rendering,
@@ -121,6 +126,8 @@ documents of {EACH} pages; PostgreSQL with fsync, Valkey, a directory, all on th
 page in any engine until no page waits in the database any more.
 
 {found}
+
+{judged(GOAL, shares, ".1%", at_most=True)}
 
 *Idle by work*: of what full batches would have done, the part not done, whether the engine was empty or its batch too
 small; mean of the workers, median of the rounds (least to most), and the worst worker of any round. *Until first
