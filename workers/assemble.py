@@ -79,9 +79,14 @@ class Assembler:
                 found = {a.id: a for a in assembling.assemblies(session, [c.document.id for c in claims])}
             ours = [(claim, found[claim.document.id]) for claim in claims if claim.document.id in found]
             left = {self.threads.submit(self._assemble, claim, document) for claim, document in ours}
-            while left:
-                done, left = wait(left, _TOGETHER)
-                self._end([finish for finish in (each.result() for each in done) if finish is not None])
+            try:
+                while left:
+                    done, left = wait(left, _TOGETHER)
+                    self._end([finish for finish in (each.result() for each in done) if finish is not None])
+            finally:  # nothing is written any more of what is no longer in our hands
+                for each in left:
+                    each.cancel()
+                wait(left)
 
     def _end(self, finishes: list[Finish]) -> None:
         if not finishes:

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class _Copy:
         self.path = path
         self.users = 0
         self.size = 0
-        self.fetched = False
+        self.begun = self.fetched = False
         self.fetching: Future[Path] = Future()
         # Running: who is canceled while waiting for it cancels it for nobody else.
         self.fetching.set_running_or_notify_cancel()
@@ -87,7 +87,12 @@ class Sources:
         copy, new = self._enter(key)
         if new:
             # With the context of who asks: what is logged there is about that page.
-            self._threads.submit(copy_context().run, self._fetch, key, copy)
+            try:
+                self._threads.submit(copy_context().run, self._fetch, key, copy)
+            except BaseException as error:  # no thread can be started; one that runs may have come to it all the same
+                if self._forget(key, copy):
+                    copy.fetching.set_exception(error)
+                    raise
         return copy.path if copy.fetched else copy.fetching
 
     def give_back(self, key: str, asked: Future[Path] | None = None) -> None:
@@ -117,7 +122,7 @@ class Sources:
 
     def _fetch(self, key: str, copy: _Copy) -> None:
         """Never raises: whatever goes wrong is told to all who wait, and they hold nothing then."""
-        if self._unwanted(key, copy):
+        if not self._begin(key, copy):
             return
         try:
             begun = time.perf_counter()
@@ -134,12 +139,23 @@ class Sources:
             self._make_room()
         copy.fetching.set_result(copy.path)
 
-    def _unwanted(self, key: str, copy: _Copy) -> bool:
-        """Whether all who asked have let go while it waited for a thread: then it is forgotten."""
+    def _forget(self, key: str, copy: _Copy) -> bool:
+        """False where a thread has come to it."""
         with self._lock:
+            if not copy.begun:
+                del self._copies[key]
+            return not copy.begun
+
+    def _begin(self, key: str, copy: _Copy) -> bool:
+        """False where it failed before a thread came to it, or all who asked have let go: then it is forgotten."""
+        with self._lock:
+            if self._copies.get(key) is not copy:
+                return False
             if not copy.users:
                 del self._copies[key]
-            return not copy.users
+                return False
+            copy.begun = True
+            return True
 
     def _make_room(self) -> None:
         kept = sum(copy.size for copy in self._copies.values())
@@ -147,6 +163,7 @@ class Sources:
             if kept <= self._budget:
                 return
             if copy.fetched and not copy.users:
-                copy.path.unlink(missing_ok=True)
+                with suppress(OSError):  # it goes with the folder; nobody who waits for another may hear of it
+                    copy.path.unlink()
                 kept -= copy.size
                 del self._copies[key]

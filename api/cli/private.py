@@ -32,24 +32,30 @@ class PrivateStack:
     """The processes of one run. `close` ends them and clears their folder away."""
 
     def __init__(self, engine: str, count: int, signals: Signals) -> None:
-        """Starts `count` workers, which wait until `open`. A second one of `signals` hurries the end. Raises
-        InvalidRequest, OSError."""
+        """`count` workers, when they are started. A second one of `signals` hurries their end."""
         self.broker: Child | None = None
         self.ready = False
         """Whether a worker has its engine up, as far as who looks has said."""
         self._engine = engine
         self._count = count
         self._signals = signals
-        self._stack = Stack(backoff_max=2.0)
         self._clean = contextlib.ExitStack()
+        self._stack = Stack(backoff_max=2.0)
+        self._begun = False
+
+    def begin(self) -> None:
+        """Start the workers, which wait until `open`; once. Raises InvalidRequest, OSError, and leaves nothing then."""
+        if self._begun:
+            return
         try:
             self._folder = self._clean.enter_context(_private_folder())
-            self._begin()
+            self._start_workers()
         except BaseException:
             self.close()
             raise
+        self._begun = True
 
-    def _begin(self) -> None:
+    def _start_workers(self) -> None:
         folder = self._folder
         self._port, self._password = embedded.free_port(), secrets.token_urlsafe(24)
         self.secret = secrets.token_urlsafe(32)
@@ -97,6 +103,7 @@ class PrivateStack:
         """Twice is as good as once."""
         last = [self.broker] if self.broker is not None else []
         self._stack.stop(last, lambda: self._signals.hurried, nudge=True)
+        self._stack = Stack(backoff_max=2.0)
         self._clean.close()
 
     def _environment(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`pagemill run`: a folder of documents in, Markdown and JSON out, on this machine and nothing else.
 
-Here is only what is needed to begin (tests/unit/test_cli_main.py): the rest is imported while the workers start.
+Here is only what is needed to begin (tests/unit/test_cli_main.py). The rest is imported while the workers start, which
+they do as soon as a file is found that is to be read.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import typer
 from rich.console import Console
 
 from api.cli.options import Dpi, Engine, Json, More, Pages, Password, Paths, TextFrom, job_options
+from api.cli.output import Recipe
 from api.cli.plan import make_plan
 from api.cli.private import PrivateStack
 from api.cli.stack import Signals
-from jobs.errors import InvalidRequest
-from jobs.settings import EngineSettings, load
+from api.cli.todo import LOOK, Tally, Todo
+from jobs.errors import InvalidRequest, PagemillError
+from jobs.settings import EngineSettings, LimitSettings, load
 
 
 def run(
@@ -57,11 +60,19 @@ def run(
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     started = time.monotonic()
     with _held_out(out):
-        plan = make_plan(paths, out)  # before there is anything of ours below PATHS, were it the folder for such things
+        plan = make_plan(paths, out)
+        tally = Tally(failures=list(plan.failures), failed=len(plan.failures))
+        limits = load(LimitSettings)
+        todo = Todo(plan, out, Recipe(name, options.stored()), force, limits.max_file_bytes, tally)
         with Signals() as signals, contextlib.closing(PrivateStack(name, workers, signals)) as stack:
-            from api.cli.running import Wanted, carry_out
+            todo.advance(LOOK)
+            if todo.found:
+                with contextlib.suppress(PagemillError, OSError):  # it comes again, and is told with what was done
+                    stack.begin()
+            from api.cli.running import Done, Wanted, carry_out
 
-            done = carry_out(Wanted(plan, out, name, options, force), stack, console, signals)
+            wanted = Wanted(todo, tally, out, name, options, limits)
+            done = Done(plan, tally, carry_out(wanted, stack, console, signals))
     seconds = time.monotonic() - started
     if as_json:
         typer.echo(orjson.dumps(done.summary(seconds), option=orjson.OPT_INDENT_2))

@@ -14,12 +14,12 @@ from rich.text import Text
 from api.broker import broker_state
 from api.cli import embedded
 from api.cli.bars import Bars, clock
-from api.cli.batch import Batch, Ground, Tally, Todo
-from api.cli.output import Recipe
+from api.cli.batch import Batch, Ground
 from api.cli.plan import Plan
 from api.cli.private import PrivateStack
 from api.cli.report import counted, failure_line, print_failures, shown
 from api.cli.stack import Signals
+from api.cli.todo import LOOK, Tally, Todo
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable, PagemillError
 from jobs.models import WorkerState
@@ -32,18 +32,18 @@ from jobs.vault import Vault
 _PATIENCE = 6
 """How often in a row the database may not answer; each time it was waited for."""
 _ROUND = 0.05
-_LOOK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What was asked for."""
 
-    plan: Plan
+    todo: Todo
+    tally: Tally
     out: Path
     engine: str
     options: JobOptions
-    force: bool
+    limits: LimitSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +101,19 @@ class Done:
         console.print(Text(", ".join(parts)))
 
 
-def carry_out(wanted: Wanted, stack: PrivateStack, console: Console, signals: Signals) -> Done:
-    """Read what is not done yet, until a signal comes."""
-    plan = wanted.plan
-    tally = Tally(failures=list(plan.failures), failed=len(plan.failures))
-    recipe, limits = Recipe(wanted.engine, wanted.options.stored()), load(LimitSettings)
-    todo = Todo(plan, wanted.out, recipe, wanted.force, limits.max_file_bytes, tally)
-    batch = Batch(todo, wanted.out, wanted.options, wanted.engine, tally)
-    return Done(plan, tally, _work(batch, todo, stack, limits, console, signals))
-
-
-def _work(
-    batch: Batch, todo: Todo, stack: PrivateStack, limits: LimitSettings, console: Console, signals: Signals
-) -> PagemillError | None:
-    """Read what is to be read. An error that ends the run is returned: what was done is told before it."""
+def carry_out(wanted: Wanted, stack: PrivateStack, console: Console, signals: Signals) -> PagemillError | None:
+    """Read what is not done yet, until a signal comes. An error that ends it is returned: what was done is told before.
+    The processes are started where something is to be read, if they were not yet."""
+    todo = wanted.todo
+    batch = Batch(todo, wanted.out, wanted.options, wanted.engine, wanted.tally)
     try:
         with Bars(console) as bars, contextlib.ExitStack() as opened:
             while todo.left and not todo.found and not signals.stopped:
-                todo.advance(_LOOK)
+                todo.advance(LOOK)
                 bars.show(batch.progress("looking for what is done"))
             if not todo.found or signals.stopped:
                 return None
-            ground = _ground(stack, limits, signals, opened)
+            ground = _ground(stack, wanted.limits, signals, opened)
             if ground is not None:
                 _loop(stack, batch, ground, bars, signals)
     except PagemillError as error:
@@ -134,6 +125,7 @@ def _ground(
     stack: PrivateStack, limits: LimitSettings, signals: Signals, opened: contextlib.ExitStack
 ) -> Ground | None:
     """Everything up but the engines, which take their time. None when the user stops it."""
+    stack.begin()
     broker = stack.start_broker()
     database = open_database(load(DatabaseSettings, database_url=stack.database_url))
     opened.callback(database.dispose)

@@ -11,10 +11,10 @@ from jobs.store.sql import Sql, within
 
 DROPPED_DOCUMENTS, DROPPED_PAGES = 1000, 20_000
 """Deleted in one transaction, at most: about a second's work. A document of more pages is one."""
-LOST = 600.0
+LOST = 3600.0
 """Seconds after which nobody has a page any more that its deadline ended in somebody's hands. Its worker hears of that
-with a heartbeat, and tries to put a result for two minutes at most; but of a claim whose answer was lost on its way it
-knows nothing, and never lets go."""
+with a heartbeat, and tries to put a result for two minutes at most once its turn has come; but of a claim whose answer
+was lost on its way it knows nothing, and never lets go."""
 
 _OPEN_DOCUMENTS = Sql("SELECT id FROM document WHERE job_id = :job AND state IN ('queued', 'running') ORDER BY id")
 _CANCEL_PAGES = Sql(

@@ -13,8 +13,9 @@ from jobs.store.sql import Sql, is_sqlite
 
 _REPLACE = Sql(
     """UPDATE worker SET state = 'dead', detail = 'replaced by a new incarnation'
-       WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining')"""
+       WHERE host = :host AND slot = :slot AND state IN ('alive', 'draining') RETURNING id"""
 )
+_FREE_LEASES = Sql("DELETE FROM lease WHERE holder IN (SELECT id FROM {list:ids(id text)})")
 _REGISTER = Sql(
     """INSERT INTO worker (id, host, slot, pid, engine, capacity, reader, state, started_at, heartbeat_at,
                            drain_requested)
@@ -64,9 +65,11 @@ class Registration:
 
 
 def register(session: Session, new: Registration, *, leaves: bool = False) -> None:
-    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued. One that
+    """Enter a new incarnation. Its predecessor in the slot is dead from now on, its pages free to be rescued and its
+    leases (jobs/store/leases.py) to be taken: a worker alone would wait for its own, of dispatch for instance. One that
     `leaves` was asked to drain as an earlier incarnation of the same process."""
-    _REPLACE.run(session, host=new.host, slot=new.slot)
+    if replaced := [{"id": row[0]} for row in _REPLACE.run(session, host=new.host, slot=new.slot)]:
+        _FREE_LEASES.run(session, ids=replaced)
     _REGISTER.run(
         session, id=new.id, host=new.host, slot=new.slot, pid=new.pid, engine=new.engine, capacity=new.capacity,
         reader=new.reader, leaves=leaves,

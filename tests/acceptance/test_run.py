@@ -102,8 +102,9 @@ def test_files_that_no_engine_will_see_start_none(place):
     (place.path / "in/empty.pdf").write_bytes(b"")
     (place.path / "in/text.pdf").write_text("only text")
     place.put_pdf("in/large.pdf", pages=20)
-    # With this setting whatever is started ends the run: nothing was.
-    settings = {"PAGEMILL_MAX_FILE_BYTES": "1000", "PAGEMILL_DATABASE_POOL": "0"}
+    # With these settings whatever is started ends the run: nothing was.
+    (place.path / "a?b").mkdir()
+    settings = {"PAGEMILL_MAX_FILE_BYTES": "1000", "TMPDIR": str(place.path / "a?b")}
     summary = place.json("run", "in", "-o", "out", status=1, **settings)
     assert summary["error"] is None
     assert sorted(failure["code"] for failure in summary["failures"]) == [
@@ -111,7 +112,8 @@ def test_files_that_no_engine_will_see_start_none(place):
     ]  # fmt: skip
     assert counts(summary) == {"failed": 3}
     place.put_pdf("in/good.pdf")
-    assert place.json("run", "in", "-o", "out", status=1, **settings)["error"]["where"] == "PAGEMILL_DATABASE_POOL"
+    assert "question mark" in place.json("run", "in", "-o", "out", status=1, **settings)["error"]["detail"]
+    assert list((place.path / "a?b").iterdir()) == []
 
 
 def test_a_failed_page_is_told_and_its_neighbours_are_written(place):

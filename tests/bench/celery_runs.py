@@ -20,7 +20,7 @@ PAGES = 100
 """Of each large document."""
 KILL_AFTER = 100
 """Pages that ended before the worker is killed."""
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds in which the engine has nothing to do and nothing ends, until it is said that nothing will."""
 
 

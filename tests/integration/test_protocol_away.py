@@ -17,7 +17,7 @@ from jobs.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from jobs.ids import new_worker_id
 from jobs.results import EngineInfo, PageResult
 from jobs.settings import DatabaseSettings
-from jobs.store import ending
+from jobs.store import closing, ending
 from jobs.store.database import open_database
 from jobs.store.workers import Registration
 from tests.ledger import assert_exact
@@ -307,3 +307,32 @@ def test_a_document_that_does_not_fit_holds_up_no_other(db, tmp_path):
     assert job_of(db, small).state == "succeeded"
     assert job_of(db, large).state == "running"
     assert len(claim_assemblies(db, worker, [large_claim.document.id])) == 1, "put off, uncounted"
+
+
+def test_documents_stay_in_hands_while_their_files_are_written_though_the_database_is_away(db, tmp_path, monkeypatch):
+    # What nobody holds is assembled again, and purged under the hands of whoever writes it.
+    store, worker, hands = Noticing(tmp_path / "objects"), register(db), Hands()
+    large, large_claim = read_and_stored(db, store, worker)
+    _, small_claim = read_and_stored(db, store, worker)
+    failed, held = Event(), []
+
+    def wait_until_failed(_verb, key):
+        if key.startswith(job_prefix(large)) and key.endswith(".json"):
+            assert failed.wait(20)
+            Event().wait(0.5)  # time enough for whoever lets go too early
+            held.extend(hands.holds())
+
+    def finish(*_):
+        failed.set()
+        raise DatabaseUnavailable("gone")
+
+    store.before = wait_until_failed
+    monkeypatch.setattr(closing, "finish_documents", finish)
+    recent = RecentResults()
+    with ThreadPoolExecutor(2) as threads, pytest.raises(DatabaseUnavailable):
+        Assembler(
+            db, store, ResultWriter(store, recent, 0.0, Event()), recent, Backoff(0.0, 0.0, 3), hands, threads,
+            lambda: worker,
+        ).assemble([large_claim, small_claim])  # fmt: skip
+    assert (large_claim.document.id, 0, large_claim.attempt) in held
+    assert not hands.holds()

@@ -248,3 +248,14 @@ def test_leases_have_names(db):
     assert take(db, "a")
     with db.write() as session:
         assert leases.take_lease(session, "other", "b", 60.0)
+
+
+def test_the_leases_of_a_predecessor_in_the_slot_are_free(db):
+    killed, other = register(db, "cpu-0"), register(db, "cpu-1")
+    assert take(db, killed)
+    register(db, "cpu-2")
+    assert not take(db, other)
+    successor = register(db, "cpu-0")
+    assert take(db, successor)
+    register(db, "cpu-1")
+    assert not take(db, "anybody"), "only those of the predecessor"

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from api.cli.batch import Batch, Ground, Tally, Todo
+from api.cli.batch import Batch, Ground
 from api.cli.output import Recipe
 from api.cli.plan import make_plan
+from api.cli.todo import Tally, Todo
 from jobs import lifecycle
 from jobs.blobs import open_store
 from jobs.errors import DatabaseUnavailable

@@ -190,3 +190,59 @@ def test_what_a_killed_predecessor_left_is_removed(far, copies):
     assert copies.stat().st_mode & 0o077 == 0
     sources.close()
     assert not copies.exists()
+
+
+def no_thread(sources, monkeypatch, *, come_to):
+    """The first download is queued, and no thread can be started for it; whether one that runs comes to it at once."""
+    begin, queued = sources._threads.submit, []
+
+    def submit(*work):
+        if queued:
+            return begin(*work)
+        queued.append(lambda: work[0](*work[1:]))
+        if come_to:
+            queued[0]()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sources._threads, "submit", submit)
+    return queued
+
+
+def test_where_no_thread_can_be_started_the_next_to_ask_tries_again(far, copies, monkeypatch):
+    far.put("a", b"alpha")
+    sources = Sources(far, copies, 100)
+    queued = no_thread(sources, monkeypatch, come_to=False)
+    with pytest.raises(RuntimeError, match="new thread"):
+        sources.ask("a")
+    again = sources.ask("a")
+    queued[0]()  # much later: nobody wants that any more
+    assert again.result(30).read_bytes() == b"alpha"
+    assert far.fetched == ["a"]
+    sources.give_back("a")
+    sources.close()
+
+
+def test_where_no_thread_can_be_started_one_that_runs_may_come_to_it(far, copies, monkeypatch):
+    far.put("a", b"alpha")
+    sources = Sources(far, copies, 100)
+    no_thread(sources, monkeypatch, come_to=True)
+    assert sources.ask("a").read_bytes() == b"alpha"
+    sources.give_back("a")
+    sources.close()
+
+
+def test_a_copy_that_cannot_be_removed_is_no_trouble_of_those_who_wait_for_another(far, copies, monkeypatch):
+    far.put("a", KILOBYTE)
+    far.put("b", KILOBYTE)
+    sources = Sources(far, copies, 1500)
+    with sources.hold("a") as path:
+        pass
+
+    def unlink(self, missing_ok=False):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(type(path), "unlink", unlink)
+    assert sources.ask("b").result(30).read_bytes() == KILOBYTE
+    sources.give_back("b")
+    monkeypatch.undo()
+    sources.close()
