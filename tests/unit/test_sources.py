@@ -214,8 +214,10 @@ def test_where_no_thread_can_be_started_the_next_to_ask_tries_again(far, copies,
     queued = no_thread(sources, monkeypatch, come_to=False)
     with pytest.raises(RuntimeError, match="new thread"):
         sources.ask("a")
+    far.gate.clear()
     again = sources.ask("a")
     queued[0]()  # much later: nobody wants that any more
+    far.gate.set()
     assert again.result(30).read_bytes() == b"alpha"
     assert far.fetched == ["a"]
     sources.give_back("a")
@@ -242,7 +244,7 @@ def test_a_copy_that_cannot_be_removed_is_no_trouble_of_those_who_wait_for_anoth
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(type(path), "unlink", unlink)
-    assert sources.ask("b").result(30).read_bytes() == KILOBYTE
-    sources.give_back("b")
+    with sources.hold("b") as other:
+        assert other.read_bytes() == KILOBYTE
     monkeypatch.undo()
     sources.close()
