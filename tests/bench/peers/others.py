@@ -100,7 +100,7 @@ def mineru() -> Command:
     given = (
         f"{pinned('mineru')}, `vlm-http-client`, its own 200 dpi and PNGs, a request for a page's layout and one for"
         f" each block, 100 requests at once in a call of its client (its default), {MINERU_AT_ONCE} documents at once"
-        " (its default of three is slower, but earlier with its first text)"
+        " (its default is three)"
     )
     told = {"PYTHONPATH": "", "OMP_NUM_THREADS": "1", "MINERU_API_MAX_CONCURRENT_REQUESTS": str(MINERU_AT_ONCE)}
     return Command("MinerU", words, given, "layout", lambda _url: told)
