@@ -258,7 +258,7 @@ def test_a_busy_port_is_told(place):
 
 
 def test_each_process_has_a_port_for_metrics_and_the_banner_says_which(place):
-    first = free_port()
+    first = free_port((0, 1, 2))
     with place.started("up", "--no-flower", "--workers", "2", PAGEMILL_METRICS_PORT=str(first)) as up:
         for index in range(2):
             up.wait_for(f"worker-{index} is ready")
@@ -277,11 +277,12 @@ def test_ports_for_metrics_that_cannot_be_are_told_before_anything_starts(place)
     assert (done.returncode, done.stderr.startswith(f"{says}PAGEMILL_METRICS_PORT: ")) == (1, True), done
     done = place.run("up", "--workers", "3", PAGEMILL_METRICS_PORT="65534")
     assert f"{says}4 processes take the ports 65534 to 65537, and the last is 65535" in done.stderr
+    first = free_port((0, 1))
+    port = first + 1
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
-        done = place.run("up", PAGEMILL_METRICS_PORT=str(port - 1))
+        done = place.run("up", PAGEMILL_METRICS_PORT=str(first))
     assert f"{says}worker-0 cannot serve metrics on port {port} of 127.0.0.1: another program has it" in done.stderr
     assert place.processes() == []
 
