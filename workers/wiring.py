@@ -227,8 +227,8 @@ class Wiring:
         self._stack.callback(line.stop)
         line.start()
         recorder = Recorder(
-            opened.db, opened.worker_id, patience=self._patience, on_assemblies=line.add,
-            on_recorded=self._on_recorded, presence=opened.meter.presence,
+            opened.db, opened.worker_id, patience=self._patience, capacity=engine.capacity,
+            on_assemblies=line.add, on_recorded=self._on_recorded, presence=opened.meter.presence,
         )  # fmt: skip
         self._stack.callback(recorder.stop)
         recorder.start()

@@ -1,6 +1,7 @@
 """The recorder: outcomes in groups, and a thread that nothing ends but `stop`."""
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -37,11 +38,12 @@ class Told:
 
 
 @contextmanager
-def recorder(db, worker, patience=60.0):
+def recorder(db, worker, patience=60.0, capacity=0):
     told = Told()
     running = Recorder(
-        db, lambda: worker, patience=patience, on_assemblies=told.assemblies.extend, on_recorded=told.on_recorded
-    )
+        db, lambda: worker, patience=patience, capacity=capacity, on_assemblies=told.assemblies.extend,
+        on_recorded=told.on_recorded,
+    )  # fmt: skip
     running.start()
     try:
         yield running, told
@@ -82,6 +84,54 @@ def test_what_ends_during_a_commit_is_one_group(db):
         wait_until(lambda: told.assemblies, "the document to be claimed for assembling")
         assert [claim.document.id for claim in told.assemblies] == [document]
     assert states(db, document) == ["succeeded"] * 30
+
+
+@pytest.fixture
+def no_end_of_rest(monkeypatch):
+    monkeypatch.setattr("workers.recorder.REST", 3600.0)
+
+
+@pytest.mark.usefixtures("no_end_of_rest")
+def test_soon_after_a_commit_others_are_waited_for_until_an_eighth_of_the_engine_waits(db):
+    worker, document, pages = claimed(db, 9)
+    outcomes = good(pages)
+    commits = []
+    event.listen(db.engine, "commit", commits.append)
+    with recorder(db, worker, capacity=64) as (running, told):
+        running.add(outcomes[0], lambda: told.settled.append("first"))
+        wait_until(lambda: told.recorded == 1, "the first, which waits for nothing")
+        before = len(commits)
+        for outcome in outcomes[1:8]:
+            running.add(outcome, lambda: told.settled.append("gathered"))
+        time.sleep(0.2)
+        assert told.settled == ["first"], "seven of the eight that it waits for"
+        running.add(outcomes[8], lambda: told.settled.append("gathered"))
+        wait_until(lambda: len(told.settled) == 9, "the eight")
+        assert len(commits) - before == 1
+    assert states(db, document) == ["succeeded"] * 9
+
+
+@pytest.mark.usefixtures("no_end_of_rest")
+def test_what_waits_for_others_is_recorded_at_the_end(db):
+    worker, document, pages = claimed(db, 3)
+    with recorder(db, worker, capacity=64) as (running, told):
+        first, *others = good(pages)
+        running.add(first, lambda: told.settled.append(1))
+        wait_until(lambda: told.recorded == 1, "the first")
+        for outcome in others:
+            running.add(outcome, lambda: told.settled.append(1))
+    assert (states(db, document), len(told.settled)) == (["succeeded"] * 3, 3)
+
+
+@pytest.mark.usefixtures("no_end_of_rest")
+def test_an_engine_of_few_places_waits_for_none(db):
+    worker, _, pages = claimed(db, 3)
+    with recorder(db, worker, capacity=15) as (running, told):
+        for outcome in good(pages):
+            settled = threading.Event()
+            running.add(outcome, settled.set)
+            assert settled.wait(60)
+    assert told.recorded == 3
 
 
 def test_stop_records_what_was_added(db):
