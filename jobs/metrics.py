@@ -48,7 +48,8 @@ class Stage(StrEnum):
     STORE = "store"
     """The page's result put into the store."""
     RECORD = "record"
-    """From there to its commit in the database, the wait for the commit before it included."""
+    """From there to its commit in the database, the wait for the commit before it and for others that share this one
+    (a tenth of a second at most) included."""
 
 
 class EngineState(StrEnum):

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
+from jobs.metrics import Place
 from jobs.settings import DatabaseSettings
 from jobs.store.database import open_database
 from tests.processes import wait_until
 from tests.protocol import PROBLEM, bad, claim, good, register, split, states, submit
+from workers.presence import Presence
 from workers.recorder import Recorder
 
 
@@ -38,11 +40,11 @@ class Told:
 
 
 @contextmanager
-def recorder(db, worker, patience=60.0, capacity=0):
+def recorder(db, worker, patience=60.0, capacity=0, presence=None):
     told = Told()
     running = Recorder(
         db, lambda: worker, patience=patience, capacity=capacity, on_assemblies=told.assemblies.extend,
-        on_recorded=told.on_recorded,
+        on_recorded=told.on_recorded, presence=presence,
     )  # fmt: skip
     running.start()
     try:
@@ -91,42 +93,75 @@ def no_end_of_rest(monkeypatch):
     monkeypatch.setattr("workers.recorder.REST", 3600.0)
 
 
+def busy(pages=1):
+    """An engine that has so many pages."""
+    presence = Presence()
+    presence.move(None, Place.ENGINE, pages)
+    return presence
+
+
+def added(running, told, outcomes, as_what):
+    for outcome in outcomes:
+        running.add(outcome, lambda: told.settled.append(as_what))
+
+
+def begun(running, told, outcomes):
+    """The first one is recorded, for which nothing waits; the rest after it has begun. Returns the others."""
+    added(running, told, outcomes[:1], "first")
+    wait_until(lambda: told.recorded == 1, "the first, which waits for nothing")
+    return outcomes[1:]
+
+
 @pytest.mark.usefixtures("no_end_of_rest")
 def test_soon_after_a_commit_others_are_waited_for_until_an_eighth_of_the_engine_waits(db):
     worker, document, pages = claimed(db, 9)
-    outcomes = good(pages)
     commits = []
     event.listen(db.engine, "commit", commits.append)
-    with recorder(db, worker, capacity=64) as (running, told):
-        running.add(outcomes[0], lambda: told.settled.append("first"))
-        wait_until(lambda: told.recorded == 1, "the first, which waits for nothing")
+    with recorder(db, worker, capacity=64, presence=busy()) as (running, told):
+        *seven, last = begun(running, told, good(pages))
         before = len(commits)
-        for outcome in outcomes[1:8]:
-            running.add(outcome, lambda: told.settled.append("gathered"))
+        added(running, told, seven, "gathered")
         time.sleep(0.2)
         assert told.settled == ["first"], "seven of the eight that it waits for"
-        running.add(outcomes[8], lambda: told.settled.append("gathered"))
+        added(running, told, [last], "gathered")
         wait_until(lambda: len(told.settled) == 9, "the eight")
         assert len(commits) - before == 1
     assert states(db, document) == ["succeeded"] * 9
 
 
 @pytest.mark.usefixtures("no_end_of_rest")
+def test_a_whole_group_waits_for_no_more(db, monkeypatch):
+    monkeypatch.setattr("workers.recorder.GROUP", 4)
+    worker, _, pages = claimed(db, 5)
+    with recorder(db, worker, capacity=6400, presence=busy()) as (running, told):
+        added(running, told, begun(running, told, good(pages)), "gathered")
+        wait_until(lambda: len(told.settled) == 5, "the four")
+
+
+@pytest.mark.usefixtures("no_end_of_rest")
+def test_nobody_is_waited_for_behind_the_last_page_of_the_engine(db):
+    worker, _, pages = claimed(db, 4)
+    presence = busy(1)
+    with recorder(db, worker, capacity=64, presence=presence) as (running, told):
+        *two, last = begun(running, told, good(pages))
+        added(running, told, two, "gathered")
+        presence.move(Place.ENGINE, Place.STORING)
+        added(running, told, [last], "gathered")
+        wait_until(lambda: len(told.settled) == 4, "all, without a rest")
+
+
+@pytest.mark.usefixtures("no_end_of_rest")
 def test_what_waits_for_others_is_recorded_at_the_end(db):
     worker, document, pages = claimed(db, 3)
-    with recorder(db, worker, capacity=64) as (running, told):
-        first, *others = good(pages)
-        running.add(first, lambda: told.settled.append(1))
-        wait_until(lambda: told.recorded == 1, "the first")
-        for outcome in others:
-            running.add(outcome, lambda: told.settled.append(1))
+    with recorder(db, worker, capacity=64, presence=busy()) as (running, told):
+        added(running, told, begun(running, told, good(pages)), "gathered")
     assert (states(db, document), len(told.settled)) == (["succeeded"] * 3, 3)
 
 
 @pytest.mark.usefixtures("no_end_of_rest")
 def test_an_engine_of_few_places_waits_for_none(db):
     worker, _, pages = claimed(db, 3)
-    with recorder(db, worker, capacity=15) as (running, told):
+    with recorder(db, worker, capacity=15, presence=busy()) as (running, told):
         for outcome in good(pages):
             settled = threading.Event()
             running.add(outcome, settled.set)
