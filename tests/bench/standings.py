@@ -92,11 +92,11 @@ def _first(column: Column) -> str:
 
 
 def _conclusion(columns: Sequence[Column], side: str) -> str:
-    alone = [column.title for column in columns if column.first() == [side]]
-    among = [column.title for column in columns if side in column.first() and column.title not in alone]
+    alone = [column.name for column in columns if column.first() == [side]]
+    among = [column.name for column in columns if side in column.first() and column.name not in alone]
     rest = [column for column in columns if side not in column.first()]
-    last = [column.title for column in rest if not column.behind(side) and not column.like(side)]
-    between = [column.title for column in rest if column.title not in last]
+    last = [column.name for column in rest if not column.behind(side) and not column.like(side)]
+    between = [column.name for column in rest if column.name not in last]
     parts = {
         "first alone": alone,
         "not told apart from the first": among,

@@ -91,7 +91,7 @@ def test_conclusions_name_every_column_and_where_pagemill_stands():
     )
     assert "| pages that lack after it (once) | pagemill 0, other 0: " + SAME in told
     assert "last in 11 (pages/s, engine of 50 pages/s; engine idle;" in told
-    assert "first alone in 1 (seconds of 3 pages behind 5,000, the designs' reckoned)" in told
+    assert "first alone in 1 (seconds of 3 pages behind 5,000, the designs' reckoned (once))" in told
 
 
 def spreads(**sides: tuple[float, ...]) -> Column:

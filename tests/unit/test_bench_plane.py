@@ -109,8 +109,15 @@ def test_one_round_judges_no_growth():
 
 def test_growth_is_between_states_of_one_engine():
     states = [State(100, NOBODY), State(10_000, NOBODY), State(10_000, "echo"), State(1_000_000, NOBODY)]
-    assert between(states) == [(states[0], states[3])]
-    assert between([*states, MANY]) == [(states[0], states[3]), (states[2], MANY)]
+    assert between(states) == [(states[0], states[3]), (states[1], states[3])], "one dear row hides nothing"
+    assert between([*states, MANY]) == [(states[0], states[3]), (states[1], states[3]), (states[2], MANY)]
+
+
+def test_growth_that_not_every_round_shows_is_not_called_none():
+    few, many = State(10_000, NOBODY), State(1_000_000, NOBODY)
+    costs = {(few, LARGE): [cost(2.0), cost(1.0), cost(1.0)], (many, LARGE): [cost(1.5), cost(1.5), cost(1.5)]}
+    told = growth([few, many], [LARGE], costs, {}, COUNTS)
+    assert "| 1.50 (0.75 to 1.50) | more, but not in every round: not shown |" in told
 
 
 def test_all_owners_wait_as_soon_as_there_are_documents_enough():

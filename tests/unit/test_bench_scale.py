@@ -89,6 +89,8 @@ def test_a_journal_that_was_cut_short_still_tells(tmp_path):
     assert "| API | 80 | 80 | 80 | 80 | 80 |" in section.text
     assert "| 1 | 40 |" in section.text, "250 pages in 6.25 s"
     assert set(section.plots) == {"scale-many.svg"}
+    assert section.text.startswith("One run of each load.")
+    assert "in samples, 5 s apart" in section.text
 
 
 def test_what_has_not_grown_is_a_line():

@@ -33,7 +33,8 @@ class Pace:
 
 
 FAST, SLOW = Pace(50, 4), Pace(5, 1, capacity=8)
-"""As fast as a good GPU reads, on the engine of the other rows; and an engine of few pages at once."""
+"""Some ten cards' worth in one worker, on the engine of the other rows; and what one good card reads
+(docs/capacity.md), few pages at once."""
 
 Paced = Mapping[Pace, Sequence[Cost]]
 

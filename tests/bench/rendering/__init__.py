@@ -1,4 +1,4 @@
-"""B5: rendering against pdftoppm and PyMuPDF, and what of our time is not pdfium.
+"""B5: rendering against pdftoppm and PyMuPDF, and what of our time is neither pdfium's parsing nor its drawing.
 
 samples.py    the documents: born-digital and scanned, from ../shared/testdata/public
 ours.py       a `RenderPool` asked as an engine asks it

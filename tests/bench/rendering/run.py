@@ -165,7 +165,7 @@ def _engines(engine: Mapping[str, Mapping[str, list[Read]]]) -> list[str]:
         ("render process, not in a step", *(f"{_rest(reads):.2f}" for reads in readings.values())),
         ("worker's process: pool, loop, unpickling", *(f"{_parent(reads):.2f}" for reads in readings.values())),
         ("all", *(f"{_all(reads):.1f}" for reads in readings.values())),
-        ("not pdfium", *(f"{_not_pdfium(reads):.0%}" for reads in readings.values())),
+        ("neither pdfium's parsing nor its drawing", *(f"{_not_pdfium(reads):.0%}" for reads in readings.values())),
     ]
     return [table(("step", *(f"{work}: {name}" for work, name in readings)), rows)]
 

@@ -23,7 +23,7 @@ _CLAIM = ("claiming._CLAIM_PAGES", "recording._RECORD")
 
 def told(path: Path, questions: str = "") -> Section:
     """`questions`: tables that were made elsewhere."""
-    texts, plots = [], {}
+    texts, plots = [_begin(path)], {}
     for part, tell in (("many", _many), ("listed", _listed)):
         if found := Part(entries(path, part)).whole:
             text, plot = tell(found)
@@ -34,6 +34,16 @@ def told(path: Path, questions: str = "") -> Section:
     return Section("\n\n".join([*texts, questions]).strip(), plots)
 
 
+def _begin(path: Path) -> str:
+    """How far the figures go."""
+    apart = [Part(entries(path, part)).apart for part in ("many", "listed")]
+    often = max((seconds for seconds in apart if seconds), default=0.0)
+    return (
+        "One run of each load. What happened at the end of one is seen in samples"
+        f"{f', {often:.0f} s apart' if often else ''}: it may have been so much earlier."
+    )
+
+
 class Part:
     """Entries of one part by kind."""
 
@@ -42,6 +52,12 @@ class Part:
         self.calls = [entry for entry in found if entry["kind"] == "call"]
         self._others = {entry["kind"] + entry.get("name", ""): entry for entry in found}
         self.submits = [entry for entry in found if entry["kind"] == "submit"]
+
+    @property
+    def apart(self) -> float:
+        """Seconds between samples; 0 where there are not two."""
+        times = [float(sample["t"]) for sample in self.samples]
+        return median([later - earlier for earlier, later in itertools.pairwise(times)]) if len(times) > 1 else 0.0
 
     @property
     def whole(self) -> Part | None:
@@ -85,6 +101,11 @@ def _many(part: Part) -> tuple[str, str]:
     return "\n\n".join(filter(None, texts)), _plot(part, "done", "pages/s")
 
 
+def _soon(seconds: float, apart: float) -> str:
+    """After something; nobody looked more often than `apart`."""
+    return f"less than {apart:.0f} s after" if seconds < apart else f"{seconds:.0f} s after"
+
+
 def _listed(part: Part) -> tuple[str, str]:
     documents = part.samples[-1]["finished"] - 1
     begun, sealed, done, closed = (part.at(k) for k in ("loaded", "submitted", "all documents ended", "ended"))
@@ -94,14 +115,13 @@ def _listed(part: Part) -> tuple[str, str]:
         f"**One job of {documents:,} documents** of one page, a prefix of a bucket (SeaweedFS beside it),"
         f" {_workers(part)}: answered in {part.submits[-1]['seconds']:.2f} s, all entered after"
         f" {sealed - begun:.0f} s ({_rate(documents, sealed - begun)}/s), read after {done - begun:.0f} s"
-        f" ({_rate(documents, done - begun)} documents/s), closed {closed - done:.1f} s after its last"
-        " document."
+        f" ({_rate(documents, done - begun)} documents/s), closed {_soon(closed - done, part.apart)} its last document."
     )
     if manifest:
         head += f" job.json has {manifest['bytes'] / MIB:.1f} MiB and is got in {manifest['ms'] / 1000:.1f} s."
     if deleted:
         head += f" DELETE answers after {deleted['ms'] / 1000:.1f} s"
-        head += f", and its rows are gone {purged['at'] - deleted['t']:.0f} s later." if purged else "."
+        head += f", and its rows are gone {purged['at'] - deleted['t']:.0f} s later at most." if purged else "."
     tenths = table(
         [
             "tenth",
