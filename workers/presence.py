@@ -99,9 +99,9 @@ class Presence:
         return self._life
 
     @property
-    def busy(self) -> bool:
-        """Whether a page is inside the engine. A glance, without the lock."""
-        return self._places[Place.ENGINE] > 0
+    def inside(self) -> int:
+        """Pages in the engine. A glance, without the lock."""
+        return self._places[Place.ENGINE]
 
     def live(self, life: Life) -> None:
         """The process goes on to this. What is stopped stays so, and what is broken becomes nothing but stopped."""

@@ -93,10 +93,10 @@ def no_end_of_rest(monkeypatch):
     monkeypatch.setattr("workers.recorder.REST", 3600.0)
 
 
-def busy(pages=1):
-    """An engine that has so many pages."""
+def half_full(capacity=64):
+    """An engine that has as many pages as are needed for a rest."""
     presence = Presence()
-    presence.move(None, Place.ENGINE, pages)
+    presence.move(None, Place.ENGINE, capacity // 2)
     return presence
 
 
@@ -117,7 +117,7 @@ def test_soon_after_a_commit_others_are_waited_for_until_an_eighth_of_the_engine
     worker, document, pages = claimed(db, 9)
     commits = []
     event.listen(db.engine, "commit", commits.append)
-    with recorder(db, worker, capacity=64, presence=busy()) as (running, told):
+    with recorder(db, worker, capacity=64, presence=half_full()) as (running, told):
         *seven, last = begun(running, told, good(pages))
         before = len(commits)
         added(running, told, seven, "gathered")
@@ -133,15 +133,15 @@ def test_soon_after_a_commit_others_are_waited_for_until_an_eighth_of_the_engine
 def test_a_whole_group_waits_for_no_more(db, monkeypatch):
     monkeypatch.setattr("workers.recorder.GROUP", 4)
     worker, _, pages = claimed(db, 5)
-    with recorder(db, worker, capacity=6400, presence=busy()) as (running, told):
+    with recorder(db, worker, capacity=6400, presence=half_full(6400)) as (running, told):
         added(running, told, begun(running, told, good(pages)), "gathered")
         wait_until(lambda: len(told.settled) == 5, "the four")
 
 
 @pytest.mark.usefixtures("no_end_of_rest")
-def test_nobody_is_waited_for_behind_the_last_page_of_the_engine(db):
+def test_nobody_is_waited_for_while_the_engine_runs_empty(db):
     worker, _, pages = claimed(db, 4)
-    presence = busy(1)
+    presence = half_full()
     with recorder(db, worker, capacity=64, presence=presence) as (running, told):
         *two, last = begun(running, told, good(pages))
         added(running, told, two, "gathered")
@@ -153,7 +153,7 @@ def test_nobody_is_waited_for_behind_the_last_page_of_the_engine(db):
 @pytest.mark.usefixtures("no_end_of_rest")
 def test_what_waits_for_others_is_recorded_at_the_end(db):
     worker, document, pages = claimed(db, 3)
-    with recorder(db, worker, capacity=64, presence=busy()) as (running, told):
+    with recorder(db, worker, capacity=64, presence=half_full()) as (running, told):
         added(running, told, begun(running, told, good(pages)), "gathered")
     assert (states(db, document), len(told.settled)) == (["succeeded"] * 3, 3)
 
@@ -161,7 +161,7 @@ def test_what_waits_for_others_is_recorded_at_the_end(db):
 @pytest.mark.usefixtures("no_end_of_rest")
 def test_an_engine_of_few_places_waits_for_none(db):
     worker, _, pages = claimed(db, 3)
-    with recorder(db, worker, capacity=15, presence=busy()) as (running, told):
+    with recorder(db, worker, capacity=15, presence=half_full()) as (running, told):
         for outcome in good(pages):
             settled = threading.Event()
             running.add(outcome, settled.set)
