@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from tests.bench.goals import judged
 from tests.bench.report import Spread, table
 from tests.bench.scale.bulk import PAGES, SOURCE, fill
 from tests.bench.scale.site import POSTGRES
@@ -40,7 +41,7 @@ def standing(pages: tuple[int, int], rounds: int, counted: float = COUNTED) -> s
     rows = [[f"{size:,}", f"{Spread(rates):.0f}"] for size, rates in zip(pages, (few, many), strict=True)]
     ratio = Spread(tuple(after / before for before, after in found))
     told = table(["pages in the tables, half of them waiting", "pages/s, one worker"], rows)
-    return f"{told}\n\nMany ÷ few, round by round: {ratio:.2f} (goal 0.95)."
+    return f"{told}\n\nMany ÷ few, round by round: {ratio:.2f}. {judged(0.95, {'pages/s': ratio}, '.2f')}"
 
 
 @contextmanager
