@@ -15,6 +15,7 @@ from tests.bench.celery_runs import BEHIND, KILL_AFTER, PAGES, SMALL, Killed, Ru
 from tests.bench.celery_sides import Design, Pagemill, Side
 from tests.bench.environments import REQUIREMENTS
 from tests.bench.modelled import Model
+from tests.bench.plot import bars
 from tests.bench.report import Scale, Section, Spread, table
 from tests.bench.standings import Column, standings
 from tests.services import Postgres, Valkey
@@ -35,6 +36,10 @@ SHORT = 20
 """Seconds of a visibility timeout that is much shorter than Celery's hour."""
 BACKLOG = 50
 """Documents before which nobody should have to wait."""
+
+
+PLOTS = {"b4-speed.svg": "Pages a second", "b4-cpu.svg": "CPU milliseconds a page"}
+"""Titles by file."""
 
 
 def pages(threads: int = THREADS) -> Design:
@@ -81,11 +86,12 @@ def run(scale: Scale) -> Section:
         _gain(rounds, documents * PAGES, behind, backlog),
         _without_engine(rounds, long),
         _cost(rounds),
+        "\n\n".join(f"![{title}](bench/{file})" for file, title in PLOTS.items()),
         _kill_table(killed),
         _conclusion(columns(rounds, behind, backlog, killed)),
         _differences(),
     ]
-    return Section("\n\n".join(part for part in text if part))
+    return Section("\n\n".join(part for part in text if part), plots(rounds))
 
 
 @contextmanager
@@ -200,6 +206,19 @@ def _cost(rounds: dict[str, list[Round]]) -> str:
         f"of it {' + '.join(PARTS)}",
     ]
     return table(head, [row(*item) for item in rounds.items()])
+
+
+def plots(rounds: Mapping[str, Sequence[Round]]) -> dict[str, str]:
+    """Pages a second, and CPU a page, at the engine's speed: medians, by file."""
+    speed = [(name, _spread(found, lambda r: r.modelled.rate).median) for name, found in rounds.items()]
+    cpu = [(name, _spread(found, lambda r: sum(r.modelled.cpu.values())).median) for name, found in rounds.items()]
+    at = f", engine of {MODEL.pages_per_second:g} pages/s"
+    title_speed, title_cpu = (title + at for title in PLOTS.values())
+    drawn = (
+        bars(title_speed, speed, MODEL.pages_per_second, said="the engine alone"),
+        bars(title_cpu, cpu, dict(cpu)["pagemill"], said="pagemill", spec=".2f"),
+    )
+    return dict(zip(PLOTS, drawn, strict=True))
 
 
 def _kill_table(killed: dict[str, Killed]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT, MARGIN = 640, 150, 46
+LETTER = 6.6
+"""Pixels that a letter of a bar's name takes at most, in the mean of a name."""
 INK, FLIGHT, BACKLOG = "#444", "#0a6", "#c60"
 Series = Sequence[tuple[float, float]]
 
@@ -34,21 +36,22 @@ def svg(panels: Sequence[Panel], height: int = HEIGHT) -> str:
     )
 
 
-def bars(title: str, values: Sequence[tuple[str, float]], goal: float) -> str:
-    """A bar for each value with its name, and a line where the goal is."""
-    most = max(goal, *(value for _, value in values)) * 1.15 or 1
-    scale, label, row = (WIDTH - 160) / most, 150, 24
+def bars(title: str, values: Sequence[tuple[str, float]], mark: float, *, said: str = "goal", spec: str = ".1f") -> str:
+    """A bar for each value with its name, and a line at `mark`, of which it is `said` what it is."""
+    most = max(mark, *(value for _, value in values)) * 1.15 or 1
+    label, row = 12 + LETTER * max(len(name) for name, _ in values), 24
+    scale = (WIDTH - 10 - label) / most
     drawn = [f'<text x="8" y="18">{title}</text>']
     for number, (name, value) in enumerate(values):
         top = 30 + number * row
         drawn.append(
             f'<text x="{label - 6}" y="{top + 13}" text-anchor="end">{name}</text>'
             f'<rect x="{label}" y="{top}" width="{max(0.0, value) * scale:.1f}" height="16" fill="{FLIGHT}"/>'
-            f'<text x="{label + max(0.0, value) * scale + 4:.1f}" y="{top + 13}">{value:.1f}</text>'
+            f'<text x="{label + max(0.0, value) * scale + 4:.1f}" y="{top + 13}">{value:{spec}}</text>'
         )
-    bottom, at = 30 + len(values) * row, label + goal * scale
+    bottom, at = 30 + len(values) * row, label + mark * scale
     drawn.append(f'<path d="M{at:.1f} 26V{bottom}" stroke="{BACKLOG}" stroke-dasharray="4 3"/>')
-    drawn.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle" fill="{BACKLOG}">goal {goal:g}</text>')
+    drawn.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle" fill="{BACKLOG}">{said} {mark:g}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 40}" height="{bottom + 22}"'
         f' font-family="sans-serif" font-size="12" fill="{INK}">\n'

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.against_celery import MODEL, PARTS, Round, columns, in_order
+from tests.bench.against_celery import MODEL, PARTS, PLOTS, Round, columns, in_order, plots
 from tests.bench.celery_designs import documents
 from tests.bench.celery_designs.apps import prefetch
 from tests.bench.celery_designs.engine import page_result
@@ -125,3 +125,9 @@ def test_pages_of_a_document_come_back_in_its_order(tmp_path: Path, monkeypatch:
         documents.save_page("doc", page)
     assert documents.load_pages("doc") == pages[::-1]
     assert sorted(path.name for path in (tmp_path / "doc/pages").iterdir()) == ["1.json", "10.json", "2.json"]
+
+
+def test_plots_have_a_bar_for_each_side():
+    drawn = plots({"pagemill": [found(1)], "chord": [found(2)]})
+    assert list(drawn) == list(PLOTS)
+    assert all(f">{text}</text>" in drawn["b4-speed.svg"] for text in ("pagemill", "40.0", "chord", "20.0"))

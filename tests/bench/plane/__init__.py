@@ -20,6 +20,7 @@ from tests.bench.plane.growth import growth
 from tests.bench.plane.pace import FAST, SLOW, Pace, pace_table, pace_verdicts
 from tests.bench.plane.stand import IN_FLIGHT, NOBODY, PARTS, Cost, Load, Stand, State
 from tests.bench.plane.status import Asked
+from tests.bench.plot import bars
 from tests.bench.report import Scale, Section, Spread, table
 
 GOALS = {100: 2.0, 1: 6.0}
@@ -71,7 +72,7 @@ def run(scale: Scale) -> Section:
                 _measure(stand, state, loads, scale.of(IDLE, 2), found, paced=state == states[0])
         counted = {(state, load): count for state in states for load, count in stand.statements(state, loads).items()}
         pages, asked = status.ask(stand, states[-1], scale.of(200, 20), scale.rounds)
-    return Section(_text(states, loads, found, counted, pages, asked, before))
+    return Section(_text(states, loads, found, counted, pages, asked, before), plots(states, loads, found.costs))
 
 
 def _measure(stand: Stand, state: State, loads: Sequence[Load], idle: float, found: Found, *, paced: bool) -> None:
@@ -112,6 +113,8 @@ every other one backwards; load average {before:.1f} before the first.
 CPU milliseconds a page, as fast as they go:
 
 {_cpu_table(states, loads, found.costs)}
+
+{_shown(loads)}
 
 While nothing can be read, all parts take together, in CPU milliseconds a second: {_idle(found.idle)}.
 
@@ -159,6 +162,24 @@ def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> 
                 ]
             )
     return table(["pages of a document", "pages that wait", "pages/s", *PARTS, "all", "÷ the first row"], rows)
+
+
+def plots(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> dict[str, str]:
+    """The column "all" of each load, by file name."""
+    found: dict[str, str] = {}
+    for load in loads:
+        rows = [(_waiting(state), _spread(costs[state, load], lambda cost: cost.cpu_in_all).median) for state in states]
+        title = f"CPU ms a page of {load.what}, by the pages that wait"
+        found[_plot(load)] = bars(title, rows, GOALS[load.pages], spec=".2f")
+    return found
+
+
+def _plot(load: Load) -> str:
+    return f"b3-{load.pages}.svg"
+
+
+def _shown(loads: Sequence[Load]) -> str:
+    return "\n\n".join(f"![CPU of {load.what} by the pages that wait](bench/{_plot(load)})" for load in loads)
 
 
 def _waiting(state: State) -> str:

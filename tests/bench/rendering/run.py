@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.bench import needs
 from tests.bench.environments import REQUIREMENTS, environment
+from tests.bench.plot import bars
 from tests.bench.rendering import others
 from tests.bench.rendering.halves import PDFIUM
 from tests.bench.rendering.others import Drawn
@@ -19,6 +20,8 @@ from tests.bench.report import Scale, Section, Spread, table
 
 DPIS = (144, 200)
 STEPS_DPI = 144
+OTHERS = ("pdftoppm", "PyMuPDF")
+PLOT = "b5-ratio.svg"
 SETS: Mapping[str, tuple[Sample, ...]] = {"born-digital": BORN_DIGITAL, "scans": SCANS}
 
 
@@ -50,7 +53,8 @@ def run(scale: Scale) -> Section:
     dpis = DPIS[: scale.of(len(DPIS), 1)]
     against = _against(scale, dpis)
     engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT, TEXT)}
-    return Section("\n\n".join([_head(scale), _speeds(against), _costs(against), _words(), *_engines(engine)]))
+    text = [_head(scale), _speeds(against), _shown(), _costs(against), _words(), *_engines(engine)]
+    return Section("\n\n".join(text), plots(against))
 
 
 @contextmanager
@@ -136,8 +140,22 @@ def _speeds(rows: Mapping[tuple[str, int], _Row]) -> str:
     )
 
 
+def plots(rows: Mapping[tuple[str, int], _Row]) -> dict[str, str]:
+    """The ratios of pages/s, by file."""
+    ratios = [
+        (f"{name}, {dpi} dpi ÷ {other}", row.ratio("pagemill", other).median)
+        for other in OTHERS
+        for (name, dpi), row in rows.items()
+    ]
+    return {PLOT: bars("pages/s of one core, pagemill ÷ another renderer", ratios, 1, said="the same:", spec=".2f")}
+
+
+def _shown() -> str:
+    return f"![Pages/s of one core, pagemill ÷ another renderer](bench/{PLOT})"
+
+
 def _costs(rows: Mapping[tuple[str, int], _Row]) -> str:
-    sides = ("pagemill", "pdftoppm", "PyMuPDF")
+    sides = ("pagemill", *OTHERS)
     return table(
         ("CPU ms a page", *sides),
         [
