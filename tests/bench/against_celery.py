@@ -215,8 +215,8 @@ def plots(rounds: Mapping[str, Sequence[Round]]) -> dict[str, str]:
     at = f", engine of {MODEL.pages_per_second:g} pages/s"
     title_speed, title_cpu = (title + at for title in PLOTS.values())
     drawn = (
-        bars(title_speed, speed, MODEL.pages_per_second, said="the engine alone"),
-        bars(title_cpu, cpu, dict(cpu)["pagemill"], said="pagemill", spec=".2f"),
+        bars(title_speed, speed, MODEL.pages_per_second, said="its steady rate:"),
+        bars(title_cpu, cpu, round(dict(cpu)["pagemill"], 2), said="pagemill", spec=".2f"),
     )
     return dict(zip(PLOTS, drawn, strict=True))
 
