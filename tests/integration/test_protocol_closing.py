@@ -13,10 +13,12 @@ from jobs.errors import StorageFull, StorageUnavailable
 from jobs.models import State
 from jobs.store import closing, recording
 from jobs.store.closing import Finish
+from jobs.store.locks import lock_jobs
 from tests.protocol import (
     Interrupted,
     Noticing,
     beside,
+    change,
     claim,
     claim_splits,
     finish,
@@ -403,3 +405,76 @@ def test_closing_one_job_holds_up_no_other(pg, blobs):
         assert job_of(pg, job).state is State.RUNNING
         go_on.set()
         assert other.result()
+
+
+def fold(db):
+    with db.write() as session:
+        closing.fold_running(session)
+
+
+def test_a_fold_writes_no_job_of_which_nothing_changed(pg):
+    """A thousand waiting jobs were written again each second: six entries of indexes each, in the log of every one."""
+    worker = register(pg)
+    still, [waiting] = submit(pg, 1)
+    busy, [document] = submit(pg, 1)
+    split(pg, worker, [waiting, document], 2)
+    claims = claim(pg, worker, waiting, [1]) + claim(pg, worker, document, [1])
+    fold(pg)
+    versions = dict(rows(pg, "SELECT id, xmin FROM job"))
+    fold(pg)
+    assert dict(rows(pg, "SELECT id, xmin FROM job")) == versions
+
+    record(pg, good(claims[1:]))
+    fold(pg)
+    found = dict(rows(pg, "SELECT id, xmin FROM job"))
+    assert {job for job in found if found[job] != versions[job]} == {busy}
+    assert (job_of(pg, busy).pages.succeeded, job_of(pg, still).pages.running) == (1, 1)
+
+
+def test_a_fold_leaves_out_whom_somebody_holds_and_folds_them_later(pg):
+    worker = register(pg)
+    jobs = [(job, document) for job, [document] in (submit(pg, 1), submit(pg, 1))]
+    split(pg, worker, [document for _, document in jobs], 2)
+    for _, document in jobs:
+        claim(pg, worker, document, [1])
+    (held, _), (free, _) = jobs
+    with pg.write() as session:
+        lock_jobs(session, [held])
+        with beside(pg, lambda: fold(pg)) as other:
+            other.result()
+        assert [job_of(pg, job).pages.running for job in (held, free)] == [0, 1]
+    fold(pg)
+    assert job_of(pg, held).pages.running == 1
+
+
+@pytest.mark.parametrize(
+    "column", ["total", "succeeded", "failed", "canceled", "running", "engine_micros", "tokens_in", "tokens_out"]
+)
+def test_any_counter_of_a_document_that_changed_is_folded(db, column):
+    """One that the comparison forgot would stay as it was for ever, while nothing else changes."""
+    worker = register(db)
+    _, [document] = submit(db, 1)
+    split(db, worker, [document], 2)
+    claim(db, worker, document, [1])
+    fold(db)
+    name = column if column.startswith(("engine", "tokens")) else f"pages_{column}"
+    [[before]] = rows(db, f"SELECT {name} FROM job")
+    change(db, f"UPDATE document SET {column} = {column} + 1")
+    fold(db)
+    assert rows(db, f"SELECT {name} FROM job") == [(before + 1,)]
+    change(db, f"UPDATE document SET {column} = {column} - 1")  # so that the ledger adds up
+    fold(db)
+    assert rows(db, f"SELECT {name} FROM job") == [(before,)]
+
+
+@pytest.mark.parametrize("state", ["succeeded", "partial", "failed", "canceled"])
+def test_an_end_of_a_document_alone_is_folded(db, state):
+    worker = register(db)
+    _, documents = submit(db, 2)
+    split(db, worker, documents, 1)
+    claim(db, worker, documents[0], [1])
+    fold(db)
+    for now, count in ((state, 1), ("running", 0)):  # and back, so that the ledger adds up
+        change(db, "UPDATE document SET state = :state WHERE id = :id", state=now, id=documents[1])
+        fold(db)
+        assert rows(db, f"SELECT documents_{state} FROM job") == [(count,)]
