@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import NamedTuple
+
+from tests.bench.report import Spread
 
 WIDTH, HEIGHT, MARGIN = 640, 150, 46
 LETTER = 6.6
@@ -36,22 +39,32 @@ def svg(panels: Sequence[Panel], height: int = HEIGHT) -> str:
     )
 
 
-def bars(title: str, values: Sequence[tuple[str, float]], mark: float, *, said: str = "goal", spec: str = ".1f") -> str:
-    """A bar for each value with its name, and a line at `mark`, of which it is `said` what it is."""
-    most = max(mark, *(value for _, value in values)) * 1.15 or 1
-    label, row = 12 + LETTER * max(len(name) for name, _ in values), 24
+def bars(
+    title: str, values: Sequence[tuple[str, Spread]], mark: float, *, said: str = "goal", spec: str = ".1f"
+) -> str:
+    """A bar for each median with its name, a line over it from the least to the most of the rounds, and a dashed one
+    at `mark`, of which it is `said` what it is."""
+    most = max(mark, *(max(value.values) for _, value in values)) * 1.15 or 1
+    label, row = round(12 + LETTER * max(len(name) for name, _ in values)), 24
     scale = (WIDTH - 10 - label) / most
-    drawn = [f'<text x="8" y="18">{title}</text>']
+    drawn = [f'<text x="8" y="18">{escape(title)}; medians, least and most of the rounds</text>']
     for number, (name, value) in enumerate(values):
         top = 30 + number * row
+        end, least, last = (
+            label + max(0.0, one) * scale for one in (value.median, min(value.values), max(value.values))
+        )
         drawn.append(
-            f'<text x="{label - 6}" y="{top + 13}" text-anchor="end">{name}</text>'
-            f'<rect x="{label}" y="{top}" width="{max(0.0, value) * scale:.1f}" height="16" fill="{FLIGHT}"/>'
-            f'<text x="{label + max(0.0, value) * scale + 4:.1f}" y="{top + 13}">{value:{spec}}</text>'
+            f'<text x="{label - 6}" y="{top + 13}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{label}" y="{top}" width="{end - label:.1f}" height="16" fill="{FLIGHT}"/>'
+            f'<path d="M{least:.1f} {top + 4}v8M{least:.1f} {top + 8}H{last:.1f}M{last:.1f} {top + 4}v8"'
+            f' stroke="{INK}"/>'
+            f'<text x="{last + 4:.1f}" y="{top + 13}">{value.median:{spec}}</text>'
         )
     bottom, at = 30 + len(values) * row, label + mark * scale
     drawn.append(f'<path d="M{at:.1f} 26V{bottom}" stroke="{BACKLOG}" stroke-dasharray="4 3"/>')
-    drawn.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle" fill="{BACKLOG}">{said} {mark:g}</text>')
+    drawn.append(
+        f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle" fill="{BACKLOG}">{escape(said)} {mark:g}</text>'
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 40}" height="{bottom + 22}"'
         f' font-family="sans-serif" font-size="12" fill="{INK}">\n'

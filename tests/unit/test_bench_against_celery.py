@@ -130,4 +130,9 @@ def test_pages_of_a_document_come_back_in_its_order(tmp_path: Path, monkeypatch:
 def test_plots_have_a_bar_for_each_side():
     drawn = plots({"pagemill": [found(1)], "chord": [found(2)]})
     assert list(drawn) == list(PLOTS)
-    assert all(f">{text}</text>" in drawn["b4-speed.svg"] for text in ("pagemill", "40.0", "chord", "20.0"))
+    cpu = len(PARTS)
+    for file, told in (
+        ("b4-speed.svg", ("pagemill", "40.0", "chord", "20.0", "its steady rate: 50")),
+        ("b4-cpu.svg", ("pagemill", f"{cpu:.2f}", "chord", f"{2 * cpu:.2f}", f"pagemill: {cpu}")),
+    ):
+        assert all(f">{text}</text>" in drawn[file] for text in told)

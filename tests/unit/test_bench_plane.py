@@ -97,7 +97,7 @@ def test_what_must_not_grow_is_judged_figure_by_figure():
     assert f"| CPU ms a second while nothing can be read {ends} 38 (33 to 42) | 75 (70 to 80)" in told
     assert told.endswith(
         "Of the other 1 figures that were counted in every round grew: bytes to and from Redis,"
-        " 100-page documents, another engine, 1.17 times."
+        " 100-page documents, 100 to 1,000,000, another engine, 1.17 times."
     )
 
 

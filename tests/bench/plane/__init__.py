@@ -165,10 +165,10 @@ def _cpu_table(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> 
 
 
 def plots(states: Sequence[State], loads: Sequence[Load], costs: Costs) -> dict[str, str]:
-    """The column "all" of each load, by file name."""
+    """The column "all" of each load, by file."""
     found: dict[str, str] = {}
     for load in loads:
-        rows = [(_waiting(state), _spread(costs[state, load], lambda cost: cost.cpu_in_all).median) for state in states]
+        rows = [(_waiting(state), _spread(costs[state, load], lambda cost: cost.cpu_in_all)) for state in states]
         title = f"CPU ms a page of {load.what}, by the pages that wait"
         found[_plot(load)] = bars(title, rows, GOALS[load.pages], spec=".2f")
     return found

@@ -67,7 +67,7 @@ def growth(
         rows += [[one.title, beside, *_cells(one)] for one in _main(few, many, loads, costs, idle)]
         counted = _counted(few, many, loads, costs, titles)
         judged += len(counted)
-        others += [f"{one.title}, {few.beside}, {one.ratio.median:.2f} times" for one in counted if one.grew]
+        others += [f"{one.title}, {beside}, {one.ratio.median:.2f} times" for one in counted if one.grew]
     head = ["must not grow", "with the pages that wait", "from", "to", "÷, round by round", "verdict"]
     if not any(len(found) > 1 for found in costs.values()):
         return table(head, rows)

@@ -26,7 +26,7 @@ SETS: Mapping[str, tuple[Sample, ...]] = {"born-digital": BORN_DIGITAL, "scans":
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """All rounds of one set at one resolution: pages/s on one core, CPU ms a page."""
 
     speeds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -53,7 +53,7 @@ def run(scale: Scale) -> Section:
     dpis = DPIS[: scale.of(len(DPIS), 1)]
     against = _against(scale, dpis)
     engine = {work.name: _engine(work, scale) for work in (WHOLE_PAGE, RESIDENT, TEXT)}
-    text = [_head(scale), _speeds(against), _shown(), _costs(against), _words(), *_engines(engine)]
+    text = [_head(scale), _speeds(against), shown(), _costs(against), _words(), *_engines(engine)]
     return Section("\n\n".join(text), plots(against))
 
 
@@ -68,8 +68,8 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _against(scale: Scale, dpis: Sequence[int]) -> dict[tuple[str, int], _Row]:
-    rows: dict[tuple[str, int], _Row] = defaultdict(_Row)
+def _against(scale: Scale, dpis: Sequence[int]) -> dict[tuple[str, int], Row]:
+    rows: dict[tuple[str, int], Row] = defaultdict(Row)
     for _ in range(scale.rounds):
         for name, samples in SETS.items():
             for dpi in dpis:
@@ -77,7 +77,7 @@ def _against(scale: Scale, dpis: Sequence[int]) -> dict[tuple[str, int], _Row]:
     return rows
 
 
-def _round(row: _Row, samples: Sequence[Sample], dpi: int) -> None:
+def _round(row: Row, samples: Sequence[Sample], dpi: int) -> None:
     with _one_core():
         with Pool(ONLY_PIXELS, 1) as pool:
             _take(row, "pagemill", pool.read(samples, dpi))
@@ -89,7 +89,7 @@ def _round(row: _Row, samples: Sequence[Sample], dpi: int) -> None:
         row.busy.append(two.child / two.seconds / 2)
 
 
-def _take(row: _Row, side: str, taken: Read | Drawn) -> None:
+def _take(row: Row, side: str, taken: Read | Drawn) -> None:
     row.take(side, taken.pages, taken.seconds, taken.cpu)
 
 
@@ -115,7 +115,7 @@ def _head(scale: Scale) -> str:
     )
 
 
-def _speeds(rows: Mapping[tuple[str, int], _Row]) -> str:
+def _speeds(rows: Mapping[tuple[str, int], Row]) -> str:
     head = (
         "pages, dpi",
         "pagemill, pages/s per core",
@@ -140,21 +140,21 @@ def _speeds(rows: Mapping[tuple[str, int], _Row]) -> str:
     )
 
 
-def plots(rows: Mapping[tuple[str, int], _Row]) -> dict[str, str]:
+def plots(rows: Mapping[tuple[str, int], Row]) -> dict[str, str]:
     """The ratios of pages/s, by file."""
     ratios = [
-        (f"{name}, {dpi} dpi ÷ {other}", row.ratio("pagemill", other).median)
+        (f"{name}, {dpi} dpi ÷ {other}", row.ratio("pagemill", other))
         for other in OTHERS
         for (name, dpi), row in rows.items()
     ]
     return {PLOT: bars("pages/s of one core, pagemill ÷ another renderer", ratios, 1, said="the same:", spec=".2f")}
 
 
-def _shown() -> str:
+def shown() -> str:
     return f"![Pages/s of one core, pagemill ÷ another renderer](bench/{PLOT})"
 
 
-def _costs(rows: Mapping[tuple[str, int], _Row]) -> str:
+def _costs(rows: Mapping[tuple[str, int], Row]) -> str:
     sides = ("pagemill", *OTHERS)
     return table(
         ("CPU ms a page", *sides),

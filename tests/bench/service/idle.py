@@ -146,7 +146,7 @@ def _plots(cells: Cells) -> dict[str, str]:
         Panel(f"requests running, {rate:g} pages/s, one worker", cells[rate, WORKERS[0]][-1].running) for rate in RATES
     ]
     shares = [
-        (f"{rate:g} pages/s x {workers}", 100 * Spread(tuple(one.share for one in rounds)).median)
+        (f"{rate:g} pages/s x {workers}", Spread(tuple(100 * one.share for one in rounds)))
         for (rate, workers), rounds in cells.items()
     ]
     return {

@@ -62,7 +62,7 @@ on the CPU; alone: AsyncLLM fed with the same crops, cut beforehand.
 
 ![Service ÷ engine alone](bench/b1-share.svg)"""
     shares |= {row.name.partition(",")[0]: row.ratio for row in rows}
-    percent = [(name, 100 * ratio.median) for name, ratio in shares.items()]
+    percent = [(name, Spread(tuple(100 * one for one in ratio.values))) for name, ratio in shares.items()]
     plot = bars("service ÷ engine alone, % (the line: the modelled engines' goal)", percent, 100 * modelled_share.GOAL)
     return Section(text, {"b1-share.svg": plot})
 
