@@ -213,19 +213,16 @@ _FOLD = Sql(
 )
 # Of a thousand jobs that wait hardly one has changed since the last second. Written all the same, each is a new row and
 # six entries of indexes, and what a page costs grew with the jobs that wait.
-_FOLD_CHANGED = Sql(
-    f"""WITH s AS ({_SUMS}),
-       changed AS (
-         SELECT job.id FROM job JOIN s ON s.job_id = job.id
-         WHERE job.state || '' = 'running' AND job.deleted_at IS NULL
-           AND (job.documents_total, job.documents_succeeded, job.documents_partial, job.documents_failed,
-                job.documents_canceled, job.pages_total, job.pages_running, job.pages_succeeded, job.pages_failed,
-                job.pages_canceled, job.engine_micros, job.tokens_in, job.tokens_out)
-             <> (s.n, s.ds, s.dp, s.df, s.dc, s.pt, s.pr, s.ps, s.pf, s.pc, s.em, s.ti, s.tu)
-         ORDER BY job.id {{skip_locked}})
-       UPDATE job {_SET_TOTALS} FROM s
-       WHERE job.id = s.job_id AND job.id IN (SELECT id FROM changed)"""
-)
+_CHANGED_ONES = f"""
+    WITH s AS ({_SUMS})
+    SELECT job.id FROM job JOIN s ON s.job_id = job.id
+    WHERE job.state || '' = 'running' AND job.deleted_at IS NULL
+      AND (job.documents_total, job.documents_succeeded, job.documents_partial, job.documents_failed,
+           job.documents_canceled, job.pages_total, job.pages_running, job.pages_succeeded, job.pages_failed,
+           job.pages_canceled, job.engine_micros, job.tokens_in, job.tokens_out)
+        <> (s.n, s.ds, s.dp, s.df, s.dc, s.pt, s.pr, s.ps, s.pf, s.pc, s.em, s.ti, s.tu)
+    ORDER BY job.id {{skip_locked}}"""
+_CHANGED = Sql(_CHANGED_ONES)
 # SQLite uses the index of open jobs only where their states are named as it names them.
 _RUNNING_JOBS = Sql(
     """SELECT id FROM job WHERE id IN (
@@ -250,6 +247,6 @@ def fold_running(session: Session, least: int = 0, most: int = _ANY_NUMBER) -> f
     session.connection()
     begun = time.monotonic()
     running = [{"id": row[0]} for row in _RUNNING_JOBS.run(session, least=least, most=most)]
-    if running:
-        _FOLD_CHANGED.run(session, ids=running)
+    # Summed again under the locks: by the sums that found them a job would lose what came in between.
+    fold_totals(session, [row[0] for row in _CHANGED.run(session, ids=running)] if running else [])
     return time.monotonic() - begun

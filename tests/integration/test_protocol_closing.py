@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Event
 
 import orjson
 import pytest
+from sqlalchemy import text
 
 from jobs import dispatch, lifecycle
 from jobs.blobs import manifest_key
@@ -14,6 +16,7 @@ from jobs.models import State
 from jobs.store import closing, recording
 from jobs.store.closing import Finish
 from jobs.store.locks import lock_jobs
+from jobs.store.sql import Sql
 from tests.protocol import (
     Interrupted,
     Noticing,
@@ -445,6 +448,49 @@ def test_a_fold_leaves_out_whom_somebody_holds_and_folds_them_later(pg):
         assert [job_of(pg, job).pages.running for job in (held, free)] == [0, 1]
     fold(pg)
     assert job_of(pg, held).pages.running == 1
+
+
+@contextmanager
+def held_up(pg, monkeypatch):
+    """A fold that has looked at the documents and has not locked a job yet, until the block ends."""
+    slow = closing._CHANGED_ONES.replace(
+        "GROUP BY job_id", "GROUP BY job_id HAVING CAST(pg_advisory_xact_lock(1, 7) AS text) = ''"
+    )
+    with pg.write() as holder:
+        holder.connection().execute(text("SELECT pg_advisory_xact_lock(1, 7)"))
+        monkeypatch.setattr(closing, "_CHANGED", Sql(slow))
+        with beside(pg, lambda: fold(pg)) as other:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1 AND NOT granted"
+            while one(pg, waits) == 0:
+                pass
+            monkeypatch.undo()
+            yield
+            holder.rollback()
+            other.result()
+
+
+def test_a_job_that_ends_while_a_fold_looks_keeps_the_totals_of_its_end(pg, blobs, monkeypatch):
+    worker = register(pg)
+    job, claims = assembled(pg, worker)
+    with held_up(pg, monkeypatch):
+        finish(pg, claims)
+        assert lifecycle.close(pg, blobs, job)
+        ended = job_of(pg, job)
+    assert job_of(pg, job) == ended
+    assert ended.documents.succeeded == len(claims)
+
+
+def test_what_is_read_while_a_fold_looks_is_not_lost_from_the_totals(pg, monkeypatch):
+    """A second fold, of whom has become the leader meanwhile, knew more."""
+    worker = register(pg)
+    job, [document] = submit(pg, 1)
+    split(pg, worker, [document], 2)
+    claims = claim(pg, worker, document, [1])
+    with held_up(pg, monkeypatch):
+        record(pg, good(claims))
+        fold(pg)
+        assert job_of(pg, job).pages.succeeded == 1
+    assert job_of(pg, job).pages.succeeded == 1
 
 
 @pytest.mark.parametrize(
