@@ -203,12 +203,12 @@ _SUMS = """SELECT job_id, count(*) AS n,
                     sum(total) AS pt, sum(running) AS pr, sum(succeeded) AS ps, sum(failed) AS pf, sum(canceled) AS pc,
                     sum(engine_micros) AS em, sum(tokens_in) AS ti, sum(tokens_out) AS tu
              FROM document WHERE job_id IN (SELECT id FROM {list:ids(id text)}) GROUP BY job_id"""
-_SET_TOTALS = """SET documents_total = s.n, documents_succeeded = s.ds, documents_partial = s.dp,
+_FOLD = Sql(
+    f"""UPDATE job SET documents_total = s.n, documents_succeeded = s.ds, documents_partial = s.dp,
               documents_failed = s.df, documents_canceled = s.dc, pages_total = s.pt, pages_running = s.pr,
               pages_succeeded = s.ps, pages_failed = s.pf, pages_canceled = s.pc, engine_micros = s.em,
-              tokens_in = s.ti, tokens_out = s.tu"""
-_FOLD = Sql(
-    f"""UPDATE job {_SET_TOTALS} FROM ({_SUMS}) AS s
+              tokens_in = s.ti, tokens_out = s.tu
+       FROM ({_SUMS}) AS s
        WHERE job.id = s.job_id AND job.deleted_at IS NULL"""
 )
 # Of a thousand jobs that wait hardly one has changed since the last second. Written all the same, each is a new row and
