@@ -17,6 +17,7 @@ from jobs.store import closing, recording
 from jobs.store.closing import Finish
 from jobs.store.locks import lock_jobs
 from jobs.store.sql import Sql
+from tests.processes import wait_until
 from tests.protocol import (
     Interrupted,
     Noticing,
@@ -450,6 +451,10 @@ def test_a_fold_leaves_out_whom_somebody_holds_and_folds_them_later(pg):
     assert job_of(pg, held).pages.running == 1
 
 
+WAITS = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE datname = current_database() AND locktype = 'advisory' AND classid = 1 AND objid = 7 AND NOT granted"""
+
+
 @contextmanager
 def held_up(pg, monkeypatch):
     """A fold that has looked at the documents and has not locked a job yet, until the block ends."""
@@ -460,9 +465,7 @@ def held_up(pg, monkeypatch):
         holder.connection().execute(text("SELECT pg_advisory_xact_lock(1, 7)"))
         monkeypatch.setattr(closing, "_CHANGED", Sql(slow))
         with beside(pg, lambda: fold(pg)) as other:
-            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1 AND NOT granted"
-            while one(pg, waits) == 0:
-                pass
+            wait_until(lambda: one(pg, WAITS), "a fold that waits")
             monkeypatch.undo()
             yield
             holder.rollback()
